@@ -1,0 +1,60 @@
+"""The two box tables every stage speaks: key boxes (what a person drew) and boxes (one a frame).
+
+Coordinates are absolute float pixels of the source frame, right and bottom exclusive; frames are
+0-based indices of the source video (0 for an image). `video` is the source's path relative to the
+dataset, for videos and images alike. `track_id` is -1 for a box that belongs to no track.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+KEY_SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),
+        ("track_id", pa.int64()),
+        ("label", pa.string()),
+        ("frame", pa.int64()),
+        ("xmin", pa.float64()),
+        ("ymin", pa.float64()),
+        ("xmax", pa.float64()),
+        ("ymax", pa.float64()),
+        ("rotation", pa.float64()),  # degrees clockwise around the centre, as CVAT writes it
+        ("outside", pa.bool_()),
+        ("occluded", pa.bool_()),
+        ("line", pa.int64()),  # 1-based line of the annotation file, 0 when unknown
+    ]
+)
+
+BOX_SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),
+        ("frame", pa.int64()),
+        ("track_id", pa.int64()),
+        ("label", pa.string()),
+        ("xmin", pa.float64()),
+        ("ymin", pa.float64()),
+        ("xmax", pa.float64()),
+        ("ymax", pa.float64()),
+        ("occluded", pa.bool_()),
+        ("keyframe", pa.bool_()),
+        ("method", pa.string()),  # "key", "linear", "cubic" or "propagated" (after the last key)
+    ]
+)
+
+Boxes = npt.NDArray[np.float64]
+"""Shape (N, 4): xmin, ymin, xmax, ymax."""
+
+
+def iou_matrix(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
+    """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4): (N, M)."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    area_a = np.prod(np.clip(a[:, 2:] - a[:, :2], 0, None), axis=1)
+    area_b = np.prod(np.clip(b[:, 2:] - b[:, :2], 0, None), axis=1)
+    union = area_a[:, None] + area_b[None, :] - overlap
+    iou: npt.NDArray[np.float64] = np.zeros_like(overlap)
+    return np.divide(overlap, union, out=iou, where=union > 0)

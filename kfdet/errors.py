@@ -1,0 +1,75 @@
+"""Errors that a user can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Literal
+
+
+def _where(file: str, line: int | None, frame: int | None) -> str:
+    place = file if line is None else f"{file}:{line}"
+    if frame is not None:
+        place = f"{place}, frame {frame}" if place else f"frame {frame}"
+    return place
+
+
+class KfdetError(Exception):
+    """A failure with a message written for the user; the command ends with `exit_status`."""
+
+    exit_status = 1
+
+
+class InputError(KfdetError):
+    """Bad input: names the place (file, line, frame), the problem and the way out.
+
+    Args:
+        problem: What is wrong, one sentence.
+        file: The file at fault, as the user named it.
+        line: 1-based line in that file.
+        frame: 0-based frame of the source video.
+        hint: What to do about it.
+    """
+
+    exit_status = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | PathLike[str] = "",
+        line: int | None = None,
+        frame: int | None = None,
+        hint: str = "",
+    ) -> None:
+        self.problem = problem
+        self.file = str(file)
+        self.line = line
+        self.frame = frame
+        self.hint = hint
+        place = _where(self.file, line, frame)
+        message = f"{place}: {problem}" if place else problem
+        super().__init__(f"{message} {hint}" if hint else message)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding of `kfdet check`: an error stops a run, a warning does not."""
+
+    severity: Literal["error", "warning"]
+    problem: str
+    file: str = ""
+    line: int | None = None
+    frame: int | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = _where(self.file, self.line, self.frame)
+        text = f"{place}: {self.problem}" if place else self.problem
+        return f"{text} {self.hint}" if self.hint else text
+
+    def error(self) -> InputError:
+        """The same finding as an exception."""
+        return InputError(
+            self.problem, file=self.file, line=self.line, frame=self.frame, hint=self.hint
+        )

@@ -1,0 +1,1 @@
+"""COCO metrics, error analysis and the report."""

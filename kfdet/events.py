@@ -1,0 +1,108 @@
+"""What a stage tells the person who waits: progress, warnings, and the one clear error.
+
+A stage runs in a process of its own (a subprocess on one machine, a pod on a cluster). Where
+`KFDET_EVENTS` names a file, events are appended to it as JSON lines and `kfdet run` draws them;
+elsewhere they are printed as log lines.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+from kfdet.errors import InputError, KfdetError
+from kfdet.files import os_hint
+
+EVENTS_VARIABLE = "KFDET_EVENTS"
+_INTERVAL_SECONDS = {True: 0.2, False: 5.0}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """Append one event to the event file, or print it where there is none."""
+    path = os.environ.get(EVENTS_VARIABLE)
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": kind, "time": time.time(), **fields}) + "\n")
+    else:
+        text = " ".join(f"{k}={v}" for k, v in fields.items() if v not in (None, ""))
+        print(f"{kind}: {text}", file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Tell the user something that does not stop the run."""
+    emit("warning", message=message)
+
+
+class Progress:
+    """Counts `done` of `total` units of one task; `note` is free text such as the loss."""
+
+    def __init__(self, task: str, total: int, unit: str) -> None:
+        self.task, self.total, self.unit = task, total, unit
+        self.done = 0
+        self._last = 0.0
+        self._interval = _INTERVAL_SECONDS[EVENTS_VARIABLE in os.environ]
+
+    def update(self, done: int, note: str = "") -> None:
+        """Report that `done` units are finished; events are spaced, the last one always leaves."""
+        self.done = done
+        now = time.monotonic()
+        if now - self._last >= self._interval or done >= self.total:
+            self._last = now
+            emit(
+                "progress",
+                task=self.task,
+                done=done,
+                total=self.total,
+                unit=self.unit,
+                note=note,
+            )
+
+    def advance(self, by: int = 1, note: str = "") -> None:
+        """Report that `by` more units are finished."""
+        self.update(self.done + by, note)
+
+
+def track(items: Iterable[T], task: str, total: int, unit: str) -> Iterator[T]:
+    """Yield `items` and report each one as done."""
+    progress = Progress(task, total, unit)
+    for item in items:
+        yield item
+        progress.advance()
+
+
+def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function as the stage `name`: times it, and ends the process with a clear error."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            started = time.monotonic()
+            emit("start", stage=name)
+            try:
+                result = function(*args, **kwargs)
+            except KfdetError as error:
+                emit("error", stage=name, message=str(error), exit_status=error.exit_status)
+                sys.exit(error.exit_status)
+            except OSError as error:
+                if error.filename is None and error.errno is None:
+                    raise
+                problem = InputError(
+                    f"{error.strerror or error}.", file=error.filename or "", hint=os_hint(error)
+                )
+                emit("error", stage=name, message=str(problem), exit_status=problem.exit_status)
+                sys.exit(problem.exit_status)
+            emit("end", stage=name, seconds=round(time.monotonic() - started, 3))
+            return result
+
+        return run
+
+    return decorate

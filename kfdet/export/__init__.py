@@ -1,0 +1,1 @@
+"""SavedModel, TFLite and the download zip."""

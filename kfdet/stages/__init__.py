@@ -1,0 +1,1 @@
+"""One module a pipeline stage: files and plain parameters in, files out."""

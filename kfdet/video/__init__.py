@@ -1,0 +1,1 @@
+"""Probing and decoding videos, and the shards that frames travel in."""
