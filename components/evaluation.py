@@ -1,0 +1,50 @@
+"""Evaluation: COCO metrics of the exported model, the report and the verdict."""
+
+from kfp import dsl
+
+from kfdet.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluation(
+    records: dsl.Input[dsl.Dataset],
+    saved_model: dsl.Input[dsl.Model],
+    training: dsl.Input[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    gallery: dsl.Output[dsl.Artifact],
+    min_ap50: float,
+) -> bool:
+    """Measure the exported model on the validation split: what is served is what is measured.
+
+    Args:
+        records: The TFRecords.
+        saved_model: The exported SavedModel.
+        training: The trained model, for the history of the training.
+        metrics: metrics.json: AP, AP50, per class, split, false positives, verdict.
+        report: One self-contained HTML page.
+        gallery: Drawn detections and the worst errors as pictures and a video.
+        min_ap50: AP50 that the exported model must reach for a good verdict.
+
+    Returns:
+        The verdict: true when the model is good enough to be served.
+    """
+    import json
+
+    from kfdet.stages.evaluation import evaluate
+
+    verdict = evaluate(
+        records.path,
+        saved_model.path,
+        training.path,
+        metrics.path,
+        report.path,
+        gallery.path,
+        min_ap50=min_ap50,
+    )
+    with open(metrics.path) as file:
+        values = json.load(file)
+    for name, value in values.items():
+        if isinstance(value, float):
+            metrics.log_metric(name, value)
+    return verdict

@@ -1,0 +1,27 @@
+"""Export: SavedModel for TensorFlow Serving, TFLite, and the zip to download."""
+
+from kfp import dsl
+
+from kfdet.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def export(
+    model: dsl.Input[dsl.Model],
+    records: dsl.Input[dsl.Dataset],
+    saved_model: dsl.Output[dsl.Model],
+    tflite: dsl.Output[dsl.Model],
+    bundle: dsl.Output[dsl.Artifact],
+) -> None:
+    """Export the trained detector in every format it is used in.
+
+    Args:
+        model: The trained model.
+        records: The TFRecords, for the label map and sample images.
+        saved_model: SavedModel in TensorFlow Serving's layout (1/saved_model.pb).
+        tflite: TFLite model with its labels.
+        bundle: Everything above in one zip.
+    """
+    from kfdet.stages.export import export as export_model
+
+    export_model(model.path, records.path, saved_model.path, tflite.path, bundle.path)

@@ -1,0 +1,42 @@
+"""TFRecord build: training and validation examples in the TF Object Detection API's schema."""
+
+from kfp import dsl
+
+from kfdet.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def tfrecord_build(
+    dataset: str,
+    plan: dsl.Input[dsl.Dataset],
+    boxes: dsl.Input[list[dsl.Dataset]],
+    frames: dsl.Input[list[dsl.Dataset]],
+    negatives: dsl.Input[dsl.Dataset],
+    records: dsl.Output[dsl.Dataset],
+    all_boxes: dsl.Output[dsl.Dataset],
+    seed: int,
+) -> None:
+    """Write sharded TFRecords of both sides of the split, the label map and the statistics.
+
+    Args:
+        dataset: Folder with the videos and images.
+        plan: The plan that planning wrote.
+        boxes: The boxes of every group.
+        frames: The frames of every group.
+        negatives: The background frames and crops.
+        records: TFRecord shards, label map, table of examples, statistics, sample pictures.
+        all_boxes: The boxes of all groups as one parquet file.
+        seed: Seed of the order of the training examples.
+    """
+    from kfdet.stages.tfrecord_build import build_tfrecords
+
+    build_tfrecords(
+        dataset,
+        plan.path,
+        [artifact.path for artifact in boxes],
+        [artifact.path for artifact in frames],
+        negatives.path,
+        records.path,
+        all_boxes.path,
+        seed=seed,
+    )
