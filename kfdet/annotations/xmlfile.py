@@ -1,0 +1,54 @@
+"""Untrusted XML as a stream of events with line numbers."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+from xml.sax import SAXException, SAXParseException
+from xml.sax.handler import ContentHandler
+from xml.sax.xmlreader import Locator
+
+from defusedxml import DefusedXmlException
+from defusedxml.expatreader import DefusedExpatParser
+
+from kfdet.errors import InputError
+
+
+class LineHandler(ContentHandler):
+    """A content handler that knows where it is."""
+
+    def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802
+        """Called by the parser before the first event."""
+        self._position = locator
+
+    def line(self) -> int:
+        """1-based line of the tag that is being read."""
+        return int(self._position.getLineNumber() or 0)
+
+
+def parse_xml(stream: BinaryIO, handler: ContentHandler, file: str) -> None:
+    """Send the events of an XML stream to `handler`; memory does not grow with the file.
+
+    Raises:
+        InputError: Not well-formed, or it defines entities (an XML bomb, or a way to other files).
+    """
+    parser = DefusedExpatParser()
+    parser.setContentHandler(handler)
+    try:
+        parser.parse(stream)
+    except DefusedXmlException as error:
+        raise InputError(
+            "the XML defines entities, as an XML bomb does; it is not read.",
+            file=file,
+            hint="Export the annotations again from the tool that made them.",
+        ) from error
+    except SAXParseException as error:
+        raise InputError(
+            f"not well-formed XML: {error.getMessage()}.",
+            file=file,
+            line=error.getLineNumber(),
+            hint="The file may be cut off or not be XML; export it again.",
+        ) from error
+    except (SAXException, UnicodeError, LookupError, ValueError) as error:
+        raise InputError(
+            f"cannot be read as XML: {error}.", file=file, hint="Export it again."
+        ) from error

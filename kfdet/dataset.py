@@ -1,0 +1,411 @@
+"""A dataset on disk: its videos and images, which annotations belong to which, and every problem.
+
+Layout: `videos/` and/or `images/` and `annotations/`, or all files in one folder; sub-folders are
+searched. Annotations find their video by the file name they state, then by their own name, then by
+being the only ones; they find their image by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+from PIL import Image, UnidentifiedImageError
+
+from kfdet.annotations.checks import Media, check_source
+from kfdet.annotations.formats import detect_format, read_annotations
+from kfdet.annotations.labels import Use, check_labels
+from kfdet.annotations.matching import MediaIndex
+from kfdet.annotations.model import KeyBox, SourceAnnotations, key_table
+from kfdet.errors import InputError, Problem
+
+__all__ = ["Dataset", "Item", "KeyBox", "check", "load"]
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+ANNOTATION_SUFFIXES = frozenset((".xml", ".json", ".zip"))
+LAYOUT = (
+    "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
+    "place."
+)
+_EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = frozenset((5, 6, 7, 8))
+
+
+@dataclass(slots=True)
+class Item:
+    """One video or image of a dataset.
+
+    Args:
+        name: Path relative to the dataset, forward slashes; unique.
+        path: The file.
+        kind: What it is.
+        width: Displayed width in pixels: after a video's rotation and an image's EXIF orientation.
+        height: Displayed height in pixels.
+        frames: Frames in the file (1 for an image).
+        fps: Frames a second (0 for an image).
+        annotation: Path of the annotation file relative to the dataset, "" where there is none:
+            such an item is unlabelled, which does not mean that it shows no object.
+        start: First frame of the annotation task.
+        stop: Last frame, inclusive, on the task's grid and within the file.
+        step: Distance between task frames in source frames.
+        keys: Usable key boxes as annotated: not clipped to the frame.
+        orientation: EXIF orientation of an image (1 = stored upright). Decoders that ignore EXIF
+            must turn the picture before boxes fit.
+    """
+
+    name: str
+    path: Path
+    kind: Literal["video", "image"]
+    width: int
+    height: int
+    frames: int
+    fps: float
+    annotation: str = ""
+    start: int = 0
+    stop: int = 0
+    step: int = 1
+    keys: list[KeyBox] = field(default_factory=list)
+    orientation: int = 1
+
+
+@dataclass(slots=True)
+class Dataset:
+    """A dataset that was loaded and checked.
+
+    Args:
+        root: Its folder.
+        items: Readable videos and images, sorted by name.
+        labels: Names of the labels with at least one visible key box, sorted.
+        problems: Everything that is wrong, errors and warnings.
+    """
+
+    root: Path
+    items: list[Item]
+    labels: list[str]
+    problems: list[Problem]
+
+    def key_table(self) -> pa.Table:
+        """All key boxes in KEY_SCHEMA, in the order of the items and of their files."""
+        return key_table((item.name, item.keys) for item in self.items)
+
+
+def check(root: Path) -> list[Problem]:
+    """Every problem of a dataset, by file, line and frame; errors first where they are general.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    return load(root).problems
+
+
+def load(root: Path) -> Dataset:
+    """Read a dataset, match its annotations to its media, and check all of it.
+
+    A single bad file, box or label becomes a Problem; what is bad is left out of the items.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    files = _find_files(root)
+    media_names = [n for n in files if _suffix(n) in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    if not media_names:
+        raise InputError("holds no videos and no images.", file=root, hint=LAYOUT)
+    problems: list[Problem] = []
+    items = {}
+    for name in media_names:
+        try:
+            items[name] = _open(root, name)
+        except InputError as error:
+            problems.append(_problem(error))
+    sources = list(_read_all(root, files, problems))
+    # Media that cannot be opened take part in matching, or their annotations would go astray.
+    for source, name in _match(root, sources, media_names, problems):
+        if name in items:
+            _annotate(items[name], source, root, problems)
+    problems += _unmatched(items.values(), root)
+    problems += _duplicates(items.values(), root)
+    uses = list(_uses(items.values(), root))
+    problems += check_labels(uses)
+    return Dataset(root, list(items.values()), sorted({u.label for u in uses}), problems)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _find_files(root: Path) -> list[str]:
+    """Relative paths of all files, sorted; not hidden ones, not the outputs of a run."""
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(f"the dataset {what}.", file=root, hint=LAYOUT)
+    found = []
+    for folder, folders, names in os.walk(root):
+        inner = Path(folder)
+        if inner != root and "run.json" in names:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = (name for name in names if not name.startswith("."))
+        found += [(inner / name).relative_to(root).as_posix() for name in visible]
+    return sorted(found)
+
+
+def _open(root: Path, name: str) -> Item:
+    path = root / name
+    if _suffix(name) in VIDEO_SUFFIXES:
+        from kfdet.video.probe import probe
+
+        info = probe(path)
+        return Item(
+            name,
+            path,
+            "video",
+            info.width,
+            info.height,
+            info.frames,
+            info.fps,
+            stop=info.frames - 1,
+        )
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise InputError(
+            "is no image that can be read; it may be empty or cut off.",
+            file=path,
+            hint="Copy it again from where it came from, or delete it.",
+        ) from error
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Item(name, path, "image", width, height, 1, 0.0, orientation=orientation)
+
+
+def _read_all(
+    root: Path, files: Iterable[str], problems: list[Problem]
+) -> Iterator[SourceAnnotations]:
+    for name in files:
+        if _suffix(name) not in ANNOTATION_SUFFIXES:
+            continue
+        path = root / name
+        try:
+            if detect_format(path) is None:
+                if "annotations" in Path(name).parts[:-1]:
+                    problems.append(
+                        Problem(
+                            "warning",
+                            "is in no annotation format that is known; it is not read.",
+                            str(path),
+                        )
+                    )
+                continue
+            read = read_annotations(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        problems += read.problems
+        yield from read.sources
+
+
+def _problem(error: InputError) -> Problem:
+    return Problem("error", error.problem, error.file, error.line, error.frame, error.hint)
+
+
+def _match(
+    root: Path,
+    sources: Iterable[SourceAnnotations],
+    media_names: Iterable[str],
+    problems: list[Problem],
+) -> Iterator[tuple[SourceAnnotations, str]]:
+    """Pairs of annotations and the media they belong to; no medium appears twice."""
+    names = {
+        "video": [n for n in media_names if _suffix(n) in VIDEO_SUFFIXES],
+        "image": [n for n in media_names if _suffix(n) in IMAGE_SUFFIXES],
+    }
+    indices = {kind: MediaIndex(found) for kind, found in names.items()}
+    claims: defaultdict[str, list[SourceAnnotations]] = defaultdict(list)
+    missing: list[SourceAnnotations] = []
+    for source in sources:
+        found = _find_media(source, indices[source.kind], root)
+        if len(found) > 1:
+            problems.append(_ambiguous(source, found))
+        elif found:
+            problem = _crossed(source, found[0], indices[source.kind], root)
+            if problem:
+                problems.append(problem)
+            claims[found[0]].append(source)
+        else:
+            missing.append(source)
+    free = [name for name in names["video"] if name not in claims]
+    lonely = [source for source in missing if source.kind == "video"]
+    if len(free) == 1 and len(lonely) == 1:
+        problems += _only_one(lonely[0], free[0])
+        claims[free[0]].append(lonely[0])
+        missing.remove(lonely[0])
+    problems += _without_media(missing)
+    for name, claiming in claims.items():
+        if len(claiming) > 1:
+            problems.append(_claimed_twice(root / name, claiming))
+        yield claiming[0], name
+
+
+def _find_media(source: SourceAnnotations, index: MediaIndex, root: Path) -> list[str]:
+    near = Path(source.file).relative_to(root).as_posix()
+    wanted = list(source.names)
+    if source.kind == "video":
+        wanted[1 if source.named else 0 : 0] = _own_names(near)
+    for name in wanted:
+        found = index.find(name, near)
+        if found:
+            return found
+    return []
+
+
+def _own_names(annotation: str) -> list[str]:
+    """Names of a video that an annotation file's own path may stand for: `clip.xml`, `clip/any`."""
+    path = Path(annotation)
+    folder = path.parent.name
+    return [path.stem] + ([folder] if folder and path.stem in _COMMON_STEMS else [])
+
+
+_COMMON_STEMS = frozenset(("annotations", "default", "gt", "instances_default", "result"))
+
+
+def _crossed(
+    source: SourceAnnotations, found: str, index: MediaIndex, root: Path
+) -> Problem | None:
+    """The error that a file named after one video says it was made for another."""
+    if source.kind != "video" or not source.named:
+        return None
+    near = Path(source.file).relative_to(root).as_posix()
+    own = [name for wanted in _own_names(near) for name in index.find(wanted, near)]
+    if not own or found in own:
+        return None
+    return Problem(
+        "error",
+        f"by its name it belongs to {own[0]}, but it says that it was made for {found}.",
+        source.file,
+        hint="Rename the file, or put the right export in its place.",
+    )
+
+
+def _ambiguous(source: SourceAnnotations, found: list[str]) -> Problem:
+    return Problem(
+        "error",
+        f"may belong to {' or to '.join(found[:3])}.",
+        source.file,
+        hint="Give them different names, in the annotations too.",
+    )
+
+
+def _only_one(source: SourceAnnotations, name: str) -> list[Problem]:
+    if not source.named:
+        return []
+    return [
+        Problem(
+            "warning",
+            f"was made for {source.names[0]}; it is used for {name}, the only video that is left.",
+            source.file,
+            hint=f"If that is wrong, put {source.names[0]} into the dataset.",
+        )
+    ]
+
+
+def _claimed_twice(path: Path, claiming: list[SourceAnnotations]) -> Problem:
+    files = list(dict.fromkeys(source.file for source in claiming))
+    if len(files) == 1:
+        text, hint = f"describes {path.name} twice", "Export it again."
+    else:
+        text = f"belongs to {path.name} like {files[0]} does; only one can be used"
+        hint = "Delete one of them. Of a task with several jobs, export the whole task."
+    return Problem("error", f"{text}.", files[-1], hint=hint)
+
+
+def _without_media(missing: Iterable[SourceAnnotations]) -> Iterator[Problem]:
+    by_file: defaultdict[str, list[SourceAnnotations]] = defaultdict(list)
+    for source in missing:
+        by_file[source.file].append(source)
+    for file, sources in by_file.items():
+        kind = sources[0].kind
+        name = sources[0].names[0] if sources[0].names else ""
+        wanted = f" {name!r}" if name else ""
+        more = f" (and {len(sources) - 1} more that it names)" if len(sources) > 1 else ""
+        yield Problem(
+            "error" if kind == "video" else "warning",
+            f"belongs to no {kind} of the dataset: there is no{wanted}{more}.",
+            file,
+            hint=f"Add the {kind}, or give the annotation file the name of its {kind}.",
+        )
+
+
+def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
+    item.annotation = Path(source.file).relative_to(root).as_posix()
+    item.start, item.step = source.start, source.step
+    last = item.frames - 1
+    stop = last if source.stop is None else min(source.stop, last)
+    item.stop = max(stop - (stop - item.start) % item.step, item.start)
+    if source.relative:
+        source.keys = [_scaled(key, item.width, item.height) for key in source.keys]
+    media = Media(item.name, item.width, item.height, item.frames, item.fps)
+    if item.orientation in _SIDEWAYS:
+        media = Media(item.name, item.width, item.height, 1, 0.0, stored=(item.height, item.width))
+    item.keys, found = check_source(source, media)
+    problems += found
+
+
+def _scaled(key: KeyBox, width: int, height: int) -> KeyBox:
+    return key._replace(
+        xmin=key.xmin * width,
+        xmax=key.xmax * width,
+        ymin=key.ymin * height,
+        ymax=key.ymax * height,
+    )
+
+
+def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
+    for item in items:
+        if not item.annotation:
+            yield Problem(
+                "warning",
+                f"the {item.kind} has no annotations; it is not used.",
+                str(item.path),
+                hint="Label it, or give its annotation file the same name.",
+            )
+
+
+def _duplicates(items: Iterable[Item], root: Path) -> Iterator[Problem]:
+    """Warnings about files with the same bytes; only files of equal size are read."""
+    sizes: defaultdict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        sizes[item.path.stat().st_size].append(item)
+    for same_size in sizes.values():
+        if len(same_size) < 2:
+            continue
+        digests: defaultdict[str, list[Item]] = defaultdict(list)
+        for item in same_size:
+            with item.path.open("rb") as file:
+                digests[hashlib.file_digest(file, "sha256").hexdigest()].append(item)
+        for first, *others in digests.values():
+            for other in others:
+                yield Problem(
+                    "warning",
+                    f"the same {other.kind} as {first.name}.",
+                    str(other.path),
+                    hint="Delete one of them; they are kept on one side of the split.",
+                )
+
+
+def _uses(items: Iterable[Item], root: Path) -> Iterator[Use]:
+    for item in items:
+        file = str(root / item.annotation)
+        for key in item.keys:
+            if not key.outside:
+                frame = key.frame if item.kind == "video" else None
+                yield Use(key.label, file, key.line, frame)
