@@ -19,6 +19,7 @@ from kfdet.errors import InputError, KfdetError
 from kfdet.files import os_hint
 
 EVENTS_VARIABLE = "KFDET_EVENTS"
+_STAGE_VARIABLE = "KFDET_STAGE"  # in the environment, so that worker processes know it too
 _INTERVAL_SECONDS = {True: 0.2, False: 5.0}
 
 P = ParamSpec("P")
@@ -30,8 +31,9 @@ def emit(kind: str, **fields: Any) -> None:
     """Append one event to the event file, or print it where there is none."""
     path = os.environ.get(EVENTS_VARIABLE)
     if path:
+        event = {"event": kind, "stage": os.environ.get(_STAGE_VARIABLE, ""), "pid": os.getpid()}
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": kind, "time": time.time(), **fields}) + "\n")
+            file.write(json.dumps({**event, "time": time.time(), **fields}) + "\n")
     else:
         text = " ".join(f"{k}={v}" for k, v in fields.items() if v not in (None, ""))
         print(f"{kind}: {text}", file=sys.stderr, flush=True)
@@ -86,6 +88,7 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             started = time.monotonic()
+            os.environ[_STAGE_VARIABLE] = name
             emit("start", stage=name)
             try:
                 result = function(*args, **kwargs)
@@ -100,6 +103,8 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 )
                 emit("error", stage=name, message=str(problem), exit_status=problem.exit_status)
                 sys.exit(problem.exit_status)
+            finally:
+                os.environ.pop(_STAGE_VARIABLE, None)
             emit("end", stage=name, seconds=round(time.monotonic() - started, 3))
             return result
 

@@ -6,8 +6,22 @@ run.json all come from here. Nothing heavy is imported, so that `kfdet --help` s
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
+
+from kfdet.errors import InputError
+
+Interpolation = Literal["linear", "cubic"]
+Network = Literal[
+    "ssd_mobilenet_v2_fpnlite",
+    "ssd_mobilenet_v3_small_fpnlite",
+    "ssd_resnet50_fpn",
+    "spinenet49_mobile",
+    "faster_rcnn_resnet50",
+    "faster_rcnn_resnet101",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +53,11 @@ class Parameters:
     every: int = 0
     longest_side: int = 0
     jpeg_quality: int = 92
-    interpolation: Literal["linear", "cubic"] = "linear"
+    interpolation: Interpolation = "linear"
     val_share: float = 0.2
     guard_seconds: float = 3.0
     negative_share: float = 0.1
-    network: str = "ssd_mobilenet_v2_fpnlite"
+    network: Network = "ssd_mobilenet_v2_fpnlite"
     input_size: str = ""
     steps: int = 0
     batch_size: int = 0
@@ -53,6 +67,32 @@ class Parameters:
     early_stop: int = 0
     min_ap50: float = 0.5
     seed: int = 0
+
+    def check(self) -> None:
+        """Find what would fail only after the frames are extracted.
+
+        Raises:
+            InputError: Names the parameter and what it should be.
+        """
+        import yaml
+
+        if self.input_size and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input_size):
+            raise InputError(
+                f"input size {self.input_size!r} is not WIDTHxHEIGHT.", hint="Write 320x192."
+            )
+        try:
+            overrides = yaml.safe_load(self.overrides) or {}
+        except yaml.YAMLError as error:
+            raise InputError(f"the overrides are not YAML: {error}") from error
+        if not isinstance(overrides, dict):
+            raise InputError(
+                "the overrides are not a YAML mapping.", hint="Write task: {train_data: ...}."
+            )
+        start = Path(self.init_checkpoint)
+        if self.init_checkpoint and "://" not in self.init_checkpoint:
+            found = start.exists() or any(start.parent.glob(f"{start.name}.index"))
+            if not found:
+                raise InputError("no such checkpoint.", file=start)
 
     def arguments(self) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline."""

@@ -1,0 +1,162 @@
+"""The folder of a run: who may work in it, which artifacts stay, and the fixed names in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kfdet.errors import InputError, KfdetError
+from kfdet.files import atomic_file, atomic_folder
+
+LOCK = ".kfdet-run"
+"""Marks a folder as a run's; locked while a run works in it."""
+
+ARTIFACTS = "artifacts"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+CACHE = ".cache"
+LOG = "run.log"
+RECORD = "run.json"
+
+PUBLISHED = {
+    "report.html": ("report", ""),
+    "metrics.json": ("metrics", ""),
+    "boxes.parquet": ("boxes", ""),
+    "label_map.pbtxt": ("records", "label_map.pbtxt"),
+    "model": ("saved_model", ""),
+    "model.tflite": ("tflite", ""),
+    "model.zip": ("bundle", ""),
+    "detections.mp4": ("gallery", "detections.mp4"),
+    "detections.png": ("gallery", "detections.png"),
+}
+"""Fixed name in the run's folder -> pipeline output and the path inside it."""
+
+_OPTIONAL = {"detections.mp4", "detections.png"}
+
+
+def check_places(dataset: Path, folder: Path) -> None:
+    """Refuse a dataset that is no folder, and a run folder that would mix with other files.
+
+    Raises:
+        InputError: With what to do instead.
+    """
+    if not dataset.exists():
+        raise InputError("no such folder.", file=dataset, hint="Give the folder of the dataset.")
+    if not dataset.is_dir():
+        raise InputError("is a file.", file=dataset, hint="Give the folder that holds it.")
+    if folder.resolve().is_relative_to(dataset.resolve()):
+        raise InputError(
+            "lies inside the dataset.", file=folder, hint="Choose an output folder outside it."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file.", file=folder, hint="Choose another output folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
+        raise InputError(
+            "holds files that are not a run's.",
+            file=folder,
+            hint="Choose a new or empty output folder.",
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the run folder for this process; gives the lock's file descriptor.
+
+    The lock lasts until the last process that inherited the descriptor has ended.
+
+    Raises:
+        InputError: Another run works in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"another run (process {file.read().strip()}) works in this folder.",
+                file=folder,
+                hint="Wait for it, or choose another output folder.",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield file.fileno()
+
+
+def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = None) -> None:
+    """Delete the artifacts that no cache entry refers to: what killed and superseded runs left.
+
+    Args:
+        artifacts: The run's artifact folder, which holds the cache entries as well.
+        cache: Where given, every entry outside this cache folder is dropped first ...
+        keys: ... and every entry in it but these.
+    """
+    caches = artifacts / CACHE
+    if cache is not None:
+        for other in caches.iterdir():
+            if other != cache:
+                shutil.rmtree(other)
+        for entry in cache.iterdir():
+            if entry.stem not in (keys or set()):
+                entry.unlink()
+    referenced: set[Path] = set()
+    for entry in caches.glob("*/*.json"):
+        outputs: dict[str, Any] = json.loads(entry.read_text())
+        referenced |= {
+            Path(value["uri"])
+            for value in outputs.values()
+            if isinstance(value, dict) and value.get("uri")
+        }
+    ancestors = {parent for path in referenced for parent in path.parents}
+
+    def sweep(folder: Path) -> None:
+        for child in folder.iterdir():
+            if child in ancestors:
+                sweep(child)
+            elif child not in referenced and child != caches:
+                if child.is_dir() and not child.is_symlink():
+                    shutil.rmtree(child)
+                else:
+                    child.unlink()
+
+    if artifacts.is_dir():
+        sweep(artifacts)
+
+
+def publish(folder: Path, outputs: dict[str, Any]) -> list[str]:
+    """Copy the pipeline's outputs to their fixed names, each whole or not at all.
+
+    Args:
+        folder: The run's folder.
+        outputs: Path of each artifact by the name of the pipeline's output.
+
+    Returns:
+        The names that are there now.
+
+    Raises:
+        KfdetError: A stage did not write what it should.
+    """
+    names = []
+    for name, (output, inside) in PUBLISHED.items():
+        source = Path(outputs[output], inside)
+        target = folder / name
+        if source.is_dir():
+            with atomic_folder(target) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
+        elif source.is_file():
+            with atomic_file(target) as temporary:
+                shutil.copyfile(source, temporary)
+        elif name in _OPTIONAL:  # one of an earlier run would not belong to this one
+            target.unlink(missing_ok=True)
+            continue
+        else:
+            raise KfdetError(f"The pipeline ended without writing {name} ({source}).")
+        names.append(name)
+    return names
