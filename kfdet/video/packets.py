@@ -41,6 +41,7 @@ class PacketTable:
         frames: Number of frames that decode.
         pts: Presentation time stamp of each frame, strictly rising, in units of `time_base`; None
             where the stamps do not identify the frames, which must then be counted while decoding.
+        order: Place of each frame in decode order, in step with `pts`.
         keys: Numbers of the frames at which decoding can start, rising; empty where `pts` is None.
         first: The first frame that decodes.
         time_base: Seconds of one unit of `pts`.
@@ -52,6 +53,7 @@ class PacketTable:
 
     frames: int
     pts: npt.NDArray[np.int64] | None
+    order: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
     first: VideoFrame
     time_base: Fraction
@@ -166,11 +168,15 @@ def scan(path: Path) -> PacketTable:
         with open_video(path) as (container, stream):
             frames = sum(1 for _ in decoded(container, stream))
         none = np.array([], np.int64)
-        return PacketTable(frames, None, none, first, time_base, rate, codec, declared, damaged)
+        return PacketTable(
+            frames, None, none, none, first, time_base, rate, codec, declared, damaged
+        )
     leading = int(np.searchsorted(pts, np.int64(first.pts or 0)))
-    pts, key = pts[leading:], key[leading:]
+    pts, order, key = pts[leading:], order[leading:], key[leading:]
     keys_at = np.flatnonzero(key)
-    return PacketTable(len(pts), pts, keys_at, first, time_base, rate, codec, declared, damaged)
+    return PacketTable(
+        len(pts), pts, order, keys_at, first, time_base, rate, codec, declared, damaged
+    )
 
 
 def _packets(

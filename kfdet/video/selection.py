@@ -57,5 +57,5 @@ def thin(count: int, fps: float, frame_rate: float, every: int) -> Frames:
         )
     # The small step keeps 29.97 / 9.99 from skipping a frame through rounding.
     stride = max(1.0, fps / frame_rate)
-    positions = np.floor(np.arange(int(count / stride) + 1) * stride + 1e-6).astype(np.int64)
-    return positions[positions < count]
+    positions = np.floor(np.arange(0, count, stride) + 1e-6).astype(np.int64)
+    return np.minimum(positions, count - 1, dtype=np.int64)
