@@ -1,0 +1,85 @@
+"""Training stage: TFRecords in, the best weights and their history out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from kfdet.events import stage
+from kfdet.files import atomic_folder
+
+
+@stage("training")
+def train(
+    records: str,
+    model: str,
+    *,
+    network: str,
+    checkpoint_root: str,
+    tensorboard_root: str,
+    input_size: str = "",
+    steps: int = 0,
+    batch_size: int = 0,
+    learning_rate: float = 0.0,
+    init_checkpoint: str = "",
+    overrides: str = "",
+    early_stop: int = 4,
+    seed: int = 0,
+) -> None:
+    """Train a detector on the folder `records`; write it to the folder `model`.
+
+    Args:
+        records: Folder of the TFRecord build.
+        model: Folder to write.
+        network: Name of the network.
+        checkpoint_root: Folder for checkpoints; a killed run with the same data and parameters
+            continues from what it finds there.
+        tensorboard_root: Folder for TensorBoard logs.
+        input_size: "HEIGHTxWIDTH", "" fits it to the dataset.
+        steps: Training steps, 0 fits them.
+        batch_size: Images a step, 0 fits it to the machine.
+        learning_rate: Peak learning rate, 0 fits it.
+        init_checkpoint: Checkpoint to start from.
+        overrides: YAML over Model Garden's experiment configuration.
+        early_stop: Validations without improvement before training stops.
+        seed: Seed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from kfdet.training.networks import network as find_network
+    from kfdet.training.settings import Settings
+
+    settings = Settings(
+        network=network,
+        input_size=input_size,
+        steps=int(steps),
+        batch_size=int(batch_size),
+        learning_rate=float(learning_rate),
+        init_checkpoint=init_checkpoint,
+        overrides=overrides,
+        early_stop=int(early_stop),
+        seed=int(seed),
+    )
+    find_network(network)
+    from kfdet.training.run import train_detector
+
+    digest = records_digest(Path(records))
+    key = hashlib.sha256(json.dumps([digest, repr(settings)]).encode()).hexdigest()[:12]
+    checkpoints = Path(checkpoint_root) / f"{network}-{key}"
+    tensorboard = Path(tensorboard_root) / f"{network}-{key}"
+    scratch = checkpoints / "examples"
+    with atomic_folder(Path(model)) as folder:
+        scratch.mkdir(parents=True, exist_ok=True)
+        train_detector(Path(records), folder, settings, digest, checkpoints, tensorboard, scratch)
+    shutil.rmtree(scratch)
+
+
+def records_digest(records: Path) -> str:
+    """SHA-256 over names and bytes of all files that training reads."""
+    total = hashlib.sha256()
+    for path in sorted([*records.glob("*.tfrecord"), *records.glob("*.pbtxt")]):
+        with path.open("rb") as file:
+            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

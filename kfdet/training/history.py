@@ -1,0 +1,67 @@
+"""The course of a training run, kept beside its checkpoints so that a resumed run continues it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kfdet.files import atomic_file
+
+HISTORY_FILE = "history.json"
+
+
+@dataclass
+class History:
+    """Curves of one run.
+
+    Args:
+        steps: Steps at which the loss was recorded.
+        loss: Mean training loss since the step before.
+        learning_rate: Learning rate at that step.
+        val: One {"step", "AP", "AP50", "AP75"} a validation.
+        network: The network's name.
+        parameters: What the run used, fitted values included.
+        seconds: Training time so far, over all resumed parts.
+        stopped_early: Why training stopped before its last step, "" if it did not.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    val: list[dict[str, float]] = field(default_factory=list)
+    network: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped_early: str = ""
+
+    def truncate(self, step: int) -> None:
+        """Forget what came after `step`, the step of the checkpoint that was restored."""
+        kept = sum(s <= step for s in self.steps)
+        del self.steps[kept:], self.loss[kept:], self.learning_rate[kept:]
+        self.val = [v for v in self.val if v["step"] <= step]
+
+    def validated(self, step: int) -> bool:
+        """Whether there is a validation at `step`."""
+        return any(v["step"] == step for v in self.val)
+
+    def best(self) -> dict[str, float] | None:
+        """The first validation with the highest AP50, None before the first validation."""
+        return max(self.val, key=lambda v: v["AP50"], default=None)
+
+    def validations_since_best(self) -> int:
+        """Validations after the best one."""
+        best = self.best()
+        return 0 if best is None else sum(v["step"] > best["step"] for v in self.val)
+
+    def write(self, folder: Path) -> None:
+        """Write history.json into `folder`, whole or not at all."""
+        with atomic_file(folder / HISTORY_FILE) as path:
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def read_history(folder: Path) -> History:
+    """The history in `folder`, a new one where there is none."""
+    path = folder / HISTORY_FILE
+    return History(**json.loads(path.read_text())) if path.exists() else History()

@@ -1,0 +1,255 @@
+"""From TFRecords to trained weights: fit what was not given, then train."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+import tf_keras
+import yaml
+from official.modeling import hyperparams, performance
+
+from kfdet.errors import InputError
+from kfdet.events import emit
+from kfdet.files import atomic_file
+from kfdet.training import networks
+from kfdet.training.anchors import AnchorGrid
+from kfdet.training.augmentation import Augmentation
+from kfdet.training.batches import BatchMaker
+from kfdet.training.examples import ExampleSet, decode_examples
+from kfdet.training.fitting import fit_anchors, fit_input_size
+from kfdet.training.history import read_history
+from kfdet.training.model_folder import Description, package_versions, write_model
+from kfdet.training.settings import (
+    Settings,
+    fitted_steps,
+    parse_input_size,
+    validation_interval,
+)
+from kfdet.training.tasks import build_task
+from kfdet.training.trainer import BEST_PREFIX, Run
+from kfdet.training.trainer import train as train_run
+from kfdet.training.warm_start import warm_start
+
+_MIN_PIXELS = 160 * 256
+
+
+def train_detector(
+    records: Path,
+    model: Path,
+    settings: Settings,
+    digest: str,
+    checkpoints: Path,
+    tensorboard: Path,
+    scratch: Path,
+) -> None:
+    """Train on `records` and fill the folder `model`.
+
+    Args:
+        records: Folder of the TFRecord build.
+        model: Folder to fill.
+        settings: What to train.
+        digest: SHA-256 of the records, recorded in the model.
+        checkpoints: Folder of this run's checkpoints; training continues from the newest.
+        tensorboard: Folder of this run's TensorBoard logs.
+        scratch: Folder for decoded examples.
+
+    Raises:
+        InputError: Parameters or records cannot be trained with.
+        KfdetError: Training diverged.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    strategy = _strategy(len(gpus))
+    tf_keras.utils.set_random_seed(settings.seed)
+    performance.set_mixed_precision_policy("mixed_float16" if gpus else "float32")
+
+    entry = networks.network(settings.network)
+    labels = tuple(json.loads((records / "dataset.json").read_text())["labels"])
+    height, width = _input_size(records, settings, entry, bool(gpus))
+    training = decode_examples(records, "train", height, width, scratch / "train.npy")
+    validation = decode_examples(records, "val", height, width, scratch / "val.npy")
+
+    sides = training.boxes[:, 2:] - training.boxes[:, :2]
+    low, high = entry.levels
+    fit = fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
+    schedule = _schedule(settings, entry, len(training), len(gpus))
+    config = networks.experiment(
+        entry,
+        AnchorGrid(height, width, low, high, fit.num_scales, fit.aspect_ratios, fit.anchor_size),
+        len(labels),
+        schedule,
+        mixed_precision=bool(gpus),
+    )
+    _override(config, settings.overrides)
+    config.task.annotation_file = str(_annotations(validation, labels, scratch))
+    # Overrides may have moved the anchors.
+    grid = AnchorGrid.of_model(config.task.model)
+
+    history = read_history(checkpoints)
+    history.network = settings.network
+    history.parameters = {
+        **dataclasses.asdict(settings),
+        **dataclasses.asdict(schedule),
+        **dataclasses.asdict(fit),
+        "input_size": f"{height}x{width}",
+        "gpus": len(gpus),
+        "anchors_mean_iou": fit.mean_iou,
+    }
+    emit(
+        "info",
+        message=(
+            f"{settings.network}, input {height}x{width}, {schedule.steps} steps of "
+            f"{schedule.batch_size} images, learning rate {schedule.learning_rate:.2g}, "
+            f"{len(training)} training and {len(validation)} validation examples, "
+            f"{len(gpus) or 'no'} GPU"
+        ),
+    )
+
+    def initialize(network: Any) -> None:
+        if settings.init_checkpoint:
+            warm_start(network, settings.init_checkpoint)
+
+    batch_size, seed = config.task.train_data.global_batch_size, settings.seed
+    run = Run(
+        config=config,
+        task=build_task(config, entry.two_stage),
+        training=BatchMaker(training, grid, entry.two_stage, batch_size, seed, Augmentation()),
+        validation=BatchMaker(validation, grid, entry.two_stage, 8, seed, None),
+        labels=labels,
+        checkpoints=checkpoints,
+        tensorboard=tensorboard,
+        early_stop=settings.early_stop,
+        initialize=initialize,
+    )
+    train_run(run, history, strategy)
+
+    best = history.best()
+    assert best is not None
+    description = Description(
+        network=settings.network,
+        two_stage=entry.two_stage,
+        height=height,
+        width=width,
+        labels=labels,
+        step=int(best["step"]),
+        seed=seed,
+        records=digest,
+        versions=package_versions(),
+    )
+    config.task.annotation_file = None
+    write_model(model, description, config.as_dict(), checkpoints, BEST_PREFIX)
+
+
+def _strategy(gpus: int) -> tf.distribute.Strategy:
+    if gpus > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def _input_size(
+    records: Path, settings: Settings, entry: networks.Network, gpu: bool
+) -> tuple[int, int]:
+    multiple = 2 ** entry.levels[1]
+    if settings.input_size:
+        height, width = parse_input_size(settings.input_size)
+        if height % multiple or width % multiple:
+            raise InputError(
+                f"input size {settings.input_size}: both sides must be multiples of {multiple} "
+                f"for {settings.network}.",
+                hint=f'Try "{round(height / multiple) * multiple}x'
+                f'{round(width / multiple) * multiple}".',
+            )
+        return height, width
+    examples = pq.read_table(records / "examples.parquet", columns=["split", "height", "width"])
+    examples = examples.filter(pc.equal(examples["split"], "train"))
+    images = np.stack([examples["height"].to_numpy(), examples["width"].to_numpy()], axis=1)
+    return fit_input_size(
+        images.astype(np.float64),
+        _relative_box_sizes(records),
+        min_pixels=_MIN_PIXELS,
+        max_pixels=entry.max_pixels_gpu if gpu else entry.max_pixels_cpu,
+        multiple=multiple,
+    )
+
+
+def _relative_box_sizes(records: Path) -> Any:
+    """(M, 2) heights and widths of the training boxes as shares of their image."""
+    from kfdet.training.examples import record_files
+
+    sides = {name: [] for name in ("ymin", "ymax", "xmin", "xmax")}  # type: dict[str, list[Any]]
+    for record in tf.data.TFRecordDataset(record_files(records, "train")).as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        for name, values in sides.items():
+            values.extend(example.features.feature[f"image/object/bbox/{name}"].float_list.value)
+    box = {name: np.array(values, np.float64) for name, values in sides.items()}
+    return np.stack([box["ymax"] - box["ymin"], box["xmax"] - box["xmin"]], axis=1)
+
+
+def _schedule(
+    settings: Settings, entry: networks.Network, examples: int, gpus: int
+) -> networks.Schedule:
+    fitted_batch = entry.batch_size_gpu * gpus if gpus else entry.batch_size_cpu
+    batch_size = settings.batch_size or min(fitted_batch, max(1, examples))
+    steps = settings.steps or fitted_steps(examples, batch_size, bool(gpus))
+    # Square-root scaling suits Adam (Malladi et al., 2022).
+    rate = settings.learning_rate or entry.learning_rate * (batch_size / 8) ** 0.5
+    return networks.Schedule(steps, batch_size, rate, validation_interval(steps))
+
+
+def _override(config: Any, text: str) -> None:
+    if not text.strip():
+        return
+    try:
+        values = yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise ValueError("not a mapping")
+        hyperparams.override_params_dict(config, values, is_strict=True)
+    except (KeyError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"overrides do not fit Model Garden's experiment configuration: {error}.",
+            hint="Write YAML such as 'task: {model: {head: {num_filters: 96}}}'.",
+        ) from error
+
+
+def _annotations(examples: ExampleSet, labels: tuple[str, ...], folder: Path) -> Path:
+    """COCO annotations of the validation split, which Model Garden's evaluator reads."""
+    boxes: list[dict[str, Any]] = []
+    for image, source_id in enumerate(examples.source_ids):
+        where = examples.of(image)
+        for box, label, crowd in zip(
+            examples.boxes[where] / examples.scales[image],
+            examples.classes[where],
+            examples.crowds[where],
+            strict=True,
+        ):
+            ymin, xmin, ymax, xmax = (float(side) for side in box)
+            boxes.append(
+                {
+                    "id": len(boxes) + 1,
+                    "image_id": int(source_id),
+                    "category_id": int(label),
+                    "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
+                    "area": (xmax - xmin) * (ymax - ymin),
+                    "iscrowd": int(crowd),
+                }
+            )
+    content = {
+        "images": [
+            {"id": int(source_id), "height": int(size[0]), "width": int(size[1])}
+            for source_id, size in zip(examples.source_ids, examples.sizes, strict=True)
+        ],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(labels, start=1)],
+        "annotations": boxes,
+    }
+    path = folder / "val.json"
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content))
+    return path

@@ -1,0 +1,122 @@
+"""Model Garden's detection tasks, fed with batches of decoded uint8 images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from official.vision.ops import preprocess_ops
+from official.vision.tasks.maskrcnn import MaskRCNNTask
+from official.vision.tasks.retinanet import RetinaNetTask
+
+from kfdet.training.anchors import AnchorGrid
+from kfdet.training.batches import Arrays, BatchMaker
+
+
+def normalize(images: tf.Tensor) -> tf.Tensor:
+    """ImageNet mean and deviation taken out of RGB images 0..255, as Model Garden does it."""
+    return preprocess_ops.normalize_image(tf.cast(images, tf.float32) / 255.0)
+
+
+class _NormalizesOnDevice:
+    """Takes uint8 images, a quarter of the bytes to move, and normalises them on the device."""
+
+    def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        images, labels = inputs
+        return super().train_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
+
+    def validation_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        images, labels = inputs
+        return super().validation_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
+
+
+class SingleShotTask(_NormalizesOnDevice, RetinaNetTask):  # type: ignore[misc]
+    """RetinaNet."""
+
+
+class TwoStageTask(_NormalizesOnDevice, MaskRCNNTask):  # type: ignore[misc]
+    """Faster R-CNN."""
+
+
+def build_task(config: Any, two_stage: bool) -> Any:
+    """The task of an experiment configuration."""
+    return (TwoStageTask if two_stage else SingleShotTask)(config.task)
+
+
+def training_dataset(maker: BatchMaker, first_step: int, steps: int) -> tf.data.Dataset:
+    """Batches of steps `first_step` .. `steps` - 1, in order."""
+    dataset = tf.data.Dataset.range(first_step, steps)
+    return _map(dataset, maker, maker.training_batch, maker.batch_size)
+
+
+def validation_dataset(maker: BatchMaker) -> tf.data.Dataset:
+    """One pass over the validation split."""
+    dataset = tf.data.Dataset.range(0, len(maker.examples), maker.batch_size)
+    return _map(dataset, maker, maker.validation_batch, None)
+
+
+def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, batch: int | None) -> Any:
+    sample: Arrays = maker.validation_batch(0)
+    names = list(sample)
+    types = [tf.as_dtype(sample[name].dtype) for name in names]
+
+    def load(index: tf.Tensor) -> Any:
+        values = tf.numpy_function(
+            lambda i: [value for _, value in sorted_items(make(int(i)), names)],
+            [index],
+            types,
+            stateful=False,
+        )
+        arrays = dict(zip(names, values, strict=True))
+        for name, value in arrays.items():
+            value.set_shape((batch, *sample[name].shape[1:]))
+        return _inputs(arrays, maker.grid, maker.two_stage)
+
+    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+
+
+def sorted_items(row: Arrays, names: list[str]) -> list[tuple[str, Any]]:
+    """Items of `row` in the order of `names`."""
+    return [(name, row[name]) for name in names]
+
+
+def _inputs(
+    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, two_stage: bool
+) -> tuple[tf.Tensor, dict[str, Any]]:
+    labels: dict[str, Any] = {
+        "image_info": arrays["image_info"],
+        "anchor_boxes": anchor_boxes(grid, tf.shape(arrays["image"])[0]),
+        "groundtruths": {"source_id": arrays["source_id"]},
+    }
+    if two_stage:
+        labels |= {
+            "rpn_score_targets": _levels(arrays["rpn_scores"], grid, 1),
+            "rpn_box_targets": _levels(arrays["rpn_offsets"], grid, 4),
+            "gt_boxes": arrays["gt_boxes"],
+            "gt_classes": arrays["gt_classes"],
+        }
+    else:
+        labels |= {
+            "cls_targets": _levels(arrays["classes"], grid, 1),
+            "box_targets": _levels(arrays["offsets"], grid, 4),
+            "cls_weights": arrays["class_weights"],
+            "box_weights": arrays["box_weights"],
+        }
+    return arrays["image"], labels
+
+
+def _levels(flat: tf.Tensor, grid: AnchorGrid, depth: int) -> dict[str, tf.Tensor]:
+    """(B, A) or (B, A, depth) to one (B, rows, columns, anchors * depth) a pyramid level."""
+    shapes = grid.level_shapes
+    parts = tf.split(flat, [r * c * a for r, c, a in shapes.values()], axis=1)
+    return {
+        level: tf.reshape(part, [-1, rows, columns, anchors * depth])
+        for (level, (rows, columns, anchors)), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def anchor_boxes(grid: AnchorGrid, batch: tf.Tensor | int) -> dict[str, tf.Tensor]:
+    """The grid's anchors, repeated `batch` times, as Model Garden's models take them."""
+    levels = _levels(tf.constant(grid.boxes)[None], grid, 4)
+    return {level: tf.tile(boxes, [batch, 1, 1, 1]) for level, boxes in levels.items()}

@@ -1,0 +1,222 @@
+"""Model Garden's trainer in a loop that survives a kill, stops when it should, and says why."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orbit
+import tensorflow as tf
+from official.core import base_trainer
+
+from kfdet.drawing import draw_boxes
+from kfdet.errors import KfdetError
+from kfdet.events import Progress
+from kfdet.training.batches import BatchMaker
+from kfdet.training.history import History
+from kfdet.training.tasks import anchor_boxes, normalize, training_dataset, validation_dataset
+
+BEST_PREFIX = "best/weights"
+_SAMPLE_PICTURES = 4
+_SAMPLE_SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, ready to start or to continue.
+
+    Args:
+        config: Model Garden's experiment configuration.
+        task: The task built from it.
+        training: Batches of the training split.
+        validation: Batches of the validation split.
+        labels: Label names, class id 1 first.
+        checkpoints: Folder of this run's checkpoints.
+        tensorboard: Folder of this run's TensorBoard logs.
+        early_stop: Validations without a better AP50 before training stops; 0 never stops.
+        initialize: Called with the new model when there is no checkpoint to continue from.
+    """
+
+    config: Any
+    task: Any
+    training: BatchMaker
+    validation: BatchMaker
+    labels: tuple[str, ...]
+    checkpoints: Path
+    tensorboard: Path
+    early_stop: int
+    initialize: Callable[[Any], None]
+
+
+def latest_step(checkpoints: Path) -> int:
+    """Step of the newest checkpoint in the folder, 0 without one."""
+    newest = tf.train.latest_checkpoint(str(checkpoints))
+    return int(newest.rsplit("-", 1)[1]) if newest else 0
+
+
+def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
+    """Train to the last step, continuing from the newest checkpoint.
+
+    The weights of the best validation stay at `BEST_PREFIX` under the checkpoint folder.
+
+    Args:
+        run: What to train.
+        history: Curves so far; extended, and written beside the checkpoints.
+        strategy: Where to train.
+
+    Raises:
+        KfdetError: The loss is not finite any more.
+    """
+    first_step = latest_step(run.checkpoints)
+    history.truncate(first_step)
+    with strategy.scope():
+        trainer = _build_trainer(run, history, strategy, first_step)
+        controller = _build_controller(run, history, trainer, strategy)
+        total, interval = run.config.trainer.train_steps, run.config.trainer.validation_interval
+        step = first_step
+        while True:
+            if step and not history.validated(step):
+                logs = controller.evaluate()
+                history.val.append(
+                    {"step": step} | {k: float(logs[k]) for k in ("AP", "AP50", "AP75")}
+                )
+                history.write(run.checkpoints)
+            if run.early_stop and history.validations_since_best() >= run.early_stop:
+                best = history.best()
+                assert best is not None
+                history.stopped_early = (
+                    f"AP50 did not rise above {best['AP50']:.3f} (step {best['step']}) "
+                    f"in {run.early_stop} validations"
+                )
+            if step >= total or history.stopped_early:
+                break
+            started = time.monotonic()
+            step = min((step // interval + 1) * interval, total)
+            controller.train(step)
+            history.seconds += time.monotonic() - started
+    history.write(run.checkpoints)
+
+
+def _build_trainer(
+    run: Run, history: History, strategy: tf.distribute.Strategy, first_step: int
+) -> base_trainer.Trainer:
+    model = run.task.build_model()
+    optimizer = run.task.create_optimizer(run.config.trainer.optimizer_config, run.config.runtime)
+    if first_step == 0:
+        run.initialize(model)
+    steps = run.config.trainer.train_steps
+    return base_trainer.Trainer(
+        run.config,
+        run.task,
+        model,
+        optimizer,
+        train_dataset=strategy.experimental_distribute_dataset(
+            training_dataset(run.training, first_step, steps)
+        ),
+        validation_dataset=strategy.experimental_distribute_dataset(
+            validation_dataset(run.validation)
+        ),
+        checkpoint_exporter=_AfterValidation(run, model, history),
+    )
+
+
+def _build_controller(
+    run: Run, history: History, trainer: base_trainer.Trainer, strategy: tf.distribute.Strategy
+) -> orbit.Controller:
+    settings = run.config.trainer
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint,
+        directory=str(run.checkpoints),
+        max_to_keep=settings.max_to_keep,
+        step_counter=trainer.global_step,
+        checkpoint_interval=settings.checkpoint_interval,
+    )
+    return orbit.Controller(
+        strategy=strategy,
+        trainer=trainer,
+        evaluator=trainer,
+        global_step=trainer.global_step,
+        steps_per_loop=settings.steps_per_loop,
+        checkpoint_manager=manager,
+        summary_dir=str(run.tensorboard / "train"),
+        eval_summary_dir=str(run.tensorboard / "validation"),
+        summary_interval=settings.summary_interval,
+        train_actions=[_Watch(trainer, history, settings)],
+    )
+
+
+class _Watch:
+    """After every few steps: stop on a loss that is not finite, record it, report progress."""
+
+    def __init__(self, trainer: base_trainer.Trainer, history: History, settings: Any) -> None:
+        self.trainer, self.history = trainer, history
+        self.progress = Progress("training", settings.train_steps, "steps")
+        self.last = (time.monotonic(), int(trainer.global_step.numpy()))
+
+    def __call__(self, output: Any) -> None:
+        step = int(self.trainer.global_step.numpy())
+        loss = float(orbit.utils.get_value(output["training_loss"]))
+        rate = float(orbit.utils.get_value(output["learning_rate"]))
+        if not math.isfinite(loss):
+            raise KfdetError(
+                f"the training loss is {loss} at step {step}: training diverged. Start again with "
+                f"a lower learning rate (it was {rate:.2g}; try a third), or check the dataset for "
+                "boxes that are far too small or too large."
+            )
+        self.history.steps.append(step)
+        self.history.loss.append(round(loss, 6))
+        self.history.learning_rate.append(round(rate, 8))
+        now = time.monotonic()
+        speed = (step - self.last[1]) / max(now - self.last[0], 1e-9)
+        self.last = (now, step)
+        self.progress.update(step, f"loss {loss:.3f}, {speed:.1f} steps/s")
+
+
+class _AfterValidation:
+    """Called by the trainer while the averaged weights are in place (its checkpoint exporter)."""
+
+    def __init__(self, run: Run, model: Any, history: History) -> None:
+        self.run, self.model, self.history = run, model, history
+        self.best_ckpt_logs: dict[str, Any] = {}
+
+    def maybe_export_checkpoint(self, checkpoint: Any, logs: dict[str, Any], step: int) -> bool:
+        """Keep the weights if this validation is the best; show sample detections."""
+        best = self.history.best()
+        score = float(logs["AP50"])
+        better = best is None or score > best["AP50"]
+        if better:
+            items = getattr(self.model, "checkpoint_items", {})
+            tf.train.Checkpoint(model=self.model, **items).write(
+                str(self.run.checkpoints / BEST_PREFIX)
+            )
+        self.best_ckpt_logs = {"AP50": score if better or best is None else best["AP50"]}
+        self._show_samples(int(step))
+        return better
+
+    def _show_samples(self, step: int) -> None:
+        examples, grid = self.run.validation.examples, self.run.validation.grid
+        chosen = np.linspace(0, len(examples) - 1, _SAMPLE_PICTURES).round().astype(int)
+        chosen = np.unique(chosen)
+        images = np.stack([examples.images[i] for i in chosen])
+        shapes = np.array([examples.sizes[i] * examples.scales[i] for i in chosen], np.float32)
+        found = self.model(
+            normalize(images),
+            image_shape=tf.constant(shapes),
+            anchor_boxes=anchor_boxes(grid, len(images)),
+            training=False,
+        )
+        pictures = []
+        for row, image in enumerate(images):
+            scores = found["detection_scores"][row].numpy()
+            keep = scores > _SAMPLE_SCORE
+            boxes = found["detection_boxes"][row].numpy()[keep][:, [1, 0, 3, 2]]
+            names = [
+                self.run.labels[int(c) - 1] for c in found["detection_classes"][row].numpy()[keep]
+            ]
+            pictures.append(draw_boxes(image, boxes, names, scores[keep]))
+        tf.summary.image("detections", np.stack(pictures), step=step, max_outputs=len(pictures))

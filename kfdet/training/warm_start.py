@@ -1,0 +1,136 @@
+"""Start from the weights of an earlier training: what fits is taken, what does not is named."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import requests
+import tensorflow as tf
+
+from kfdet.errors import InputError
+from kfdet.events import Progress, emit, warn
+
+_HINT = (
+    "Name a TensorFlow 2 checkpoint (folder, or path without .index), an archive of one "
+    "(.tar.gz, .zip) or a model folder of an earlier run."
+)
+_CHUNK = 1 << 20
+
+
+def warm_start(model: Any, source: str) -> None:
+    """Read the weights at `source` into `model`, part by part (backbone, decoder, heads).
+
+    Args:
+        model: A detection model of Model Garden.
+        source: Path, http(s) URL, or bucket URI (minio://, s3://) of a checkpoint.
+
+    Raises:
+        InputError: There is no checkpoint at `source`, or no part of it fits.
+    """
+    with tempfile.TemporaryDirectory(prefix="kfdet-init-") as scratch:
+        prefix = _checkpoint_prefix(_local(source, Path(scratch)), source)
+        taken = [name for name, part in _parts(model).items() if _read(part, name, prefix)]
+        left_out = [name for name in _parts(model) if name not in taken]
+    if not taken:
+        raise InputError(
+            "no part of this checkpoint fits the network.",
+            file=source,
+            hint="Use a checkpoint of the same network (the backbone at least).",
+        )
+    if left_out:
+        warn(f"{source}: {', '.join(left_out)} do not fit and start from scratch")
+    emit("info", message=f"starting from {source}: {', '.join(taken)}")
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for name, part in model.checkpoint_items.items():
+        if isinstance(part, (list, tuple)):
+            parts |= {f"{name}/{index}": each for index, each in enumerate(part)}
+        else:
+            parts[name] = part
+    return parts
+
+
+def _read(part: Any, name: str, prefix: str) -> bool:
+    before = part.get_weights()
+    root, _, index = name.partition("/")
+    items = {root: [tf.Module()] * int(index) + [part]} if index else {root: part}
+    try:
+        status = tf.train.Checkpoint(**items).read(prefix)
+        status.expect_partial()
+        status.assert_existing_objects_matched()
+    except (ValueError, AssertionError, tf.errors.OpError):
+        part.set_weights(before)
+        return False
+    return True
+
+
+def _local(source: str, scratch: Path) -> Path:
+    scheme = urlparse(source).scheme
+    if scheme in ("http", "https"):
+        return _unpacked(_download(source, scratch), scratch)
+    if scheme in ("minio", "s3"):
+        from kfdet.storage import download
+
+        return _unpacked(download(source, scratch), scratch)
+    path = Path(source).expanduser()
+    return _unpacked(path, scratch)
+
+
+def _download(url: str, folder: Path) -> Path:
+    target = folder / (Path(urlparse(url).path).name or "checkpoint")
+    try:
+        with requests.get(url, stream=True, timeout=60) as answer:
+            answer.raise_for_status()
+            size = int(answer.headers.get("Content-Length", 0))
+            progress = Progress("downloading the checkpoint", size, "bytes")
+            with target.open("wb") as file:
+                for chunk in answer.iter_content(_CHUNK):
+                    file.write(chunk)
+                    progress.advance(len(chunk))
+    except requests.RequestException as error:
+        raise InputError(
+            f"cannot be downloaded: {error}.",
+            file=url,
+            hint="Check the address and the network, or give a local path.",
+        ) from error
+    return target
+
+
+def _unpacked(path: Path, scratch: Path) -> Path:
+    if not (path.is_file() and (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))):
+        return path
+    target = scratch / "unpacked"
+    kind = "zip" if zipfile.is_zipfile(path) else "tar"
+    if kind == "tar":
+        kind = {"gz": "gztar", "tgz": "gztar", "bz2": "bztar", "xz": "xztar"}.get(
+            path.suffix.lstrip("."), "tar"
+        )
+    try:
+        # The data filter refuses members outside the target; zip members are kept inside anyway.
+        shutil.unpack_archive(path, target, kind, filter=None if kind == "zip" else "data")
+    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"cannot be unpacked: {error}.", file=path, hint=_HINT) from error
+    return target
+
+
+def _checkpoint_prefix(path: Path, source: str) -> str:
+    if path.with_name(path.name + ".index").exists():
+        return str(path)
+    if path.suffix == ".index" and path.exists():
+        return str(path.with_suffix(""))
+    if path.is_dir():
+        newest = tf.train.latest_checkpoint(str(path))
+        if newest:
+            return str(newest)
+        indices = sorted(path.rglob("*.index"), key=lambda p: p.stat().st_mtime)
+        if indices:
+            return str(indices[-1].with_suffix(""))
+    raise InputError("holds no checkpoint.", file=source, hint=_HINT)
