@@ -29,7 +29,7 @@ def training(
         network: One of kfdet's networks.
         checkpoint_root: Folder or bucket path that keeps checkpoints while training runs.
         tensorboard_root: Folder or bucket path that gets TensorBoard logs while training runs.
-        input_size: Network input as WIDTHxHEIGHT in pixels; empty: fitted to the boxes.
+        input_size: Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.
         steps: Training steps; 0: fitted to the dataset.
         batch_size: Images a step; 0: fitted to the machine.
         learning_rate: Peak learning rate; 0: fitted to network and batch.

@@ -81,7 +81,8 @@ def demo(
     from kfdet.demo import make_sample
 
     dataset = output / "dataset"
-    make_sample(dataset)
+    if not dataset.exists():
+        make_sample(dataset)
     _run(dataset, output / "run", DEMO_PARAMETERS, as_json)
 
 
@@ -157,7 +158,7 @@ def run(
     input_size: Annotated[
         str,
         typer.Option(
-            metavar="WIDTHxHEIGHT",
+            metavar="HEIGHTxWIDTH",
             help="Network input; empty: fitted to the boxes.",
             rich_help_panel=_TRAINING,
         ),

@@ -40,6 +40,7 @@ from kfdet.run_folder import (
     check_places,
     locked,
     prune,
+    prune_checkpoints,
     publish,
 )
 from kfdet.run_record import code_version, dataset_version, hashes, versions
@@ -124,6 +125,8 @@ def _run(
         raise
     names = publish(folder, outputs)
     prune(folder / ARTIFACTS, cache, watcher.keys)
+    if not watcher.display.stages["training"].cached:
+        prune_checkpoints(folder)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     record = {
         "dataset": {"path": str(dataset), "version": version},
@@ -242,6 +245,8 @@ class _Watcher:
             how = f"crashed ({signal.Signals(number).name})"
         else:
             how = f"ended with exit status {returncode}"
+        if any(line.startswith("Traceback ") for line in text.splitlines()):
+            return KfdetError(f"{who} {how}: {lines[-1]}")
         tail = "\n".join(f"  | {line}" for line in lines)
         return KfdetError(f"{who} {how}. The last lines of its output:\n{tail}")
 

@@ -38,7 +38,7 @@ class Parameters:
         guard_seconds: Gap left between training and evaluation blocks of one video, in seconds.
         negative_share: Share of the training examples that are background without any object.
         network: One of kfdet's networks.
-        input_size: Network input as WIDTHxHEIGHT in pixels.
+        input_size: Network input as HEIGHTxWIDTH in pixels.
         steps: Training steps.
         batch_size: Images a step.
         learning_rate: Peak learning rate.
@@ -64,7 +64,7 @@ class Parameters:
     learning_rate: float = 0.0
     init_checkpoint: str = ""
     overrides: str = ""
-    early_stop: int = 0
+    early_stop: int = 4
     min_ap50: float = 0.5
     seed: int = 0
 
@@ -78,7 +78,7 @@ class Parameters:
 
         if self.input_size and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input_size):
             raise InputError(
-                f"input size {self.input_size!r} is not WIDTHxHEIGHT.", hint="Write 320x192."
+                f"input size {self.input_size!r} is not HEIGHTxWIDTH.", hint="Write 192x320."
             )
         try:
             overrides = yaml.safe_load(self.overrides) or {}

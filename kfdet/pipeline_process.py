@@ -1,8 +1,9 @@
 """The process in which kfp.local runs the training pipeline; `kfdet run` starts and watches it.
 
 A process of its own because kfp.local prints, installs log handlers and imports for a second, and
-because ending its process group ends every stage at once. Argument: one JSON object with
-`pipeline_root`, `cache_root`, `scratch` and `arguments`. It tells what happens through kfdet.events.
+because ending its process group ends every stage at once. Its argument is one JSON object with
+`pipeline_root`, `cache_root`, `scratch` and `arguments`; it tells what happens through
+kfdet.events.
 
 Where kfp.local 2.17 falls short of what a run needs, the part is replaced here, and only here:
 

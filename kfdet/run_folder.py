@@ -130,6 +130,15 @@ def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = No
         sweep(artifacts)
 
 
+def prune_checkpoints(folder: Path) -> None:
+    """Keep only the checkpoints of the training that wrote last; each has a folder of its own."""
+    trainings = [path for path in (folder / CHECKPOINTS).iterdir() if path.is_dir()]
+    newest = max(trainings, default=None, key=lambda path: path.stat().st_mtime)
+    for path in trainings:
+        if path != newest:
+            shutil.rmtree(path)
+
+
 def publish(folder: Path, outputs: dict[str, Any]) -> list[str]:
     """Copy the pipeline's outputs to their fixed names, each whole or not at all.
 

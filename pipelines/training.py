@@ -76,7 +76,7 @@ def training_pipeline(
         negative_share: Share of the training examples that are background without any object.
         network: ssd_mobilenet_v2_fpnlite, ssd_mobilenet_v3_small_fpnlite, ssd_resnet50_fpn,
             spinenet49_mobile, faster_rcnn_resnet50 or faster_rcnn_resnet101.
-        input_size: Network input as WIDTHxHEIGHT in pixels; empty: fitted to the boxes.
+        input_size: Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.
         steps: Training steps; 0: fitted to the dataset.
         batch_size: Images a step; 0: fitted to the machine.
         learning_rate: Peak learning rate; 0: fitted to network and batch.
