@@ -137,6 +137,8 @@ def extract(
             f"frames {wanted[0]} to {wanted[-1]} are asked for, the video has {table.frames}.",
             file=path,
         )
+    if info.damage:
+        events.warn(f"{path}: {info.damage}")
     return _pictures(path, table, info, wanted, longest_side, quality, pool, threads)
 
 

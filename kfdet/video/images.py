@@ -1,0 +1,87 @@
+"""Images of a dataset as JPEGs that a trainer decodes the way a viewer shows them."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kfdet.errors import InputError
+from kfdet.video.extraction import Picture
+from kfdet.video.jpeg import fit
+
+_ORIENTATION = 0x0112
+_JPEG_START = b"\xff\xd8\xff"
+
+
+def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Picture:
+    """One image as an upright JPEG in RGB.
+
+    The bytes of a colour JPEG pass through as they are if it needs neither turning (TensorFlow
+    does not heed EXIF's orientation) nor shrinking.
+
+    Args:
+        path: JPEG, PNG or another format that Pillow reads.
+        longest_side: Shrink to this many pixels; 0 keeps the size.
+        quality: JPEG quality, 1 to 100, where it has to be encoded.
+
+    Raises:
+        InputError: The file is no image, is cut off or too large.
+    """
+    try:
+        data = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _picture(data, longest_side, quality)
+    except UnidentifiedImageError as error:
+        problem = "the image is empty (0 bytes)." if not data else "this is not an image."
+        raise _broken(problem, path) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(
+            "the image has more pixels than is sane.", file=path, hint="Shrink it first."
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _broken(f"the image cannot be decoded ({error}).", path) from error
+
+
+def _broken(problem: str, path: Path) -> InputError:
+    return InputError(problem, file=path, hint="Replace the file, or remove it and its boxes.")
+
+
+def _picture(data: bytes, longest_side: int, quality: int) -> Picture:
+    with Image.open(BytesIO(data)) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+        if not turned and fit(*image.size, longest_side) == image.size and _is_colour_jpeg(data):
+            return Picture(0, data, *image.size, *image.size, 0.0)
+        upright = _rgb(ImageOps.exif_transpose(image))
+    size = fit(*upright.size, longest_side)
+    if size != upright.size:
+        pixels = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    else:
+        pixels = upright
+    jpeg = simplejpeg.encode_jpeg(np.asarray(pixels), quality=quality, colorsubsampling="420")
+    return Picture(0, jpeg, *size, *upright.size, 0.0)
+
+
+def _is_colour_jpeg(data: bytes) -> bool:
+    """Whether these are the bytes of a whole YCbCr JPEG; ValueError where they are broken."""
+    if not data.startswith(_JPEG_START):
+        return False
+    if simplejpeg.decode_jpeg_header(data)[2] != "YCbCr":
+        return False
+    # An eighth of the size is enough to read every byte, and takes a fraction of the time.
+    simplejpeg.decode_jpeg(data, min_height=1, min_width=1, min_factor=8)
+    return True
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would cut 16-bit gray off at 255.
+        deep: npt.NDArray[np.int64] = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((deep >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
