@@ -11,68 +11,31 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
+from kfdet.annotations import yolo
 from kfdet.annotations.checks import Media, check_source
 from kfdet.annotations.formats import detect_format, read_annotations
 from kfdet.annotations.labels import Use, check_labels
-from kfdet.annotations.matching import MediaIndex
-from kfdet.annotations.model import KeyBox, SourceAnnotations, key_table
+from kfdet.annotations.matching import MediaIndex, gather_frames
+from kfdet.annotations.model import Item, KeyBox, SourceAnnotations, key_table
 from kfdet.errors import InputError, Problem
 
-__all__ = ["Dataset", "Item", "KeyBox", "check", "load"]
+__all__ = ["Dataset", "Item", "KeyBox", "all_errors", "check", "load", "load_items"]
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm"))
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-ANNOTATION_SUFFIXES = frozenset((".xml", ".json", ".zip"))
+ANNOTATION_SUFFIXES = frozenset((".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip"))
 LAYOUT = (
     "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
     "place."
 )
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
-
-
-@dataclass(slots=True)
-class Item:
-    """One video or image of a dataset.
-
-    Args:
-        name: Path relative to the dataset, forward slashes; unique.
-        path: The file.
-        kind: What it is.
-        width: Displayed width in pixels: after a video's rotation and an image's EXIF orientation.
-        height: Displayed height in pixels.
-        frames: Frames in the file (1 for an image).
-        fps: Frames a second (0 for an image).
-        annotation: Path of the annotation file relative to the dataset, "" where there is none:
-            such an item is unlabelled, which does not mean that it shows no object.
-        start: First frame of the annotation task.
-        stop: Last frame, inclusive, on the task's grid and within the file.
-        step: Distance between task frames in source frames.
-        keys: Usable key boxes as annotated: not clipped to the frame.
-        orientation: EXIF orientation of an image (1 = stored upright). Decoders that ignore EXIF
-            must turn the picture before boxes fit.
-    """
-
-    name: str
-    path: Path
-    kind: Literal["video", "image"]
-    width: int
-    height: int
-    frames: int
-    fps: float
-    annotation: str = ""
-    start: int = 0
-    stop: int = 0
-    step: int = 1
-    keys: list[KeyBox] = field(default_factory=list)
-    orientation: int = 1
 
 
 @dataclass(slots=True)
@@ -97,7 +60,7 @@ class Dataset:
 
 
 def check(root: Path) -> list[Problem]:
-    """Every problem of a dataset, by file, line and frame; errors first where they are general.
+    """Every problem of a dataset, sorted by file, line and frame; first those of the whole.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
@@ -109,6 +72,31 @@ def load(root: Path) -> Dataset:
     """Read a dataset, match its annotations to its media, and check all of it.
 
     A single bad file, box or label becomes a Problem; what is bad is left out of the items.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    items, problems = load_items(root)
+    problems += _duplicates(items)
+    uses = list(_uses(items, root))
+    problems += check_labels(uses)
+    problems.sort(key=lambda p: (p.file, p.line or 0, p.frame or 0))
+    return Dataset(root, items, sorted({use.label for use in uses}), problems)
+
+
+def all_errors(problems: Iterable[Problem]) -> InputError | None:
+    """One exception for all errors among `problems`, a line each; None where there are none."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if len(errors) < 2:
+        return errors[0].error() if errors else None
+    lines = "\n".join(f"  {error}" for error in errors)
+    return InputError(f"{len(errors)} errors:\n{lines}")
+
+
+def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
+    """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
+
+    Unlike `load` it says nothing of label names and duplicates.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
@@ -129,11 +117,8 @@ def load(root: Path) -> Dataset:
     for source, name in _match(root, sources, media_names, problems):
         if name in items:
             _annotate(items[name], source, root, problems)
-    problems += _unmatched(items.values(), root)
-    problems += _duplicates(items.values(), root)
-    uses = list(_uses(items.values(), root))
-    problems += check_labels(uses)
-    return Dataset(root, list(items.values()), sorted({u.label for u in uses}), problems)
+    problems += _unmatched(items.values())
+    return list(items.values()), problems
 
 
 def _suffix(name: str) -> str:
@@ -177,7 +162,13 @@ def _open(root: Path, name: str) -> Item:
         with Image.open(path) as image:
             width, height = image.size
             orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise InputError(
             "is no image that can be read; it may be empty or cut off.",
             file=path,
@@ -191,27 +182,42 @@ def _open(root: Path, name: str) -> Item:
 def _read_all(
     root: Path, files: Iterable[str], problems: list[Problem]
 ) -> Iterator[SourceAnnotations]:
-    for name in files:
-        if _suffix(name) not in ANNOTATION_SUFFIXES:
-            continue
-        path = root / name
+    for path in _annotation_files(root, files, problems):
         try:
-            if detect_format(path) is None:
-                if "annotations" in Path(name).parts[:-1]:
-                    problems.append(
-                        Problem(
-                            "warning",
-                            "is in no annotation format that is known; it is not read.",
-                            str(path),
-                        )
-                    )
-                continue
             read = read_annotations(path)
         except InputError as error:
             problems.append(_problem(error))
             continue
         problems += read.problems
         yield from read.sources
+
+
+def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem]) -> Iterator[Path]:
+    class_files = []
+    for name in files:
+        path = root / name
+        if _suffix(name) not in ANNOTATION_SUFFIXES:
+            continue
+        try:
+            found = detect_format(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        if found == "yolo":
+            class_files.append(path)
+        elif found:
+            yield path
+        elif "annotations" in Path(name).parts[:-1] and _suffix(name) in (".json", ".xml", ".zip"):
+            text = "is in no annotation format that is known; it is not read."
+            problems.append(Problem("warning", text, str(path)))
+    # Tools write several lists of class names; each label file is read with one of them, the one
+    # that is highest in the tree and best.
+    class_files.sort(key=lambda path: (len(path.parts), yolo.rank(path), path))
+    folders: list[Path] = []
+    for path in class_files:
+        if not any(path.parent.is_relative_to(folder) for folder in folders):
+            folders.append(path.parent)
+            yield path
 
 
 def _problem(error: InputError) -> Problem:
@@ -232,7 +238,7 @@ def _match(
     indices = {kind: MediaIndex(found) for kind, found in names.items()}
     claims: defaultdict[str, list[SourceAnnotations]] = defaultdict(list)
     missing: list[SourceAnnotations] = []
-    for source in sources:
+    for source in gather_frames(sources, indices["image"], indices["video"]):
         found = _find_media(source, indices[source.kind], root)
         if len(found) > 1:
             problems.append(_ambiguous(source, found))
@@ -351,8 +357,7 @@ def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[
     last = item.frames - 1
     stop = last if source.stop is None else min(source.stop, last)
     item.stop = max(stop - (stop - item.start) % item.step, item.start)
-    if source.relative:
-        source.keys = [_scaled(key, item.width, item.height) for key in source.keys]
+    source.to_pixels(item.width, item.height)
     media = Media(item.name, item.width, item.height, item.frames, item.fps)
     if item.orientation in _SIDEWAYS:
         media = Media(item.name, item.width, item.height, 1, 0.0, stored=(item.height, item.width))
@@ -360,16 +365,7 @@ def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[
     problems += found
 
 
-def _scaled(key: KeyBox, width: int, height: int) -> KeyBox:
-    return key._replace(
-        xmin=key.xmin * width,
-        xmax=key.xmax * width,
-        ymin=key.ymin * height,
-        ymax=key.ymax * height,
-    )
-
-
-def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
+def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
     for item in items:
         if not item.annotation:
             yield Problem(
@@ -380,7 +376,7 @@ def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
             )
 
 
-def _duplicates(items: Iterable[Item], root: Path) -> Iterator[Problem]:
+def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
     """Warnings about files with the same bytes; only files of equal size are read."""
     sizes: defaultdict[int, list[Item]] = defaultdict(list)
     for item in items:

@@ -27,6 +27,7 @@ class Media:
     """The video or image behind a source: displayed size in pixels, frames, frames a second.
 
     Args:
+        width: 0 where it is not known; boxes may then lie anywhere.
         stored: Width and height as stored, before an image's EXIF orientation; (0, 0) elsewhere.
     """
 
@@ -49,7 +50,9 @@ def check_source(source: SourceAnnotations, media: Media) -> tuple[list[KeyBox],
     late: list[KeyBox] = []
     for key in source.keys:
         if not 0 <= key.frame < media.frames:
-            late.append(key)
+            # A track may end after the last frame: nothing is lost.
+            if not (key.outside and key.frame >= media.frames):
+                late.append(key)
             continue
         problem = _box_problem(key, source.file, media, fits)
         if problem:
@@ -67,7 +70,7 @@ def check_source(source: SourceAnnotations, media: Media) -> tuple[list[KeyBox],
 
 def _size_problem(source: SourceAnnotations, media: Media) -> list[Problem]:
     stated, real = (source.width, source.height), (media.width, media.height)
-    if 0 in stated or stated == real:
+    if 0 in stated or 0 in real or stated == real:
         return []
     hint = f"These may be the annotations of another {source.kind}; check which file they belong to"
     if stated == media.stored:
@@ -103,7 +106,7 @@ def _box_problem(key: KeyBox, file: str, media: Media, fits: bool) -> Problem | 
         return None
     if key.xmax <= key.xmin or key.ymax <= key.ymin:
         return problem("error", "has no area.", "Draw it again or delete it.")
-    if not fits:
+    if not fits or not media.width:
         # With the wrong picture behind them boxes lie anywhere; that is one problem, not hundreds.
         return None
     xmin, ymin, xmax, ymax = envelope(*sides, key.rotation)

@@ -17,3 +17,20 @@ def envelope(xmin: float, ymin: float, xmax: float, ymax: float, rotation: float
     half_x, half_y = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
     x, y = (xmin + xmax) / 2, (ymin + ymax) / 2
     return x - half_x, y - half_y, x + half_x, y + half_y
+
+
+def turn_about_centre(xmin: float, ymin: float, xmax: float, ymax: float, rotation: float) -> Box:
+    """The box that, turned about its centre, covers what this one covers turned about xmin, ymin.
+
+    Args:
+        xmin: Left side, pixels; the other sides likewise.
+        ymin: Upper side.
+        xmax: Right side.
+        ymax: Lower side.
+        rotation: Degrees clockwise.
+    """
+    angle = math.radians(rotation)
+    half_x, half_y = (xmax - xmin) / 2, (ymax - ymin) / 2
+    x = xmin + half_x * math.cos(angle) - half_y * math.sin(angle)
+    y = ymin + half_x * math.sin(angle) + half_y * math.cos(angle)
+    return x - half_x, y - half_y, x + half_x, y + half_y

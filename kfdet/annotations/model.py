@@ -5,10 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from kfdet.annotations.geometry import turn_about_centre
 from kfdet.boxes import KEY_SCHEMA
 from kfdet.errors import Problem
 
@@ -48,6 +50,7 @@ class SourceAnnotations:
         stop: Its last frame, inclusive; None where the file does not say.
         step: Distance between task frames in source frames.
         relative: Boxes are shares of width and height (0..1) instead of pixels.
+        corner: Boxes are turned about their left upper corner instead of their centre.
         oracle: Rows of ORACLE_COLUMNS numbers (track, frame, xmin, ymin, xmax, ymax, line): boxes
             that the annotation tool itself interpolated, upright envelopes of rotated ones.
     """
@@ -63,7 +66,70 @@ class SourceAnnotations:
     stop: int | None = None
     step: int = 1
     relative: bool = False
+    corner: bool = False
     oracle: array[float] = field(default_factory=lambda: array("d"))
+
+    def to_pixels(self, width: int, height: int) -> None:
+        """Turn boxes that are shares of an image of this size into pixels, about their centre."""
+        if self.relative:
+            self.keys = [_in_pixels(key, width, height, self.corner) for key in self.keys]
+            self.relative = self.corner = False
+
+
+def _in_pixels(key: KeyBox, width: int, height: int, corner: bool) -> KeyBox:
+    xmin, ymin, xmax, ymax = turn_about_centre(
+        key.xmin * width,
+        key.ymin * height,
+        key.xmax * width,
+        key.ymax * height,
+        key.rotation if corner else 0.0,
+    )
+    return key._replace(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+
+
+@dataclass(slots=True)
+class Item:
+    """One video or image of a dataset, with its annotations.
+
+    Args:
+        name: Path relative to the dataset, forward slashes; unique.
+        path: The file.
+        kind: What it is.
+        width: Displayed width in pixels: after a video's rotation and an image's EXIF orientation.
+        height: Displayed height in pixels.
+        frames: Frames in the file (1 for an image).
+        fps: Frames a second (0 for an image).
+        annotation: Path of the annotation file relative to the dataset, "" where there is none:
+            such an item is unlabelled, which does not mean that it shows no object.
+        start: First frame of the annotation task.
+        stop: Last frame, inclusive, on the task's grid and within the file.
+        step: Distance between task frames in source frames.
+        keys: Usable key boxes as annotated: not clipped to the frame.
+        orientation: EXIF orientation of an image (1 = stored upright). Decoders that ignore EXIF
+            must turn the picture before boxes fit.
+    """
+
+    name: str
+    path: Path
+    kind: Literal["video", "image"]
+    width: int
+    height: int
+    frames: int
+    fps: float
+    annotation: str = ""
+    start: int = 0
+    stop: int = 0
+    step: int = 1
+    keys: list[KeyBox] = field(default_factory=list)
+    orientation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What a writer writes: an item and its boxes (BOX_SCHEMA, sorted by frame and track)."""
+
+    item: Item
+    boxes: pa.Table
 
 
 @dataclass(slots=True)
