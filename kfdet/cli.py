@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from rich.console import Console
@@ -45,6 +46,17 @@ _Dataset = Annotated[
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
         "annotation file.",
     ),
+]
+Format = Literal[
+    "parquet",
+    "cvat-video",
+    "cvat-images",
+    "voc",
+    "coco",
+    "yolo",
+    "mot",
+    "datumaro",
+    "label-studio",
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -274,8 +286,6 @@ def check(dataset: _Dataset, as_json: _Json = False) -> None:
 
     problems = check_dataset(dataset)
     if as_json:
-        from dataclasses import asdict
-
         print(json.dumps([asdict(problem) for problem in problems]))
     else:
         _print_problems(problems)
@@ -290,6 +300,53 @@ def _print_problems(problems: Sequence[Problem]) -> None:
         _out.print(f"[{colour}]{problem.severity}:[/] {escape(str(problem))}", soft_wrap=True)
     errors = sum(problem.severity == "error" for problem in problems)
     _out.print(f"{errors} errors, {len(problems) - errors} warnings")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A dataset's folder, or one annotation file.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
+    to: Annotated[
+        Format, typer.Option(metavar="FORMAT", help=f"One of {', '.join(get_args(Format))}.")
+    ],
+    key_frames: Annotated[
+        bool, typer.Option("--key-frames", help="Only frames that a person drew on.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Write annotations in another format: boxes on every frame, or on key frames only.
+
+    [bold]Examples[/]
+
+    kfdet convert videos/ coco/ --to coco
+
+    kfdet convert annotations.xml boxes.parquet --to parquet
+    """
+    from kfdet.convert import convert as convert_annotations
+
+    done = convert_annotations(source, target, to, key_frames=key_frames)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "target": str(done.target),
+                    "sources": done.sources,
+                    "frames": done.frames,
+                    "boxes": done.boxes,
+                    "warnings": [asdict(warning) for warning in done.warnings],
+                }
+            )
+        )
+        return
+    for warning in done.warnings:
+        _err.print(f"[yellow]warning:[/] {escape(str(warning))}", soft_wrap=True)
+    _out.print(
+        f"{done.boxes} boxes on {done.frames} frames of {done.sources} sources → "
+        f"{escape(str(done.target))}",
+        soft_wrap=True,
+    )
 
 
 @app.command("compile")

@@ -7,6 +7,7 @@ elsewhere they are printed as log lines.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -33,6 +34,7 @@ def emit(kind: str, **fields: Any) -> None:
     if path:
         event = {"event": kind, "stage": os.environ.get(_STAGE_VARIABLE, ""), "pid": os.getpid()}
         with open(path, "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # a pipe keeps only short lines whole
             file.write(json.dumps({**event, "time": time.time(), **fields}) + "\n")
     else:
         text = " ".join(f"{k}={v}" for k, v in fields.items() if v not in (None, ""))

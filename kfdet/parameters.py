@@ -6,7 +6,6 @@ run.json all come from here. Nothing heavy is imported, so that `kfdet --help` s
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,10 +75,10 @@ class Parameters:
         """
         import yaml
 
-        if self.input_size and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input_size):
-            raise InputError(
-                f"input size {self.input_size!r} is not HEIGHTxWIDTH.", hint="Write 192x320."
-            )
+        from kfdet.training.settings import parse_input_size
+
+        if self.input_size:
+            parse_input_size(self.input_size)
         try:
             overrides = yaml.safe_load(self.overrides) or {}
         except yaml.YAMLError as error:
