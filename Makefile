@@ -22,7 +22,7 @@ demo: venv
 	$(BIN)/kfdet demo --output demo
 
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 lint: venv
 	$(BIN)/ruff check

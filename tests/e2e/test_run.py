@@ -1,0 +1,175 @@
+"""One whole run through the pipeline, and what the same command does again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from kfdet.boxes import BOX_SCHEMA
+from kfdet.demo import make_sample
+from kfdet.run_display import STAGES
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = (
+    *("--every", "6", "--longest-side", "320", "--input-size", "128x192"),
+    *("--steps", "12", "--batch-size", "4"),
+)
+
+
+def stages(run: Path) -> dict[str, bool]:
+    """Stage -> whether it was run anew."""
+    record = json.loads((run / "run.json").read_text())
+    return {stage["stage"]: stage["cached"] < stage["tasks"] for stage in record["stages"]}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "dataset"
+    make_sample(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Path, kfdet: Any) -> Path:
+    """A finished run whose training was killed once on the way."""
+    folder = dataset.parent / "run"
+    command = [sys.executable, "-m", "kfdet", "run", str(dataset), "-o", str(folder), *OPTIONS]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        wait_for(lambda: any((folder / "checkpoints").rglob("*")), killed)
+        killed.send_signal(signal.SIGKILL)
+    wait_for(lambda: not stage_processes(folder))
+    done = kfdet("run", dataset, "-o", folder, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def wait_for(condition: Any, process: subprocess.Popen[bytes] | None = None) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process is None or process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def stage_processes(folder: Path) -> list[int]:
+    """Processes whose command line names the run's artifacts."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = path.read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if os.fsencode(folder / "artifacts") in text:
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_a_killed_run_leaves_no_process_and_continues(run: Path) -> None:
+    assert stages(run) == {
+        "planning": False,
+        "interpolation": False,
+        "frame_extraction": False,
+        "negative_mining": False,
+        "tfrecord_build": False,
+        "training": True,
+        "export": True,
+        "evaluation": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "report.html",
+        "metrics.json",
+        "boxes.parquet",
+        "label_map.pbtxt",
+        "model/1/saved_model.pb",
+        "model.tflite",
+        "model.zip",
+        "tensorboard",
+        "checkpoints",
+        "artifacts",
+        "run.json",
+    ],
+)
+def test_every_output_has_its_fixed_name(name: str, run: Path) -> None:
+    path = run / name
+    assert any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0
+
+
+def test_metrics_have_their_keys(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    wanted = {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100", "per_class"}
+    wanted |= {"split", "false_positives_per_background_image", "verdict"}
+    assert wanted <= set(metrics)
+    assert {"strategy", "train_frames", "val_frames"} <= set(metrics["split"])
+    labels = set(pq.read_table(run / "boxes.parquet")["label"].unique().to_pylist())
+    assert set(metrics["per_class"]) == labels
+    for values in metrics["per_class"].values():
+        assert {"AP", "AP50", "precision", "recall"} <= set(values)
+
+
+def test_boxes_are_in_the_schema(run: Path) -> None:
+    table = pq.read_table(run / "boxes.parquet")
+    assert table.schema.equals(BOX_SCHEMA)
+    assert table.num_rows > 0
+
+
+def test_the_record_says_how_the_run_was_made(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    assert record["parameters"]["every"] == 6
+    assert {"kfdet", "kfp", "tensorflow", "tf-models-official", "python"} <= set(record["versions"])
+    assert sorted(stage["stage"] for stage in record["stages"]) == sorted(STAGES)
+    assert set(record["outputs"]) >= {"metrics.json", "model/1/saved_model.pb", "model.zip"}
+    assert isinstance(record["verdict"], bool)
+
+
+def test_the_zip_holds_the_model(run: Path) -> None:
+    with zipfile.ZipFile(run / "model.zip") as archive:
+        assert archive.testzip() is None
+        assert any(name.endswith("saved_model.pb") for name in archive.namelist())
+
+
+def test_a_stage_writes_few_files(run: Path) -> None:
+    uris = [
+        Path(value["uri"])
+        for entry in (run / "artifacts" / ".cache").rglob("*.json")
+        for value in json.loads(entry.read_text()).values()
+        if isinstance(value, dict) and "uri" in value
+    ]
+    for uri in uris:
+        files = [path for path in uri.rglob("*") if path.is_file()] if uri.is_dir() else [uri]
+        assert 0 < len(files) <= 20 or "gallery" in uri.name, uri
+
+
+def test_the_same_command_again_redoes_nothing(run: Path, dataset: Path, kfdet: Any) -> None:
+    model = (run / "model" / "1" / "saved_model.pb").read_bytes()
+    started = time.monotonic()
+    done = kfdet("run", dataset, "-o", run, *OPTIONS, "--json")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 20
+    assert not any(stages(run).values())
+    assert json.loads(done.stdout)["metrics"]["AP50"] is not None
+    assert (run / "model" / "1" / "saved_model.pb").read_bytes() == model
+
+
+def test_another_gate_redoes_only_the_evaluation(run: Path, dataset: Path, kfdet: Any) -> None:
+    done = kfdet("run", dataset, "-o", run, *OPTIONS, "--min-ap50", "1")
+    assert done.returncode == 0, done.stderr
+    assert [stage for stage, anew in stages(run).items() if anew] == ["evaluation"]
+    assert "not good enough" in done.stdout
+    assert len(list((run / "artifacts" / ".cache").rglob("*.json"))) == sum(
+        stage["tasks"] for stage in json.loads((run / "run.json").read_text())["stages"]
+    )
