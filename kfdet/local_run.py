@@ -283,7 +283,7 @@ def _process(
         env={
             **os.environ,
             EVENTS_VARIABLE: str(scratch / "events"),
-            "PYTHONSAFEPATH": "1",  # a folder called "docker" here is not the library that kfp wants
+            "PYTHONSAFEPATH": "1",  # a folder "docker" here is not what kfp imports
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(scratch),  # kfp leaves a folder there for every task
         },
