@@ -461,7 +461,7 @@ def _draw(
         shown = np.stack([np.interp(times, keys, drawn[keys, c]) for c in range(4)], axis=1)
         fit = _overlap(shown, film.boxes[number, first : last + 1])
         fit[np.array(keys) - first] = 1
-        if fit.min() >= 0.7:
+        if fit.min() >= 0.8:
             break
         keys = sorted({*keys, int(times[fit.argmin()])})
     previous = first
