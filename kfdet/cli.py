@@ -266,7 +266,11 @@ def _run(dataset: Path, output: Path, parameters: Parameters, as_json: bool) -> 
     from kfdet.run_summary import print_summary
 
     parameters.check()
-    record = run_pipeline(dataset, output, parameters, _err)
+    try:
+        record = run_pipeline(dataset, output, parameters, _err)
+    except KeyboardInterrupt:
+        _err.print("interrupted; the same command continues")
+        raise
     metrics: dict[str, Any] = json.loads((output / "metrics.json").read_text())
     if as_json:
         print(json.dumps({"run": str(output), "metrics": metrics, **record}))

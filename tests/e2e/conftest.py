@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,3 +49,37 @@ def film() -> Film:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """Waits until a condition holds; fails when `process` ends first."""
+
+    def wait(
+        condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        deadline = time.monotonic() + 300
+        while not condition():
+            assert process is None or process.poll() is None, "the run ended too early"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def processes_of() -> Callable[[Path, str], list[int]]:
+    """Finds the processes of a run in a folder whose command line holds a text."""
+
+    def find(folder: Path, text: str = "") -> list[int]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes()
+            except OSError:  # it has just ended
+                continue
+            if os.fsencode(folder / "artifacts") in line and text.encode() in line:
+                found.append(int(path.parent.name))
+        return found
+
+    return find

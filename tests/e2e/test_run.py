@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -41,38 +39,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(dataset: Path, kfdet: Any) -> Path:
+def run(dataset: Path, kfdet: Any, wait_for: Any, processes_of: Any) -> Path:
     """A finished run whose training was killed once on the way."""
     folder = dataset.parent / "run"
     command = [sys.executable, "-m", "kfdet", "run", str(dataset), "-o", str(folder), *OPTIONS]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
         wait_for(lambda: any((folder / "checkpoints").rglob("*")), killed)
-        killed.send_signal(signal.SIGKILL)
-    wait_for(lambda: not stage_processes(folder))
+        killed.kill()
+    wait_for(lambda: not processes_of(folder))
     done = kfdet("run", dataset, "-o", folder, *OPTIONS)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def wait_for(condition: Any, process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process is None or process.poll() is None, "the run ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def stage_processes(folder: Path) -> list[int]:
-    """Processes whose command line names the run's artifacts."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes()
-        except OSError:  # it has just ended
-            continue
-        if os.fsencode(folder / "artifacts") in text:
-            found.append(int(path.parent.name))
-    return found
 
 
 def test_a_killed_run_leaves_no_process_and_continues(run: Path) -> None:

@@ -1,0 +1,63 @@
+"""How a run ends that is interrupted, and one whose stage is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def running(
+    tmp_path: Path, film: Any, wait_for: Any, processes_of: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run whose planning stage has just started."""
+    film(tmp_path / "dataset" / "film.mp4")
+    command = [sys.executable, "-m", "kfdet", "run", str(tmp_path / "dataset"), "-o", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: processes_of(tmp_path / "run", "kfp.dsl.executor_main"), process)
+        yield process
+
+
+def test_interrupt(
+    running: subprocess.Popen[bytes], tmp_path: Path, wait_for: Any, processes_of: Any
+) -> None:
+    running.send_signal(signal.SIGINT)
+    _, error = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert b"the same command continues" in error
+    assert b"Traceback" not in error
+    wait_for(lambda: not processes_of(tmp_path / "run"))
+
+
+def test_a_stage_that_is_killed(
+    running: subprocess.Popen[bytes], tmp_path: Path, processes_of: Any
+) -> None:
+    for process in processes_of(tmp_path / "run", "--function_to_execute"):
+        if b"executor_main" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0", 3)[2]:
+            os.kill(process, signal.SIGKILL)
+    _, error = running.communicate(timeout=20)
+    assert running.returncode == 1
+    assert b"Stage planning was killed (SIGKILL), most likely for want of memory" in error
+    assert b"run.log" in error
+    assert b"Traceback" not in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_command(
+    number: signal.Signals,
+    running: subprocess.Popen[bytes],
+    tmp_path: Path,
+    wait_for: Any,
+    processes_of: Any,
+) -> None:
+    running.send_signal(number)
+    running.communicate(timeout=20)
+    assert running.returncode == -number
+    wait_for(lambda: not processes_of(tmp_path / "run"))
