@@ -71,7 +71,7 @@ def extract_group(
     lanes = _deal(jobs)
     progress = events.Progress("extract frames", sum(len(w) for _, w in jobs), "frames")
     running = max(1, min(len(lanes), cores()))
-    lock, failed = threading.Lock(), threading.Event()
+    lock, ended = threading.Lock(), threading.Event()
 
     def run(lane: int, writer: FrameWriter, encoders: ThreadPoolExecutor) -> None:
         try:
@@ -90,13 +90,13 @@ def extract_group(
                         threads=-(-cores() // running),
                     )
                 for picture in pictures:
-                    if failed.is_set():
+                    if ended.is_set():
                         return
                     writer.add(source.name, lane=lane, **asdict(picture))
                     with lock:
                         progress.advance()
         except BaseException:
-            failed.set()
+            ended.set()
             raise
 
     with (
@@ -104,8 +104,11 @@ def extract_group(
         ThreadPoolExecutor(cores()) as encoders,
         ThreadPoolExecutor(running) as decoders,
     ):
-        for done in [decoders.submit(run, n, writer, encoders) for n in range(len(lanes))]:
-            done.result()
+        try:
+            for done in [decoders.submit(run, n, writer, encoders) for n in range(len(lanes))]:
+                done.result()
+        finally:
+            ended.set()  # An interrupt must not wait for whole videos.
 
 
 def _key_frames(plan: Path) -> dict[str, set[int]]:

@@ -200,7 +200,7 @@ def _frames(
                     yield number, frame
     if missing:
         numbers = _numbers(table)
-        with open_video(path, threads) as (container, stream):
+        with open_video(path, 1 if table.damaged else threads) as (container, stream):
             for count, frame in enumerate(decoded(container, stream)):
                 number = count if table.pts is None else numbers.get(frame.pts, -1)
                 if number in missing:

@@ -55,17 +55,21 @@ def _broken(problem: str, path: Path) -> InputError:
 
 def _picture(data: bytes, longest_side: int, quality: int) -> Picture:
     with Image.open(BytesIO(data)) as image:
+        width, height = image.size
         turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-        if not turned and fit(*image.size, longest_side) == image.size and _is_colour_jpeg(data):
-            return Picture(0, data, *image.size, *image.size, 0.0)
+        shrunk = fit(width, height, longest_side) != (width, height)
+        if not turned and not shrunk and _is_colour_jpeg(data):
+            return Picture(0, data, width, height, width, height, 0.0)
         upright = _rgb(ImageOps.exif_transpose(image))
-    size = fit(*upright.size, longest_side)
-    if size != upright.size:
-        pixels = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
-    else:
-        pixels = upright
+    source_width, source_height = upright.size
+    width, height = fit(source_width, source_height, longest_side)
+    pixels = (
+        upright.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+        if shrunk
+        else upright
+    )
     jpeg = simplejpeg.encode_jpeg(np.asarray(pixels), quality=quality, colorsubsampling="420")
-    return Picture(0, jpeg, *size, *upright.size, 0.0)
+    return Picture(0, jpeg, width, height, source_width, source_height, 0.0)
 
 
 def _is_colour_jpeg(data: bytes) -> bool:

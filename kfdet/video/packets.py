@@ -8,11 +8,13 @@ start of the file are therefore not counted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -29,6 +31,7 @@ from kfdet.errors import InputError
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg"
 # One packet is one frame in these; elsewhere a packet may be a single field.
 _ONE_PACKET_ONE_FRAME = ("mov", "matroska", "avi")
+_SEGMENT = b"\x18\x53\x80\x67"
 
 WAY_OUT = "Copy the video again from where it was recorded, or re-encode it with ffmpeg."
 
@@ -86,13 +89,10 @@ def open_video(path: Path, threads: int = 0) -> Iterator[tuple[InputContainer, V
             f"file:{path}", options={"format_whitelist": _FORMATS}, metadata_errors="ignore"
         )
     except av.FFmpegError as error:
-        raise InputError(
-            f"this is not a video that can be read ({error.strerror}).",
-            file=path,
-            hint="If the recording was cut off before its end, its table of frames is missing: "
-            "repair it with a tool such as untrunc, or record it again.",
-        ) from error
+        raise _unreadable(error.strerror, path) from error
     with container:
+        if not container.streams:
+            raise _unreadable("nothing is in it", path)
         streams = [
             s for s in container.streams.video if Disposition.attached_pic not in s.disposition
         ]
@@ -100,7 +100,8 @@ def open_video(path: Path, threads: int = 0) -> Iterator[tuple[InputContainer, V
             raise InputError(
                 "the file has no video stream.",
                 file=path,
-                hint="Take it out of the videos folder if it is a sound recording.",
+                hint="Take it out of the videos folder if it is a sound recording; "
+                "copy it again if it was cut off.",
             )
         stream = streams[0]
         if stream.codec_context is None:
@@ -114,8 +115,20 @@ def open_video(path: Path, threads: int = 0) -> Iterator[tuple[InputContainer, V
         yield container, stream
 
 
+def _unreadable(reason: str, path: Path) -> InputError:
+    return InputError(
+        f"this is not a video that can be read ({reason}).",
+        file=path,
+        hint="If the recording was cut off before its end, its table of frames is missing: "
+        "repair it with a tool such as untrunc, or record it again.",
+    )
+
+
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Every frame from the container's position on; packets that do not decode are skipped."""
+    """Every frame from the container's position on; packets that do not decode are skipped.
+
+    Give a damaged video to one thread: several would lose whole frames after a broken one.
+    """
     packets = container.demux(stream)
     while True:
         try:
@@ -146,26 +159,33 @@ def scan(path: Path) -> PacketTable:
         declared, rate = stream.frames, stream.average_rate
         time_base = stream.time_base or Fraction(1)
         codec = stream.codec_context.codec.name
+        reorders = stream.codec_context.reorder_depth > 0
         family = container.format.name.split(",")[0]
     if first is None:
         raise InputError("not one frame of the video can be decoded.", file=path, hint=WAY_OUT)
     with open_video(path) as (container, stream):
-        stamps, keys, whole, hidden = _packets(container, stream)
+        stamps, keys, hidden, whole = _packets(container, stream)
+        # MP4's table of samples is exact; its count includes what an edit list leaves out.
+        cut_off = family == "mov" and len(stamps) + hidden < len(stream.index_entries)
     pts = np.array([s for s in stamps if s is not None], np.int64)
     key = np.array([k for s, k in zip(stamps, keys, strict=True) if s is not None], bool)
     order = np.argsort(pts, kind="stable")
     pts, key = pts[order], key[order]
-    damaged = not whole or len(stamps) + hidden < declared
+    damaged = not whole or cut_off or _ends_early(path, family)
+    # Decode order where display order should be, as AVI has for H.264: such stamps mislead.
+    in_order = bool(np.all(np.diff(order) > 0))
+    misleading = in_order and (reorders or (family == "avi" and codec in ("h264", "hevc")))
     trusted = (
         family in _ONE_PACKET_ONE_FRAME
-        and whole
+        and not damaged
+        and not misleading
         and len(pts) == len(stamps)
         and bool(np.all(np.diff(pts) > 0))
         and first.pts is not None
         and first.pts in pts
     )
     if not trusted:
-        with open_video(path) as (container, stream):
+        with open_video(path, threads=1 if damaged else 0) as (container, stream):
             frames = sum(1 for _ in decoded(container, stream))
         none = np.array([], np.int64)
         return PacketTable(
@@ -181,8 +201,8 @@ def scan(path: Path) -> PacketTable:
 
 def _packets(
     container: InputContainer, stream: VideoStream
-) -> tuple[list[int | None], list[bool], bool, int]:
-    """Stamps and key flags of the shown packets, whether all were whole, how many are hidden."""
+) -> tuple[list[int | None], list[bool], int, bool]:
+    """Stamps and key flags of the shown packets, how many are hidden, whether all are whole."""
     stamps: list[int | None] = []
     keys: list[bool] = []
     whole, hidden = True, 0
@@ -200,4 +220,34 @@ def _packets(
             keys.append(packet.is_keyframe)
     except av.FFmpegError:
         whole = False
-    return stamps, keys, whole, hidden
+    return stamps, keys, hidden, whole
+
+
+def _ends_early(path: Path, family: str) -> bool:
+    """Whether an AVI or Matroska file is shorter than its outermost chunks say."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        if family == "avi":
+            while file.read(4) == b"RIFF":
+                file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
+                if file.tell() > end:
+                    return True
+        elif family == "matroska":  # RFC 8794, RFC 9559 section 5.1
+            while (identity := _variable_integer(file)) and (size := _variable_integer(file)):
+                bits = 7 * len(size)
+                length = int.from_bytes(size, "big") & ((1 << bits) - 1)
+                # All ones: the recorder did not know the size.
+                if identity == _SEGMENT and length == (1 << bits) - 1:
+                    return False
+                file.seek(length, os.SEEK_CUR)
+                if file.tell() > end:
+                    return True
+    return False
+
+
+def _variable_integer(file: BinaryIO) -> bytes | None:
+    """The bytes of a number whose leading zero bits say how many there are; None at the end."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    return first + file.read(8 - first[0].bit_length())
