@@ -52,7 +52,7 @@ class Detector(tf.Module):  # type: ignore[misc]
             lambda encoded: decode_and_letterbox(encoded, height, width),
             image_bytes,
             fn_output_signature=(
-                tf.TensorSpec([height, width, 3], tf.float32),
+                tf.TensorSpec([height, width, 3], tf.uint8),
                 tf.TensorSpec([], tf.float32),
                 tf.TensorSpec([2], tf.int32),
             ),
@@ -66,7 +66,7 @@ class Detector(tf.Module):  # type: ignore[misc]
         """Detections in letterboxed images, without label names.
 
         Args:
-            images: float32 or uint8 (N, height, width, 3), RGB 0..255.
+            images: uint8 (N, height, width, 3), RGB 0..255.
             shapes: float32 (N, 2), height and width of the picture inside the letterbox.
         """
         found = self.model(

@@ -18,7 +18,7 @@ def decode_and_letterbox(
         width: Input width in pixels.
 
     Returns:
-        Image float32 (height, width, 3) RGB 0..255; scale, float32 input pixels a source pixel;
+        Image uint8 (height, width, 3) RGB; scale, float32 input pixels a source pixel;
         size, int32 (2,) source height and width.
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -36,4 +36,5 @@ def letterbox(image: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.
     # Antialiasing keeps small objects visible when a large frame shrinks.
     resized = tf.image.resize(image, fitted, antialias=True)
     padded = tf.image.pad_to_bounding_box(resized, 0, 0, height, width)
-    return tf.clip_by_value(padded, 0.0, 255.0), scale, size
+    # Whole numbers: what a phone that feeds uint8 to the TFLite model sees is what this sees.
+    return tf.saturate_cast(tf.round(padded), tf.uint8), scale, size

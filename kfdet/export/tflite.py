@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kfdet.events import warn
 from kfdet.export.detector import Detector
+from kfdet.export.freezing import frozen_module
 
 
 def write_tflite(detector: Detector, path: Path) -> None:
@@ -22,12 +23,7 @@ def write_tflite(detector: Detector, path: Path) -> None:
     height, width = detector.description.height, detector.description.width
     spec = tf.TensorSpec([1, height, width, 3], tf.uint8, name="images")
     whole = tf.constant([[height, width]], tf.float32)
-    detect = tf.function(
-        lambda images: detector.detect_input(images, whole), input_signature=[spec]
-    )
-    module = tf.Module()
-    module.detect = detect
-    module.detector = detector
+    module = frozen_module(lambda images: detector.detect_input(images, whole), spec)
     content = _convert(module)
     path.write_bytes(content)
     with zipfile.ZipFile(path, "a") as attached:
@@ -38,7 +34,7 @@ def write_tflite(detector: Detector, path: Path) -> None:
 
 
 def _convert(module: tf.Module) -> bytes:
-    concrete = module.detect.get_concrete_function()
+    concrete = module.call.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     try:
         content: bytes = converter.convert()

@@ -94,6 +94,12 @@ class AnchorGrid:
         return np.concatenate(levels).astype(np.float32)
 
     @cached_property
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """ymin, xmin, ymax, xmax and area of all anchors, each (A,) and contiguous."""
+        top, left, bottom, right = (np.ascontiguousarray(side) for side in self.boxes.T)
+        return top, left, bottom, right, (bottom - top) * (right - left)
+
+    @cached_property
     def centre_form(self) -> tuple[Floats, Floats]:
         """Centres (A, 2) and sizes (A, 2), both y before x."""
         sizes: Floats = self.boxes[:, 2:] - self.boxes[:, :2]
@@ -135,19 +141,25 @@ class RpnTargets(NamedTuple):
 
 
 def _match(grid: AnchorGrid, boxes: Floats) -> Matches:
-    anchors = grid.boxes
-    area = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
-    iou = np.empty((len(boxes), len(anchors)), np.float32)
-    # A loop over the few boxes keeps each array in the cache.
+    tops, lefts, bottoms, rights, areas = grid.columns
+    count = len(areas)
+    iou = np.empty((len(boxes), count), np.float32)
+    # A loop over the few boxes, in place: each array stays in the cache.
+    high, wide = np.empty(count, np.float32), np.empty(count, np.float32)
+    scratch = np.empty(count, np.float32)
     for row, (top, left, bottom, right) in enumerate(boxes):
-        high = np.minimum(anchors[:, 2], bottom) - np.maximum(anchors[:, 0], top)
-        wide = np.minimum(anchors[:, 3], right) - np.maximum(anchors[:, 1], left)
-        overlap = np.maximum(high, 0) * np.maximum(wide, 0)
-        iou[row] = overlap / (area + (bottom - top) * (right - left) - overlap)
+        np.minimum(bottoms, bottom, out=high)
+        np.subtract(high, np.maximum(tops, top, out=scratch), out=high)
+        np.minimum(rights, right, out=wide)
+        np.subtract(wide, np.maximum(lefts, left, out=scratch), out=wide)
+        np.multiply(np.maximum(high, 0, out=high), np.maximum(wide, 0, out=wide), out=high)
+        np.subtract(areas, high, out=wide)
+        wide += (bottom - top) * (right - left)
+        np.divide(high, wide, out=iou[row])
     box = iou.argmax(axis=0)
     best_anchor = iou.argmax(axis=1)
     reachable = iou[np.arange(len(boxes)), best_anchor] > 0
-    best = iou[box, np.arange(len(anchors))]
+    best = iou.max(axis=0)
     box[best_anchor[reachable]] = np.flatnonzero(reachable)
     return Matches(best, box, best_anchor[reachable])
 

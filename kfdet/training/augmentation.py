@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _GREY = (124, 116, 104)  # ImageNet's mean: neutral after normalisation
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,12 @@ def augment(
     boxes: npt.NDArray[np.float32],
     settings: Augmentation,
     rng: np.random.Generator,
+    out: npt.NDArray[np.uint8] | None = None,
 ) -> View:
-    """A random view of `image` (H, W, 3) with `boxes` (K, 4; ymin, xmin, ymax, xmax in pixels)."""
+    """A random view of `image` (H, W, 3) with `boxes` (K, 4; ymin, xmin, ymax, xmax in pixels).
+
+    The picture is written to `out` where that is given.
+    """
     height, width = image.shape[:2]
     flip = settings.flip and rng.random() < 0.5
     low, high = settings.scale
@@ -67,7 +71,7 @@ def augment(
         ]
     )
     warped = cv2.warpAffine(image, matrix, (width, height), borderValue=_GREY)
-    view = cv2.transform(warped, _colour_matrix(settings, rng))
+    view = cv2.transform(warped, _colour_matrix(settings, rng), dst=out)
 
     x_edges = boxes[:, [1, 3]] * x_scale + x_offset
     y_edges = boxes[:, [0, 2]] * zoom + y_offset
@@ -86,6 +90,6 @@ def _colour_matrix(settings: Augmentation, rng: np.random.Generator) -> npt.NDAr
     contrast = 1 + rng.uniform(-settings.contrast, settings.contrast)
     saturation = 1 + rng.uniform(-settings.saturation, settings.saturation)
     brightness = rng.uniform(-settings.brightness, settings.brightness)
-    mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
+    mix = saturation * np.eye(3) + (1 - saturation) * _LUMA
     offset = np.full((3, 1), 127.5 * (1 - contrast) + brightness)
     return np.hstack([contrast * mix, offset]).astype(np.float32)

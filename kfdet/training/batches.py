@@ -55,21 +55,27 @@ class BatchMaker:
         return self._batch(indices, [np.random.default_rng([self.seed, 2, i]) for i in indices])
 
     def _batch(self, indices: list[int], rngs: list[np.random.Generator]) -> Arrays:
-        rows = [self._row(index, rng) for index, rng in zip(indices, rngs, strict=True)]
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        images = np.empty((len(indices), *self.examples.images.shape[1:]), np.uint8)
+        rows = [
+            self._row(index, rng, image)
+            for index, rng, image in zip(indices, rngs, images, strict=True)
+        ]
+        batch: Arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return {"image": images, **batch}
 
-    def _row(self, index: int, rng: np.random.Generator) -> Arrays:
+    def _row(self, index: int, rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> Arrays:
+        """Everything of one example but its picture, which is written to `image`."""
         examples = self.examples
         where = examples.of(index)
-        image = examples.images[index]
         boxes, classes = examples.boxes[where], examples.classes[where]
-        if self.augmentation is not None:
+        if self.augmentation is None:
+            image[:] = examples.images[index]
+        else:
             keep = ~examples.crowds[where]
             boxes, classes = boxes[keep], classes[keep]
-            view = augment(image, boxes, self.augmentation, rng)
-            image, boxes, classes = view.image, view.boxes, classes[view.kept]
+            view = augment(examples.images[index], boxes, self.augmentation, rng, image)
+            boxes, classes = view.boxes, classes[view.kept]
         row: Arrays = {
-            "image": image,
             "source_id": examples.source_ids[index],
             "image_info": self._image_info(index),
         }
@@ -83,8 +89,7 @@ class BatchMaker:
                 "gt_classes": np.pad(classes[:MAX_BOXES], padding, constant_values=-1),
             }
         else:
-            targets = retina_targets(self.grid, boxes, classes)
-            row |= targets._asdict()
+            row |= retina_targets(self.grid, boxes, classes)._asdict()
         return row
 
     def _image_info(self, index: int) -> npt.NDArray[np.float32]:

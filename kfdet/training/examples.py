@@ -95,7 +95,7 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
         image, scale, size = decode_and_letterbox(example["image/encoded"], height, width)
         dense = {k: tf.sparse.to_dense(v) for k, v in example.items() if "/object/" in k}
         return {
-            "image": tf.cast(tf.round(image), tf.uint8),
+            "image": image,
             "scale": scale,
             "size": size,
             "id": tf.strings.to_number(example["image/source_id"], tf.int64),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kfdet.errors import InputError
 
-_EPOCHS = {False: 8, True: 60}
+_EPOCHS = {False: 6, True: 60}
 _MIN_STEPS = {False: 300, True: 1500}
 _MAX_STEPS = {False: 600, True: 20000}
 _VALIDATIONS = 5
