@@ -41,7 +41,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(dataset: Path, kfdet: Any, wait_for: Any, processes_of: Any) -> Path:
     """A finished run whose training was killed once on the way."""
-    folder = dataset.parent / "run"
+    folder = dataset.parent / "a run of python3 (é)"  # kfp's runner would mangle this name
     command = [sys.executable, "-m", "kfdet", "run", str(dataset), "-o", str(folder), *OPTIONS]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
         wait_for(lambda: any((folder / "checkpoints").rglob("*")), killed)
