@@ -18,7 +18,6 @@ from kfdet.dataset import LAYOUT, all_errors, load_items
 from kfdet.errors import InputError, Problem
 from kfdet.interpolation import interpolate
 
-
 _FILE_SUFFIXES = frozenset((".csv", ".json", ".parquet", ".txt", ".xml", ".yaml", ".zip"))
 
 
@@ -68,11 +67,13 @@ def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conve
         raise InputError("holds no annotations.", file=src, hint=LAYOUT)
     _refuse_unfit(src, items, target_format, target)
     boxes = _boxes(items)
-    if key_frames:
-        boxes = _on_key_frames(boxes, whole_frames=not target_format.tracks)
+    if key_frames and not target_format.tracks:
+        boxes = _on_key_frames(boxes)
     entries = _split(items, boxes)
     labels = sorted(set(boxes.column("label").unique().to_pylist()))
     target_format.write(entries, labels, target, key_frames)
+    if key_frames and target_format.tracks:
+        boxes = boxes.filter(boxes.column("keyframe"))
     frames = boxes.group_by(["video", "frame"]).aggregate([]).num_rows
     return Conversion(target, len(items), frames, boxes.num_rows, tuple(problems))
 
@@ -168,11 +169,10 @@ def _boxes(items: Sequence[Item]) -> pa.Table:
     return interpolate(key_table((item.name, item.keys) for item in items), tasks)
 
 
-def _on_key_frames(boxes: pa.Table, *, whole_frames: bool) -> pa.Table:
-    drawn = boxes.filter(boxes.column("keyframe"))
-    if not whole_frames:
-        return drawn
-    frames = drawn.select(["video", "frame"]).group_by(["video", "frame"]).aggregate([])
+def _on_key_frames(boxes: pa.Table) -> pa.Table:
+    """All boxes of the frames with at least one box that a person drew."""
+    drawn = boxes.filter(boxes.column("keyframe")).select(["video", "frame"])
+    frames = drawn.group_by(["video", "frame"]).aggregate([])
     found = boxes.join(frames, ["video", "frame"], join_type="left semi")
     order = [("video", "ascending"), ("frame", "ascending"), ("track_id", "ascending")]
     return found.select(BOX_SCHEMA.names).sort_by(order)

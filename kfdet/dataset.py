@@ -377,10 +377,11 @@ def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
 
 
 def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
-    """Warnings about files with the same bytes; only files of equal size are read."""
+    """Labelled files with the same bytes; only files of equal size are read."""
     sizes: defaultdict[int, list[Item]] = defaultdict(list)
     for item in items:
-        sizes[item.path.stat().st_size].append(item)
+        if item.annotation:
+            sizes[item.path.stat().st_size].append(item)
     for same_size in sizes.values():
         if len(same_size) < 2:
             continue
@@ -390,12 +391,16 @@ def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
                 digests[hashlib.file_digest(file, "sha256").hexdigest()].append(item)
         for first, *others in digests.values():
             for other in others:
-                yield Problem(
-                    "warning",
-                    f"the same {other.kind} as {first.name}.",
-                    str(other.path),
-                    hint="Delete one of them; they are kept on one side of the split.",
-                )
+                yield _duplicate(first, other)
+
+
+def _duplicate(first: Item, other: Item) -> Problem:
+    text = f"the same {other.kind} as {first.name}."
+    if other.kind == "video":
+        # A split by video would learn from the one and measure on the other.
+        return Problem("error", text, str(other.path), hint="Delete one of them.")
+    hint = "Delete one of them; until then both are on one side of the split."
+    return Problem("warning", text, str(other.path), hint=hint)
 
 
 def _uses(items: Iterable[Item], root: Path) -> Iterator[Use]:

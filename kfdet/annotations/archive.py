@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -54,7 +55,7 @@ def open_annotation(path: Path, member: str = "annotations.xml") -> Iterator[Bin
         try:
             with archive.open(found[0]) as stream:
                 yield stream  # type: ignore[misc]
-        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise InputError(
                 f"the zip is damaged: {error}.", file=path, hint="Export it again."
             ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -96,9 +97,9 @@ def _box_problem(key: KeyBox, file: str, media: Media, fits: bool) -> Problem | 
     sides = key[3:7]
     text = ", ".join(f"{side:g}" for side in sides)
 
-    def problem(severity: str, what: str, hint: str) -> Problem:
+    def problem(severity: Literal["error", "warning"], what: str, hint: str) -> Problem:
         found = f"the box of {key.label!r} ({text}) {what}"
-        return Problem(severity, found, file, key.line or None, frame, hint)  # type: ignore[arg-type]
+        return Problem(severity, found, file, key.line or None, frame, hint)
 
     if not all(map(math.isfinite, (*sides, key.rotation))):
         return problem("error", "has a coordinate that is no number.", "Draw it again.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from xml.sax.saxutils import XMLGenerator
 
 from kfdet.annotations.matching import picture_name
 from kfdet.annotations.model import UNTRACKED, KeyBox, Labelled
+from kfdet.annotations.xmlfile import XmlWriter
 from kfdet.files import atomic_file, atomic_folder
 
 Row = tuple[int, str, dict[str, str]]
@@ -38,14 +38,14 @@ def write_images(entries: Sequence[Labelled], labels: Sequence[str], target: Pat
 
     Coordinates have CVAT's two digits.
     """
-    with atomic_file(target) as path, path.open("w", encoding="utf-8") as stream:
-        xml = _Xml(stream)
+    with atomic_file(target) as path, path.open("wb") as stream:
+        xml = XmlWriter(stream)
         xml.open("annotations")
         xml.leaf("version", "1.1")
         xml.open("meta")
         xml.open("task")
         xml.leaf("mode", "annotation")
-        xml.labels(labels)
+        _write_labels(xml, labels)
         xml.close("task")
         xml.close("meta")
         number = 0
@@ -68,42 +68,20 @@ def write_images(entries: Sequence[Labelled], labels: Sequence[str], target: Pat
         xml.close("annotations")
 
 
-class _Xml:
-    def __init__(self, stream: object) -> None:
-        self._generator = XMLGenerator(stream, "utf-8")  # type: ignore[arg-type]
-        self._generator.startDocument()
-        self._depth = 0
-
-    def open(self, name: str, attributes: dict[str, str] | None = None) -> None:
-        self._generator.ignorableWhitespace("\n" * (self._depth > 0) + "  " * self._depth)
-        self._generator.startElement(name, attributes or {})  # type: ignore[arg-type]
-        self._depth += 1
-
-    def close(self, name: str, *, inline: bool = False) -> None:
-        self._depth -= 1
-        if not inline:
-            self._generator.ignorableWhitespace("\n" + "  " * self._depth)
-        self._generator.endElement(name)
-
-    def leaf(self, name: str, text: str, attributes: dict[str, str] | None = None) -> None:
-        self.open(name, attributes)
-        self._generator.characters(text)
-        self.close(name, inline=True)
-
-    def labels(self, labels: Iterable[str]) -> None:
-        self.open("labels")
-        for label in labels:
-            self.open("label")
-            self.leaf("name", label)
-            self.leaf("attributes", "")
-            self.close("label")
-        self.close("labels")
+def _write_labels(xml: XmlWriter, labels: Iterable[str]) -> None:
+    xml.open("labels")
+    for label in labels:
+        xml.open("label")
+        xml.leaf("name", label)
+        xml.leaf("attributes", "")
+        xml.close("label")
+    xml.close("labels")
 
 
 def _write_one(entry: Labelled, labels: Sequence[str], target: Path, key_frames: bool) -> None:
     item = entry.item
-    with atomic_file(target) as path, path.open("w", encoding="utf-8") as stream:
-        xml = _Xml(stream)
+    with atomic_file(target) as path, path.open("wb") as stream:
+        xml = XmlWriter(stream)
         xml.open("annotations")
         xml.leaf("version", "1.1")
         xml.open("meta")
@@ -119,7 +97,7 @@ def _write_one(entry: Labelled, labels: Sequence[str], target: Path, key_frames:
             ("frame_filter", f"step={item.step}" if item.step > 1 else ""),
         ):
             xml.leaf(tag, str(value))
-        xml.labels(labels)
+        _write_labels(xml, labels)
         xml.open("original_size")
         xml.leaf("width", str(item.width))
         xml.leaf("height", str(item.height))

@@ -1,4 +1,4 @@
-"""Writers that Datumaro provides: COCO, Pascal VOC and its own format."""
+"""Writers that Datumaro provides: COCO and its own format."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ from kfdet.files import atomic_file, atomic_folder
 def write_coco(entries: Sequence[Labelled], labels: Sequence[str], target: Path, _: bool) -> None:
     """Write annotations/instances_default.json, or `target` if that is a file."""
     _export(entries, labels, target, "coco_instances")
-
-
-def write_voc(entries: Sequence[Labelled], labels: Sequence[str], target: Path, _: bool) -> None:
-    """Write Annotations/, ImageSets/ and labelmap.txt as Datumaro lays VOC out."""
-    _export(entries, labels, target, "voc_detection")
 
 
 def write_datumaro(

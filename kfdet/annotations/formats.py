@@ -18,6 +18,7 @@ from kfdet.annotations import (
     mot,
     table_writers,
     voc,
+    voc_writer,
     yolo,
 )
 from kfdet.annotations.archive import member_names, open_annotation
@@ -81,7 +82,7 @@ _TABLE = (
         cvat_writer.write_images,
         file="annotations.xml",
     ),
-    Format("voc", "Pascal VOC", voc.read, datumaro_writer.write_voc),
+    Format("voc", "Pascal VOC", voc.read, voc_writer.write_voc),
     Format("coco", "COCO", coco.read, datumaro_writer.write_coco, suffix=".json"),
     Format("yolo", "YOLO", yolo.read, table_writers.write_yolo),
     Format("mot", "MOT", mot.read, table_writers.write_mot, images=False),
@@ -144,6 +145,7 @@ def _detect_json(head: bytes) -> str | None:
 
 def _detect_xml(head: bytes) -> str | None:
     # A broken or empty XML file is still somebody's annotations: its reader says what is wrong.
+    head = re.sub(rb"<!--.*?-->", b"", head, flags=re.DOTALL)
     root = re.search(rb"<([A-Za-z_][\w.-]*)", head)
     if root is not None and root[1] == b"annotation":
         return "voc"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from kfdet.errors import Problem
 
@@ -97,8 +98,8 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
     return problems
 
 
-def _problem(severity: str, text: str, use: Use, hint: str) -> Problem:
-    return Problem(severity, f"{text}.", use.file, use.line or None, use.frame, hint)  # type: ignore[arg-type]
+def _problem(severity: Literal["error", "warning"], text: str, use: Use, hint: str) -> Problem:
+    return Problem(severity, f"{text}.", use.file, use.line or None, use.frame, hint)
 
 
 def _variants(counts: Counter[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from kfdet.annotations.model import Item, SourceAnnotations
 
-_LAYOUT_FOLDERS = ("annotations", "images", "labels", "videos", "xmls")
+_LAYOUT_FOLDERS = frozenset(("annotations", "images", "jpegimages", "labels", "videos", "xmls"))
 
 
 class MediaIndex:
@@ -66,7 +66,7 @@ def frame_name(name: str) -> tuple[str, int] | None:
 def picture_name(item: Item, frame: int) -> str:
     """Path, below the folder of images, under which formats for images know a frame of `item`."""
     path = PurePosixPath(item.name)
-    if path.parts[0] in _LAYOUT_FOLDERS and len(path.parts) > 1:
+    if path.parts[0].lower() in _LAYOUT_FOLDERS and len(path.parts) > 1:
         path = path.relative_to(path.parts[0])
     if item.kind == "image":
         return path.as_posix()
@@ -120,4 +120,6 @@ def _common_tail(name: str, wanted: PurePosixPath) -> int:
 
 def _inner_folder(name: str) -> tuple[str, ...]:
     """The folders above a file without those that only say what kind of file it is."""
-    return tuple(part for part in PurePosixPath(name).parts[:-1] if part not in _LAYOUT_FOLDERS)
+    return tuple(
+        part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _LAYOUT_FOLDERS
+    )

@@ -126,7 +126,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What a writer writes: an item and its boxes (BOX_SCHEMA, sorted by frame and track)."""
+    """What a writer writes: an item and its boxes (BOX_SCHEMA, sorted by frame and track).
+
+    Writers of tracks get the boxes of every frame and choose the key frames themselves.
+    """
 
     item: Item
     boxes: pa.Table

@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 
 from kfdet.annotations.matching import picture_name
 from kfdet.annotations.model import UNTRACKED, Item, Labelled
-from kfdet.boxes import BOX_SCHEMA
 from kfdet.files import atomic_file, atomic_folder
 
 BoxRow = dict[str, Any]
 """One row of BOX_SCHEMA."""
 
 
-def write_parquet(entries: Sequence[Labelled], _: Sequence[str], target: Path, __: bool) -> None:
-    """Write one Parquet file in BOX_SCHEMA."""
-    tables = [entry.boxes for entry in entries] or [BOX_SCHEMA.empty_table()]
+def write_parquet(
+    entries: Sequence[Labelled], _: Sequence[str], target: Path, key_frames: bool
+) -> None:
+    """Write one Parquet file in BOX_SCHEMA: all boxes, or those that a person drew."""
+    table = pa.concat_tables([entry.boxes for entry in entries])
     with atomic_file(target) as path:
-        pq.write_table(pa.concat_tables(tables), path)
+        pq.write_table(table.filter(table.column("keyframe")) if key_frames else table, path)
 
 
 def write_yolo(entries: Sequence[Labelled], labels: Sequence[str], target: Path, _: bool) -> None:
@@ -82,7 +83,11 @@ def write_mot(entries: Sequence[Labelled], labels: Sequence[str], target: Path, 
 def write_label_studio(
     entries: Sequence[Labelled], _: Sequence[str], target: Path, key_frames: bool
 ) -> None:
-    """Write one JSON of video tasks: key frames only, or every frame as a key frame."""
+    """Write one JSON of video tasks: key frames only, or every frame as a key frame.
+
+    Where a track pauses or ends, the last frame on which it is seen is written too: Label Studio
+    marks the end there. Occlusion is lost, which the format does not know.
+    """
     tasks = [
         {
             "id": number,

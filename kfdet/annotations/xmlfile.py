@@ -1,10 +1,11 @@
-"""Untrusted XML as a stream of events with line numbers."""
+"""Untrusted XML as a stream of events with line numbers; and XML that we write."""
 
 from __future__ import annotations
 
 from typing import BinaryIO
 from xml.sax import SAXException, SAXParseException
 from xml.sax.handler import ContentHandler
+from xml.sax.saxutils import XMLGenerator
 from xml.sax.xmlreader import Locator
 
 from defusedxml import DefusedXmlException
@@ -52,3 +53,31 @@ def parse_xml(stream: BinaryIO, handler: ContentHandler, file: str) -> None:
         raise InputError(
             f"cannot be read as XML: {error}.", file=file, hint="Export it again."
         ) from error
+
+
+class XmlWriter:
+    """Writes indented XML, escaping what must be."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._generator = XMLGenerator(stream, "utf-8")
+        self._generator.startDocument()
+        self._depth = 0
+
+    def open(self, name: str, attributes: dict[str, str] | None = None) -> None:
+        """Start an element."""
+        self._generator.ignorableWhitespace("\n" * (self._depth > 0) + "  " * self._depth)
+        self._generator.startElement(name, attributes or {})  # type: ignore[arg-type]
+        self._depth += 1
+
+    def close(self, name: str, *, inline: bool = False) -> None:
+        """End the element that was started last."""
+        self._depth -= 1
+        if not inline:
+            self._generator.ignorableWhitespace("\n" + "  " * self._depth)
+        self._generator.endElement(name)
+
+    def leaf(self, name: str, text: str, attributes: dict[str, str] | None = None) -> None:
+        """Write an element without children."""
+        self.open(name, attributes)
+        self._generator.characters(text)
+        self.close(name, inline=True)
