@@ -1,0 +1,61 @@
+"""Validation images and answers written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from kfdet.evaluation.detections import GroundTruth, ImageDetections
+
+Box = Sequence[float]
+
+
+class Hand:
+    """Makes one image of 640x480 with boxes, and the answer to it."""
+
+    @staticmethod
+    def truth(
+        source_id: int,
+        boxes: Sequence[Box] = (),
+        classes: Sequence[int] = (),
+        *,
+        crowd: Sequence[bool] = (),
+        difficult: Sequence[bool] = (),
+        kind: str = "frame",
+    ) -> GroundTruth:
+        count = len(boxes)
+        return GroundTruth(
+            source_id=source_id,
+            video="a.mp4",
+            frame=source_id,
+            kind=kind,
+            stored=(640, 480),
+            window=(0.0, 0.0, 640.0, 480.0),
+            boxes=np.array(boxes, float).reshape(-1, 4),
+            classes=np.array(classes or [1] * count, np.int64),
+            crowd=np.array(crowd or [False] * count, bool),
+            difficult=np.array(difficult or [False] * count, bool),
+        )
+
+    @staticmethod
+    def found(
+        source_id: int,
+        boxes: Sequence[Box] = (),
+        scores: Sequence[float] = (),
+        classes: Sequence[int] = (),
+    ) -> ImageDetections:
+        return ImageDetections(
+            source_id=source_id,
+            video="a.mp4",
+            frame=source_id,
+            boxes=np.array(boxes, float).reshape(-1, 4),
+            scores=np.array(scores or [0.9] * len(boxes), float),
+            classes=np.array(classes or [1] * len(boxes), np.int64),
+        )
+
+
+@pytest.fixture(scope="session")
+def hand() -> type[Hand]:
+    return Hand
