@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from kfdet.annotations.checks import Media, check_source
 from kfdet.annotations.formats import FORMATS, Format, read_annotations
+from kfdet.annotations.matching import picture_name
 from kfdet.annotations.model import Item, KeyBox, Labelled, SourceAnnotations, key_table
 from kfdet.boxes import BOX_SCHEMA
 from kfdet.dataset import LAYOUT, all_errors, load_items
@@ -107,7 +109,8 @@ def _load_file(path: Path) -> tuple[list[Item], list[Problem]]:
     if not path.is_file():
         raise InputError("does not exist.", file=path)
     read = read_annotations(path)
-    items, problems = [], list(read.problems)
+    items: list[Item] = []
+    problems = list(read.problems)
     for source in read.sources:
         if source.relative:
             raise InputError(
@@ -116,6 +119,9 @@ def _load_file(path: Path) -> tuple[list[Item], list[Problem]]:
                 hint="Give the dataset folder, with the videos or images in it.",
             )
         name = source.names[0] if source.names else path.stem
+        if any(item.name == name for item in items):
+            # Tasks of a project may have one name.
+            name = f"{name}-{len(items) + 1}"
         last = max((key.frame for key in source.keys if not key.outside), default=0)
         stop = last if source.stop is None else source.stop
         media = Media(name, source.width, source.height, max(stop, last) + 1, 0.0)
@@ -149,6 +155,14 @@ def _refuse_unfit(src: Path, items: Sequence[Item], to: Format, target: Path) ->
             f"{to.title} cannot hold images, only videos.",
             file=src,
             hint="Choose coco, voc, yolo, cvat-images, datumaro or parquet.",
+        )
+    names = Counter(PurePosixPath(picture_name(item, 0)).with_suffix("") for item in items)
+    (name, count) = names.most_common(1)[0]
+    if count > 1 and to.name != "parquet":
+        raise InputError(
+            f"{count} files are called {name}, apart from their suffix, and would be mixed up.",
+            file=src,
+            hint="Rename them.",
         )
     if to.name not in ("parquet", "cvat-video") and any(not item.width for item in items):
         raise InputError(

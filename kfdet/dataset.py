@@ -1,15 +1,12 @@
 """A dataset on disk: its videos and images, which annotations belong to which, and every problem.
 
 Layout: `videos/` and/or `images/` and `annotations/`, or all files in one folder; sub-folders are
-searched. Annotations find their video by the file name they state, then by their own name, then by
-being the only ones; they find their image by name.
+searched.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +18,9 @@ from kfdet.annotations import yolo
 from kfdet.annotations.checks import Media, check_source
 from kfdet.annotations.formats import detect_format, read_annotations
 from kfdet.annotations.labels import Use, check_labels
-from kfdet.annotations.matching import MediaIndex, gather_frames
 from kfdet.annotations.model import Item, KeyBox, SourceAnnotations, key_table
+from kfdet.annotations.pairing import pair
+from kfdet.duplicates import identical_files
 from kfdet.errors import InputError, Problem
 
 __all__ = ["Dataset", "Item", "KeyBox", "all_errors", "check", "load", "load_items"]
@@ -79,7 +77,9 @@ def load(root: Path) -> Dataset:
     items, problems = load_items(root)
     problems += _duplicates(items)
     uses = list(_uses(items, root))
-    problems += check_labels(uses)
+    if uses or not any(problem.severity == "error" for problem in problems):
+        # Without a box the errors found so far are why.
+        problems += check_labels(uses)
     problems.sort(key=lambda p: (p.file, p.line or 0, p.frame or 0))
     return Dataset(root, items, sorted({use.label for use in uses}), problems)
 
@@ -109,12 +109,14 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     items = {}
     for name in media_names:
         try:
-            items[name] = _open(root, name)
+            items[name] = _open(root, name, problems)
         except InputError as error:
             problems.append(_problem(error))
     sources = list(_read_all(root, files, problems))
     # Media that cannot be opened take part in matching, or their annotations would go astray.
-    for source, name in _match(root, sources, media_names, problems):
+    videos = [name for name in media_names if _suffix(name) in VIDEO_SUFFIXES]
+    images = [name for name in media_names if _suffix(name) in IMAGE_SUFFIXES]
+    for source, name in pair(root, sources, videos, images, problems):
         if name in items:
             _annotate(items[name], source, root, problems)
     problems += _unmatched(items.values())
@@ -131,23 +133,29 @@ def _find_files(root: Path) -> list[str]:
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise InputError(f"the dataset {what}.", file=root, hint=LAYOUT)
     found = []
-    for folder, folders, names in os.walk(root):
-        inner = Path(folder)
-        if inner != root and "run.json" in names:
+    seen: set[str] = set()
+    # Links are followed: large videos often live elsewhere.
+    for folder, folders, names in os.walk(root, followlinks=True):
+        inner, real = Path(folder), os.path.realpath(folder)
+        if real in seen or (inner != root and "run.json" in names):
             folders.clear()
             continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = (name for name in names if not name.startswith("."))
         found += [(inner / name).relative_to(root).as_posix() for name in visible]
     return sorted(found)
 
 
-def _open(root: Path, name: str) -> Item:
+def _open(root: Path, name: str, problems: list[Problem]) -> Item:
     path = root / name
     if _suffix(name) in VIDEO_SUFFIXES:
         from kfdet.video.probe import probe
 
         info = probe(path)
+        if info.damage:
+            hint = "Copy it again from where it was recorded; until then the rest of it is used."
+            problems.append(Problem("warning", info.damage, str(path), hint=hint))
         return Item(
             name,
             path,
@@ -224,133 +232,6 @@ def _problem(error: InputError) -> Problem:
     return Problem("error", error.problem, error.file, error.line, error.frame, error.hint)
 
 
-def _match(
-    root: Path,
-    sources: Iterable[SourceAnnotations],
-    media_names: Iterable[str],
-    problems: list[Problem],
-) -> Iterator[tuple[SourceAnnotations, str]]:
-    """Pairs of annotations and the media they belong to; no medium appears twice."""
-    names = {
-        "video": [n for n in media_names if _suffix(n) in VIDEO_SUFFIXES],
-        "image": [n for n in media_names if _suffix(n) in IMAGE_SUFFIXES],
-    }
-    indices = {kind: MediaIndex(found) for kind, found in names.items()}
-    claims: defaultdict[str, list[SourceAnnotations]] = defaultdict(list)
-    missing: list[SourceAnnotations] = []
-    for source in gather_frames(sources, indices["image"], indices["video"]):
-        found = _find_media(source, indices[source.kind], root)
-        if len(found) > 1:
-            problems.append(_ambiguous(source, found))
-        elif found:
-            problem = _crossed(source, found[0], indices[source.kind], root)
-            if problem:
-                problems.append(problem)
-            claims[found[0]].append(source)
-        else:
-            missing.append(source)
-    free = [name for name in names["video"] if name not in claims]
-    lonely = [source for source in missing if source.kind == "video"]
-    if len(free) == 1 and len(lonely) == 1:
-        problems += _only_one(lonely[0], free[0])
-        claims[free[0]].append(lonely[0])
-        missing.remove(lonely[0])
-    problems += _without_media(missing)
-    for name, claiming in claims.items():
-        if len(claiming) > 1:
-            problems.append(_claimed_twice(root / name, claiming))
-        yield claiming[0], name
-
-
-def _find_media(source: SourceAnnotations, index: MediaIndex, root: Path) -> list[str]:
-    near = Path(source.file).relative_to(root).as_posix()
-    wanted = list(source.names)
-    if source.kind == "video":
-        wanted[1 if source.named else 0 : 0] = _own_names(near)
-    for name in wanted:
-        found = index.find(name, near)
-        if found:
-            return found
-    return []
-
-
-def _own_names(annotation: str) -> list[str]:
-    """Names of a video that an annotation file's own path may stand for: `clip.xml`, `clip/any`."""
-    path = Path(annotation)
-    folder = path.parent.name
-    return [path.stem] + ([folder] if folder and path.stem in _COMMON_STEMS else [])
-
-
-_COMMON_STEMS = frozenset(("annotations", "default", "gt", "instances_default", "result"))
-
-
-def _crossed(
-    source: SourceAnnotations, found: str, index: MediaIndex, root: Path
-) -> Problem | None:
-    """The error that a file named after one video says it was made for another."""
-    if source.kind != "video" or not source.named:
-        return None
-    near = Path(source.file).relative_to(root).as_posix()
-    own = [name for wanted in _own_names(near) for name in index.find(wanted, near)]
-    if not own or found in own:
-        return None
-    return Problem(
-        "error",
-        f"by its name it belongs to {own[0]}, but it says that it was made for {found}.",
-        source.file,
-        hint="Rename the file, or put the right export in its place.",
-    )
-
-
-def _ambiguous(source: SourceAnnotations, found: list[str]) -> Problem:
-    return Problem(
-        "error",
-        f"may belong to {' or to '.join(found[:3])}.",
-        source.file,
-        hint="Give them different names, in the annotations too.",
-    )
-
-
-def _only_one(source: SourceAnnotations, name: str) -> list[Problem]:
-    if not source.named:
-        return []
-    return [
-        Problem(
-            "warning",
-            f"was made for {source.names[0]}; it is used for {name}, the only video that is left.",
-            source.file,
-            hint=f"If that is wrong, put {source.names[0]} into the dataset.",
-        )
-    ]
-
-
-def _claimed_twice(path: Path, claiming: list[SourceAnnotations]) -> Problem:
-    files = list(dict.fromkeys(source.file for source in claiming))
-    if len(files) == 1:
-        text, hint = f"describes {path.name} twice", "Export it again."
-    else:
-        text = f"belongs to {path.name} like {files[0]} does; only one can be used"
-        hint = "Delete one of them. Of a task with several jobs, export the whole task."
-    return Problem("error", f"{text}.", files[-1], hint=hint)
-
-
-def _without_media(missing: Iterable[SourceAnnotations]) -> Iterator[Problem]:
-    by_file: defaultdict[str, list[SourceAnnotations]] = defaultdict(list)
-    for source in missing:
-        by_file[source.file].append(source)
-    for file, sources in by_file.items():
-        kind = sources[0].kind
-        name = sources[0].names[0] if sources[0].names else ""
-        wanted = f" {name!r}" if name else ""
-        more = f" (and {len(sources) - 1} more that it names)" if len(sources) > 1 else ""
-        yield Problem(
-            "error" if kind == "video" else "warning",
-            f"belongs to no {kind} of the dataset: there is no{wanted}{more}.",
-            file,
-            hint=f"Add the {kind}, or give the annotation file the name of its {kind}.",
-        )
-
-
 def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
     item.annotation = Path(source.file).relative_to(root).as_posix()
     item.start, item.step = source.start, source.step
@@ -377,21 +258,11 @@ def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
 
 
 def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
-    """Labelled files with the same bytes; only files of equal size are read."""
-    sizes: defaultdict[int, list[Item]] = defaultdict(list)
-    for item in items:
-        if item.annotation:
-            sizes[item.path.stat().st_size].append(item)
-    for same_size in sizes.values():
-        if len(same_size) < 2:
-            continue
-        digests: defaultdict[str, list[Item]] = defaultdict(list)
-        for item in same_size:
-            with item.path.open("rb") as file:
-                digests[hashlib.file_digest(file, "sha256").hexdigest()].append(item)
-        for first, *others in digests.values():
-            for other in others:
-                yield _duplicate(first, other)
+    """Labelled files with the same bytes."""
+    labelled = [item for item in items if item.annotation]
+    for number, first in enumerate(identical_files([item.path for item in labelled])):
+        if first != number:
+            yield _duplicate(labelled[first], labelled[number])
 
 
 def _duplicate(first: Item, other: Item) -> Problem:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import filecmp
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,10 @@ def rows(path: Path, digits: int = 2) -> list[tuple]:
 
 def as_parquet(src: Path, folder: Path, **more) -> Path:
     return convert(src, folder, "parquet", **more).target
+
+
+def rows_of(src: Path, folder: Path) -> list[tuple]:
+    return rows(as_parquet(src, folder / "out"))
 
 
 def test_parquet_of_every_frame(video_dataset, tmp_path):
@@ -207,6 +213,16 @@ def test_unlabelled_media_are_left_out(video_dataset, tmp_path):
     assert ["no annotations" in problem.problem for problem in done.warnings] == [True]
 
 
+def test_tasks_of_one_name_stay_apart(tmp_path):
+    task = "<task><id>{}</id><name>same</name><size>9</size><start_frame>0</start_frame></task>"
+    tasks = task.format(1) + task.format(2)
+    rows = track(box(3), more='task_id="1"') + track(box(12), more='task_id="2"', number=1)
+    text = f"<annotations><meta><project><tasks>{tasks}</tasks></project></meta>{rows}"
+    path = write_text(tmp_path / "a.xml", f"{text}</annotations>")
+
+    assert {row[0] for row in rows_of(path, tmp_path)} == {"same", "same-2"}
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("dst", "to", "text"),
@@ -263,6 +279,38 @@ class TestRefusals:
         assert convert(path, tmp_path / "a", "parquet").boxes == 1
         with pytest.raises(InputError, match="COCO needs it"):
             convert(path, tmp_path / "b", "coco")
+
+    def test_files_that_differ_in_suffix_only(self, tmp_path):
+        for suffix in (".mp4", ".avi"):
+            video = write_video(tmp_path / "in" / f"a{suffix}", width=64 if suffix > ".b" else 32)
+            write_text(tmp_path / "in" / f"x{suffix}.xml", cvat(source=video.name, size=(0, 0)))
+
+        with pytest.raises(InputError, match="2 files are called a"):
+            convert(tmp_path / "in", tmp_path / "out", "coco")
+
+    def test_full_disk(self, video_dataset, tmp_path):
+        # A limit on the size of files fails like a full disk, in the midst of writing.
+        code = (
+            "import resource, sys; from pathlib import Path; from kfdet.convert import convert\n"
+            "from kfdet.annotations.formats import FORMATS; from kfdet.errors import InputError\n"
+            "import datumaro, pyarrow.parquet\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (9, 9))\n"
+            "for name in FORMATS:\n"
+            "    try: convert(Path(sys.argv[1]), Path(sys.argv[2]) / name, name)\n"
+            "    except InputError as error: print(name, error.exit_status, error)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", code, video_dataset, tmp_path]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+        lines = done.stdout.splitlines()
+        assert [line.split()[:2] for line in lines] == [[name, "2"] for name in FORMATS]
+        assert all("cannot write" in line for line in lines)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    def test_target_that_cannot_be_a_folder(self, video_dataset, tmp_path):
+        write_text(tmp_path / "file", "")
+        with pytest.raises(InputError, match="cannot write"):
+            convert(video_dataset, tmp_path / "file" / "out", "coco")
 
     def test_several_videos_in_one_file(self, tmp_path):
         for name in ("a", "b"):

@@ -58,6 +58,13 @@ class TestFolder:
 
         assert [item.name for item in load(tmp_path).items] == ["clip.mp4"]
 
+    def test_links_are_followed_but_not_for_ever(self, tmp_path, clip):
+        write_text(tmp_path / "data" / "annotations" / "clip.xml", dump())
+        (tmp_path / "data" / "videos").symlink_to(clip.parent)
+        (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+
+        assert [item.name for item in load(tmp_path / "data").items] == ["videos/clip.mp4"]
+
 
 class TestVideos:
     @pytest.mark.parametrize(
@@ -170,9 +177,20 @@ class TestVideos:
         dataset = load(tmp_path)
 
         assert dataset.items == []
-        problem = dataset.problems[-1]
+        (problem,) = dataset.problems
         assert (problem.severity, problem.file) == ("error", str(tmp_path / "clip.mp4"))
-        assert not any("belongs to no video" in text for text in texts(dataset))
+
+    def test_video_that_is_cut_off(self, tmp_path):
+        whole = write_video(tmp_path / "whole" / "clip.avi", frames=60)
+        data = whole.read_bytes()
+        whole.unlink()
+        (tmp_path / "clip.avi").write_bytes(data[: -len(data) // 4])
+        write_text(tmp_path / "clip.xml", dump())
+        dataset = load(tmp_path)
+
+        assert 0 < dataset.items[0].frames < 60
+        (problem,) = [p for p in dataset.problems if "cut off" in p.problem]
+        assert (problem.severity, problem.file) == ("warning", str(tmp_path / "clip.avi"))
 
     def test_xml_that_cannot_be_read(self, tmp_path, clip):
         shutil.copy(clip, tmp_path)
