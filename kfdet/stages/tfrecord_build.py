@@ -1,0 +1,193 @@
+"""Stage: both sides of the split as TFRecords, with label map, statistics and sample pictures."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import simplejpeg
+
+from kfdet import events
+from kfdet.boxes import BOX_SCHEMA
+from kfdet.coverage import covered_ranges
+from kfdet.dataset_stats import choose_samples, describe_dataset, draw_sample
+from kfdet.errors import InputError
+from kfdet.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
+from kfdet.files import atomic_file, atomic_folder
+from kfdet.plan import KEYS_FILE, Plan, read_plan
+from kfdet.ranges import Ranges
+from kfdet.tfrecord import Example, serialize, write_label_map, write_shards
+from kfdet.video.shards import FrameStore
+
+LABEL_MAP_FILE = "label_map.pbtxt"
+EXAMPLES_FILE = "examples.parquet"
+DATASET_FILE = "dataset.json"
+SAMPLES_FOLDER = "samples"
+_CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
+
+
+@events.stage("tfrecord_build")
+def build_tfrecords(
+    dataset: str,
+    plan: str,
+    boxes: list[str],
+    frames: list[str],
+    negatives: str,
+    records: str,
+    all_boxes: str,
+    *,
+    seed: int = 0,
+) -> None:
+    """Write the training and validation examples of a dataset; same input and seed, same bytes.
+
+    Args:
+        dataset: The dataset's folder, for messages.
+        plan: The folder that planning wrote.
+        boxes: One parquet file (BOX_SCHEMA) a group.
+        frames: One folder of extracted frames a group.
+        negatives: The parquet file that negative mining wrote.
+        records: Folder to create: shards, label_map.pbtxt, examples.parquet, dataset.json and
+            samples/.
+        all_boxes: Parquet file to create: the boxes of all groups.
+        seed: Seed of the order of the training examples; validation keeps the order of the frames.
+
+    Raises:
+        InputError: There is nothing to train on or to validate with, or the inputs do not match.
+    """
+    the_plan = read_plan(Path(plan))
+    table = pa.concat_tables([BOX_SCHEMA.empty_table(), *(_read(path) for path in boxes)])
+    if not len(table):
+        raise InputError(
+            "there is no box on any frame.",
+            file=dataset,
+            hint="Draw boxes on key frames, or run `kfdet check`.",
+        )
+    frame_boxes = FrameBoxes(table, the_plan)
+    with FrameStore([Path(folder) for folder in frames]) as store:
+        examples = choose_examples(
+            the_plan,
+            frame_boxes,
+            store.index,
+            pq.read_table(negatives),
+            _covered(the_plan, pq.read_table(Path(plan) / KEYS_FILE)),
+        )
+        with atomic_folder(Path(records)) as folder:
+            _write_records(folder, examples, frame_boxes, store, seed)
+            write_label_map(folder / LABEL_MAP_FILE, the_plan.labels)
+            pq.write_table(example_table(examples), folder / EXAMPLES_FILE)
+            description = describe_dataset(the_plan, frame_boxes, examples)
+            description["samples"] = _write_samples(
+                folder, examples, frame_boxes, store, the_plan.labels
+            )
+            text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True)
+            (folder / DATASET_FILE).write_text(text + "\n", encoding="utf-8")
+    with atomic_file(Path(all_boxes)) as path:
+        order = [(name, "ascending") for name in ("video", "frame", "track_id", "label", "xmin")]
+        pq.write_table(table.sort_by(order), path)
+
+
+def _read(path: str) -> pa.Table:
+    return pq.read_table(path).cast(BOX_SCHEMA)
+
+
+def _covered(plan: Plan, keys: pa.Table) -> dict[str, Ranges]:
+    """Where a frame without boxes truly shows background, by source."""
+    key_frames: dict[str, set[int]] = defaultdict(set)
+    for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
+        key_frames[video].add(frame)
+    return {source.name: covered_ranges(source, key_frames[source.name]) for source in plan.sources}
+
+
+def _write_records(
+    folder: Path,
+    examples: Sequence[Chosen],
+    boxes: FrameBoxes,
+    store: FrameStore,
+    seed: int,
+) -> None:
+    """The shards of both splits; training examples shuffled, as readers shuffle only nearby."""
+    lengths = dict(
+        zip(
+            zip(store.index["video"].to_pylist(), store.index["frame"].to_pylist(), strict=True),
+            store.index["length"].to_pylist(),
+            strict=True,
+        )
+    )
+    progress = events.Progress("write TFRecords", len(examples), "examples")
+
+    def serialized(ordered: Sequence[Chosen]) -> Iterator[bytes]:
+        for example in ordered:
+            yield _serialize(example, boxes, store)
+            progress.advance()
+
+    for split in SPLITS:
+        ordered = [e for e in examples if e.split == split]
+        if split == "train":
+            order = np.random.default_rng(seed).permutation(len(ordered))
+            ordered = [ordered[i] for i in order]
+        total = sum(lengths[e.video, e.frame] for e in ordered)
+        write_shards(folder, split, serialized(ordered), len(ordered), total)
+
+
+def _picture(example: Chosen, store: FrameStore) -> bytes:
+    """The JPEG of an example: as extracted, or a crop of that."""
+    jpeg = store.read(example.video, example.frame)
+    if example.crop is None:
+        return jpeg
+    left, top, right, bottom = example.crop
+    pixels = simplejpeg.decode_jpeg(jpeg)[top:bottom, left:right]
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=_CROP_QUALITY)
+    return data
+
+
+def _serialize(example: Chosen, boxes: FrameBoxes, store: FrameStore) -> bytes:
+    rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
+    name = f"{example.video}/{example.frame:06d}"
+    if example.crop is not None:
+        name += "+{}+{}+{}+{}".format(*example.crop)
+    width, height = example.size
+    return serialize(
+        Example(
+            source_id=example.source_id,
+            filename=f"{name}.jpg",
+            jpeg=_picture(example, store),
+            width=width,
+            height=height,
+            boxes=boxes.corners[rows] / boxes.limits[rows],
+            labels=boxes.labels[rows],
+            class_ids=boxes.class_ids[rows],
+            occluded=boxes.occluded[rows],
+            truncated=boxes.truncated(rows),
+        )
+    )
+
+
+def _write_samples(
+    folder: Path,
+    examples: Sequence[Chosen],
+    boxes: FrameBoxes,
+    store: FrameStore,
+    labels: Sequence[str],
+) -> list[dict[str, str | int]]:
+    """Sample pictures, and what each one shows."""
+    (folder / SAMPLES_FOLDER).mkdir()
+    samples: list[dict[str, str | int]] = []
+    for number, example in enumerate(choose_samples(examples, boxes, labels)):
+        name = f"{SAMPLES_FOLDER}/{number:02d}-{example.split}-{example.kind}.jpg"
+        picture = draw_sample(example, _picture(example, store), boxes, labels)
+        (folder / name).write_bytes(picture)
+        samples.append(
+            {
+                "file": name,
+                "split": example.split,
+                "kind": example.kind,
+                "video": example.video,
+                "frame": example.frame,
+            }
+        )
+    return samples
