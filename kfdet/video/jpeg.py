@@ -54,14 +54,17 @@ def encode_frame(
     if pixels.is_rgb or pixels.has_palette or len(pixels.components) < 3:
         rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
         rgb = _turned(_shrunk(rgb, width, height), rotation)
-        data = simplejpeg.encode_jpeg(rgb, quality=quality, colorsubsampling="420")
-        return data, rgb.shape[1], rgb.shape[0]
+        return _encode_rgb(rgb, quality), rgb.shape[1], rgb.shape[0]
     y, cb, cr = _planes(frame)
     sides = (width + 1) // 2, (height + 1) // 2
     y, cb, cr = _shrunk(y, width, height), _shrunk(cb, *sides), _shrunk(cr, *sides)
     y, cb, cr = full_range_bt601(y, cb, cr, _is_full_range(frame), int(frame.colorspace))
     y, cb, cr = (_turned(plane, rotation) for plane in (y, cb, cr))
-    data = simplejpeg.encode_jpeg_yuv_planes(y, cb, cr, quality=quality)
+    if width % 2 or height % 2:
+        # TurboJPEG reads such planes up to the next even size, beyond the end of their memory.
+        data = _encode_rgb(_rgb(y, cb, cr), quality)
+    else:
+        data = simplejpeg.encode_jpeg_yuv_planes(y, cb, cr, quality=quality)
     return data, y.shape[1], y.shape[0]
 
 
@@ -129,6 +132,18 @@ def _planes(frame: VideoFrame) -> list[Plane]:
         )
         for plane in frame.planes
     ]
+
+
+def _rgb(y: Plane, cb: Plane, cr: Plane) -> Plane:
+    """Full-range BT.601 4:2:0 planes as (H, W, 3) RGB."""
+    height, width = y.shape
+    size = 2 * cb.shape[1], 2 * cb.shape[0]
+    red, blue = (cv2.resize(plane, size)[:height, :width] for plane in (cr, cb))
+    return np.asarray(cv2.cvtColor(cv2.merge([y, red, blue]), cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+def _encode_rgb(rgb: Plane, quality: int) -> bytes:
+    return bytes(simplejpeg.encode_jpeg(rgb, quality=quality, colorsubsampling="420"))
 
 
 def _is_full_range(frame: VideoFrame) -> bool:
