@@ -1,0 +1,92 @@
+"""Files that are the same, or show the same picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet import events
+from kfdet.errors import InputError
+
+NEAR_BITS = 6
+"""Pictures whose 64-bit perceptual hashes differ in at most this many bits are near duplicates."""
+_HASHED_SIDE = 256
+_BLOCK_PAIRS = 1 << 22
+
+Clusters = npt.NDArray[np.int64]
+"""A number for every file; equal numbers mean duplicates."""
+
+
+def identical_files(paths: Sequence[Path]) -> Clusters:
+    """Cluster files of the same bytes; only files of equal size are read."""
+    sizes: defaultdict[int, list[int]] = defaultdict(list)
+    for i, path in enumerate(paths):
+        sizes[path.stat().st_size].append(i)
+    clusters = np.arange(len(paths))
+    for same_size in sizes.values():
+        first: dict[bytes, int] = {}
+        for i in same_size if len(same_size) > 1 else []:
+            with paths[i].open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            clusters[i] = first.setdefault(digest, i)
+    return clusters
+
+
+def near_duplicates(paths: Sequence[Path], bits: int = NEAR_BITS) -> Clusters:
+    """Cluster image files that show nearly the same picture, whatever their size and quality.
+
+    Chains count: a and c are in one cluster where both are near b.
+
+    Raises:
+        InputError: A file cannot be decoded.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    hashes = perceptual_hashes(paths)
+    pairs = [np.zeros((2, 0), np.int64)]
+    rows = max(1, _BLOCK_PAIRS // max(len(hashes), 1))
+    for start in range(0, len(hashes), rows):
+        block = hashes[start : start + rows, None] ^ hashes[None, start:]
+        near = np.nonzero(np.bitwise_count(block) <= bits)
+        pairs.append(np.stack(near) + start)
+    a, b = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(len(hashes),) * 2)
+    clusters: Clusters = connected_components(graph, directed=False)[1].astype(np.int64)
+    return clusters
+
+
+def perceptual_hashes(paths: Sequence[Path]) -> npt.NDArray[np.uint64]:
+    """The 64-bit pHash (low frequencies of the DCT) of every image file.
+
+    Raises:
+        InputError: A file cannot be decoded.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = events.track(pool.map(_hash, paths), "compare images", len(paths), "images")
+        return np.fromiter(found, np.uint64, len(paths))
+
+
+def _hash(path: Path) -> int:
+    import imagehash
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            # JPEG decodes straight to a fraction of its size; the hash looks at 32x32 pixels.
+            image.draft("L", (_HASHED_SIDE, _HASHED_SIDE))
+            bits = imagehash.phash(image).hash.ravel()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(
+            "the image cannot be decoded; it may be cut off.",
+            file=path,
+            hint="Replace or delete it.",
+        ) from error
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")

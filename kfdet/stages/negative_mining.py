@@ -1,0 +1,83 @@
+"""Stage: background frames and crops for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kfdet import events
+from kfdet.boxes import BOX_SCHEMA
+from kfdet.files import atomic_file
+from kfdet.negatives import Film, mine
+from kfdet.plan import KEYS_FILE, read_plan
+from kfdet.video.shards import FrameStore
+
+
+@events.stage("negative_mining")
+def mine_negatives(
+    plan: str,
+    boxes: Sequence[str],
+    frames: Sequence[str],
+    negatives: str,
+    *,
+    share: float = 0.1,
+    seed: int = 0,
+) -> None:
+    """Choose background frames and crops out of the training frames.
+
+    Args:
+        plan: The folder that planning wrote.
+        boxes: The box files of all groups.
+        frames: The frame folders of all groups.
+        negatives: Parquet file to write (`kfdet.negatives.NEGATIVE_SCHEMA`).
+        share: Share of the training examples that are background without any object.
+        seed: Seed of the choice.
+
+    Raises:
+        InputError: `share` makes no sense.
+    """
+    keys = _by_video(pq.read_table(Path(plan) / KEYS_FILE, columns=["video", "frame"]))
+    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
+    all_boxes = _by_video(
+        pa.concat_tables(
+            [
+                BOX_SCHEMA.empty_table().select(columns),
+                *(pq.read_table(path, columns=columns) for path in boxes),
+            ]
+        )
+    )
+    with FrameStore([Path(folder) for folder in frames]) as store:
+        index = _by_video(store.index.select(["video", "frame"]))
+    films = [
+        Film(
+            source,
+            keys.get(source.name, _NOTHING)[:, 0].astype(np.int64),
+            index.get(source.name, _NOTHING)[:, 0].astype(np.int64),
+            all_boxes.get(source.name, _NOTHING)[:, 0].astype(np.int64),
+            all_boxes.get(source.name, _NOTHING)[:, 1:],
+        )
+        for source in read_plan(Path(plan)).sources
+        if source.train
+    ]
+    with atomic_file(Path(negatives)) as path:
+        pq.write_table(mine(films, share, seed), path)
+
+
+_NOTHING = np.zeros((0, 5))
+
+
+def _by_video(table: pa.Table) -> dict[str, np.ndarray]:
+    """Rows of numbers (the columns after `video`) of every video, sorted by frame."""
+    table = table.sort_by([("video", "ascending"), ("frame", "ascending")])
+    numbers = np.column_stack([column.to_numpy() for column in table.columns[1:]])
+    videos = table["video"].combine_chunks().dictionary_encode()
+    codes = videos.indices.to_numpy()
+    starts = np.searchsorted(codes, np.arange(len(videos.dictionary) + 1))
+    return {
+        name: numbers[starts[i] : starts[i + 1]]
+        for i, name in enumerate(videos.dictionary.to_pylist())
+    }
