@@ -135,7 +135,7 @@ def load_detector(folder: Path, labels: list[str]) -> Detector:
     tf = _tensorflow()
     path = find_saved_model(folder)
     names = path / "assets.extra" / "labels.txt"
-    if names.is_file() and (found := names.read_text(encoding="utf-8").splitlines()) != labels:
+    if names.is_file() and (found := _lines(names)) != labels:
         raise InputError(
             f"the model's labels {found} are not the labels of the records {labels}.",
             file=names,
@@ -190,14 +190,12 @@ def run_model(records: Path, detector: Detector) -> ModelRun:
     return ModelRun(truths, detections, _measure_speed(detector, sample, model_seconds))
 
 
-def read_images(records: Path, source_ids: Iterable[int]) -> dict[int, bytes]:
-    """The encoded images of some validation examples."""
+def read_images(records: Path, source_ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The encoded images of some validation examples, in the order of the records."""
     wanted = set(source_ids)
-    found = {}
     for image, truth in _read_validation(records, _read_examples(records)):
         if truth.source_id in wanted:
-            found[truth.source_id] = image
-    return found
+            yield truth.source_id, image
 
 
 def read_dataset(records: Path) -> dict[str, Any]:
@@ -214,6 +212,11 @@ def read_dataset(records: Path) -> dict[str, Any]:
             f"cannot read: {error}.", file=path, hint="Build the records again."
         ) from error
     return dataset
+
+
+def _lines(path: Path) -> list[str]:
+    # Not splitlines(): a label may hold a character that it takes for a line's end.
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
 def _tensorflow() -> Any:

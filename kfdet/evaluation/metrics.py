@@ -1,0 +1,89 @@
+"""metrics.json: everything that was measured, in one document of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from kfdet.evaluation.coco import CocoMetrics
+from kfdet.evaluation.detections import Speed
+from kfdet.evaluation.errors import ERROR_KINDS, Curve, ErrorAnalysis
+from kfdet.evaluation.verdict import Gate, Verdict
+
+BACKGROUND = "background"
+
+
+def describe(
+    labels: Sequence[str],
+    split: Mapping[str, Any],
+    coco: CocoMetrics,
+    analysis: ErrorAnalysis,
+    speed: Speed,
+    evaluator_seconds: float,
+    gate: Gate,
+    verdict: Verdict,
+) -> dict[str, Any]:
+    """The contents of metrics.json; None where there is nothing to measure.
+
+    `AP` to `AR100` are COCO's. `per_class` holds for each label its AP and AP50, and precision and
+    recall at the label's own best `threshold`. `threshold`, `precision`, `recall`, `errors`,
+    `objects_by_size`, `missed_by_size`, `confusion_matrix` (a row per true label, a column per
+    predicted one, background last) and `false_positives_per_background_image` hold at the one
+    threshold that is best over all labels. `speed` varies from run to run; the rest does not.
+    """
+    kinds = [wrong.kind for wrong in analysis.false_positives]
+    return {
+        "AP": coco.ap,
+        "AP50": coco.ap50,
+        "AP75": coco.ap75,
+        "AP_small": coco.ap_small,
+        "AP_medium": coco.ap_medium,
+        "AP_large": coco.ap_large,
+        "AR100": coco.ar100,
+        "per_class": {
+            label: {
+                "AP": coco.per_class[label].ap,
+                "AP50": coco.per_class[label].ap50,
+                **_at_best(analysis.per_class[label]),
+                "boxes": coco.per_class[label].boxes,
+            }
+            for label in labels
+        },
+        "split": dict(split),
+        "threshold": analysis.threshold,
+        "precision": analysis.precision,
+        "recall": analysis.recall,
+        "false_positives_per_background_image": analysis.false_positives_per_background_image,
+        "background_images": analysis.background_images,
+        "errors": {
+            **{kind: kinds.count(kind) for kind in ERROR_KINDS},
+            "missed": len(analysis.misses),
+        },
+        "objects_by_size": analysis.objects,
+        "missed_by_size": analysis.missed,
+        "confusion_matrix": {
+            "labels": [*labels, BACKGROUND],
+            "matrix": analysis.confusion.tolist(),
+        },
+        "speed": {**asdict(speed), "evaluator_seconds": evaluator_seconds},
+        "gate": asdict(gate),
+        "verdict": verdict.good,
+        "verdict_reasons": verdict.reasons,
+    }
+
+
+def _at_best(curve: Curve | None) -> dict[str, float | None]:
+    """Precision and recall where F1 is highest.
+
+    A label that was never found has recall 0 and no precision; one without boxes has neither.
+    """
+    if curve is None:
+        return {"precision": None, "recall": None, "threshold": None}
+    if curve.best is None:
+        return {"precision": None, "recall": 0.0, "threshold": None}
+    return {
+        "precision": float(curve.precision[curve.best]),
+        "recall": float(curve.recall[curve.best]),
+        "threshold": curve.threshold,
+    }

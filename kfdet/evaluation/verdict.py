@@ -1,0 +1,75 @@
+"""The gate: is this detector good enough to be served?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a detector must reach; 0 is not checked.
+
+    Args:
+        min_ap50: Least AP50.
+        min_ap: Least AP.
+        min_recall: Least share of objects found at the recommended threshold.
+        max_false_positives_per_background_image: Most false detections on an image without any
+            object, on average.
+    """
+
+    min_ap50: float = 0.5
+    min_ap: float = 0.0
+    min_recall: float = 0.0
+    max_false_positives_per_background_image: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the gate opens, and for each check in words why or why not."""
+
+    good: bool
+    reasons: list[str]
+
+
+def judge(
+    gate: Gate,
+    *,
+    ap50: float | None,
+    ap: float | None,
+    recall: float | None,
+    false_positives_per_background_image: float | None,
+) -> Verdict:
+    """Hold the measured values against the gate; a value that could not be measured fails it."""
+    checks = [
+        _at_least("AP50", ap50, gate.min_ap50),
+        _at_least("AP", ap, gate.min_ap),
+        _at_least("Recall", recall, gate.min_recall),
+    ]
+    most = gate.max_false_positives_per_background_image
+    if most > 0:
+        found = false_positives_per_background_image
+        name = "False positives per background image"
+        if found is None:
+            checks.append(
+                (False, f"{name} could not be measured: every validation image has boxes.")
+            )
+        else:
+            good = found <= most
+            relation = "within" if good else "above"
+            checks.append((good, f"{name}: {found:.3f}, {relation} the allowed {most:g}."))
+    made = [check for check in checks if check is not None]
+    if not made:
+        return Verdict(True, ["The gate checks nothing."])
+    return Verdict(all(good for good, _ in made), [reason for _, reason in made])
+
+
+def _at_least(name: str, found: float | None, least: float) -> tuple[bool, str] | None:
+    if least <= 0:
+        return None
+    if found is None:
+        return False, f"{name} could not be measured: the validation images hold no box."
+    good = found >= least
+    return (
+        good,
+        f"{name} is {found:.3f}, {'at or above' if good else 'below'} the gate's {least:g}.",
+    )
