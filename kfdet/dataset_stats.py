@@ -135,16 +135,20 @@ def choose_samples(
     groups = sorted((group for group in by_label.values() if group), key=len)  # rare labels first
     places = SAMPLES - len(chosen)
     quota = -(-places // max(1, len(groups)))
-    pictures = {e.source_id: e for group in groups for e in _spread(group, quota)}
+    pictures = {
+        e.source_id: e
+        for n, group in enumerate(groups)
+        for e in _spread(group, quota, (n + 0.5) / len(groups))  # the labels take turns
+    }
     chosen += list(pictures.values())[:places]
     order = {split: i for i, split in enumerate(SPLITS)}
     return sorted(chosen, key=lambda e: (order[e.split], KINDS.index(e.kind), e.source_id))
 
 
-def _spread(examples: Sequence[Chosen], count: int) -> list[Chosen]:
-    """At most `count` examples, evenly spread."""
+def _spread(examples: Sequence[Chosen], count: int, phase: float = 0.5) -> list[Chosen]:
+    """At most `count` examples, evenly spread; `phase` 0..1 moves them within their distance."""
     count = min(count, len(examples))
-    return [examples[int((i + 0.5) * len(examples) / count)] for i in range(count)]
+    return [examples[int((i + phase) * len(examples) / count)] for i in range(count)]
 
 
 def draw_sample(example: Chosen, jpeg: bytes, boxes: FrameBoxes, labels: Sequence[str]) -> bytes:
