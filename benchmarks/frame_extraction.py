@@ -45,7 +45,7 @@ def make_video(path: Path, frames: int = FRAMES) -> None:
             size = 2**octave
             cells = random.standard_normal((height // size + 2, width // size + 2), np.float32)
             sum_ += size**0.7 * cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-        return (sum_ - sum_.min()) / np.ptp(sum_)
+        return np.asarray((sum_ - sum_.min()) / np.ptp(sum_), np.float32)
 
     luma = (16 + 219 * texture(HEIGHT + 400, WIDTH + 800)).astype(np.int16)
     chroma = [

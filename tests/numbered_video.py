@@ -107,6 +107,11 @@ KINDS = {
     "mp4, fragments": Kind(
         ".mp4", options=B_FRAMES, container_options={"movflags": "frag_keyframe+empty_moov"}
     ),
+    "mov, HEVC with open GOP": Kind(
+        ".mov",
+        "libx265",
+        {"preset": "ultrafast", "x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"},
+    ),
     "webm, alternate references": Kind(
         ".webm",
         "libvpx",

@@ -158,7 +158,7 @@ def scan(path: Path) -> PacketTable:
         first = next(decoded(container, stream), None)
         declared, rate = stream.frames, stream.average_rate
         time_base = stream.time_base or Fraction(1)
-        codec = stream.codec_context.codec.name
+        codec = stream.codec_context.codec.canonical_name
         reorders = stream.codec_context.reorder_depth > 0
         family = container.format.name.split(",")[0]
     if first is None:
