@@ -32,7 +32,7 @@ LARGEST_GUARD_SHARE = 0.1
 _MOST_EXTRA_SHARE = 0.1
 _LEAST_SHARE = 0.25
 _BLOCK_POSITIONS = 64
-_EXHAUSTIVE_UNITS = 12
+_EXHAUSTIVE_UNITS = 8
 _FILM_SHARE = 0.5
 _FILM_IMAGES = 10
 
@@ -161,7 +161,7 @@ def _choose(
         masks = rng.permutation(np.arange(1, 2 ** len(units) - 1))
         choices = ((masks[:, None] >> np.arange(len(units))) & 1).astype(bool)
     else:
-        tries = int(np.clip(2_000_000 // counts.size, 4, 256))
+        tries = int(np.clip(2_000_000 // counts.size, 4, 128))
         choices = np.array([_draw(counts, frames, val_share, rng) for _ in range(tries)])
     scores = [_score(counts, frames, choice, val_share) for choice in choices]
     best: Flags = choices[min(range(len(scores)), key=scores.__getitem__)]
@@ -368,14 +368,14 @@ def _judge(
         )
     warnings = []
     for label, in_train, in_val in zip(labels, train, val, strict=True):
-        if not in_val:
-            warnings.append(
-                f"label {label!r} cannot be evaluated: all its boxes are in one place, which "
-                "training needs. Annotate it in another video or another part of the video."
-            )
         if not in_train:
             warnings.append(
                 f"label {label!r} cannot be learnt: none of its boxes is left for training. "
                 "Annotate it in another video or another part of the video."
+            )
+        elif not in_val:
+            warnings.append(
+                f"label {label!r} cannot be evaluated: all its boxes are in one place, which "
+                "training needs. Annotate it in another video or another part of the video."
             )
     return warnings

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numbered_video import HEIGHT, WIDTH, Kind, write_video
+from PIL import Image
+
+from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.negatives import NEGATIVE_SCHEMA
+from kfdet.plan import KEYS_FILE, PLAN_FILE, read_plan
+from kfdet.stages.frame_extraction import extract_group
+from kfdet.stages.interpolation import interpolate_group
+from kfdet.stages.negative_mining import mine_negatives
+from kfdet.stages.planning import plan_dataset
+
+FRAMES = 150
+Row = tuple[int, str]
+"""Frame and the other attributes of a box in CVAT's XML."""
+
+MOVING: Sequence[Row] = [
+    *((frame, f'xtl="{frame / 2}" ytl="40" xbr="{frame / 2 + 30}" ybr="70"') for frame in (0, 40)),
+    (60, 'xtl="50" ytl="40" xbr="80" ybr="70" outside="1"'),
+    *((frame, 'xtl="-20" ytl="20" xbr="20" ybr="60"') for frame in (100, 140)),
+    (149, 'xtl="150" ytl="20" xbr="190" ybr="60"'),
+]
+TURNED: Sequence[Row] = [
+    *((frame, 'xtl="0" ytl="10" xbr="40" ybr="30" rotation="30"') for frame in (10, 20, 30)),
+    (35, 'xtl="0" ytl="10" xbr="40" ybr="30" rotation="30" outside="1"'),
+]
+
+
+def annotate(path: Path, tracks: Sequence[Sequence[Row]], frames: int = FRAMES) -> None:
+    """Write CVAT for video 1.1 beside the video of that name."""
+    lines = [
+        f"<annotations><version>1.1</version><meta><task><size>{frames}</size>"
+        f"<mode>interpolation</mode><start_frame>0</start_frame><stop_frame>{frames - 1}"
+        f"</stop_frame><original_size><width>{WIDTH}</width><height>{HEIGHT}</height>"
+        f"</original_size><source>{path.with_suffix('.mp4').name}</source></task></meta>"
+    ]
+    for number, rows in enumerate(tracks):
+        lines.append(f'<track id="{number}" label="cup">')
+        for frame, attributes in rows:
+            outside = "" if "outside" in attributes else ' outside="0"'
+            lines.append(f'<box frame="{frame}" keyframe="1" occluded="0" {attributes}{outside}/>')
+        lines.append("</track>")
+    path.write_text("\n".join([*lines, "</annotations>"]))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One annotated video and one without annotations, and five images of which two are alike."""
+    root = tmp_path_factory.mktemp("dataset")
+    for name in ("a", "unlabelled"):
+        write_video(root / f"{name}.mp4", Kind(".mp4", frames=FRAMES))
+    annotate(root / "a.xml", [MOVING, TURNED])
+    random = np.random.default_rng(0)
+    for number in range(5):
+        blocks = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(blocks).resize((160, 120)).save(root / f"{number}.jpg")
+        objects = "" if number == 2 else "<object><name>cup</name><bndbox><xmin>20</xmin>"
+        objects += "<ymin>20</ymin><xmax>60</xmax><ymax>70</ymax></bndbox></object>"
+        (root / f"{number}.xml").write_text(
+            f"<annotation><filename>{number}.jpg</filename><size><width>160</width>"
+            f"<height>120</height><depth>3</depth></size>{objects * (number != 2)}</annotation>"
+        )
+    (root / "4.jpg").write_bytes((root / "0.jpg").read_bytes())
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run up to negative mining."""
+    folder = tmp_path_factory.mktemp("run")
+    groups = plan_dataset(str(dataset), str(folder / "plan"))
+    assert groups == [{"index": 0}]
+    interpolate_group(str(folder / "plan"), 0, str(folder / "boxes.parquet"))
+    extract_group(str(dataset), str(folder / "plan"), 0, str(folder / "frames"))
+    mine_negatives(
+        str(folder / "plan"),
+        [str(folder / "boxes.parquet")],
+        [str(folder / "frames")],
+        str(folder / "negatives.parquet"),
+    )
+    return folder
+
+
+def test_plan(run: Path) -> None:
+    plan = read_plan(run / "plan")
+    assert (plan.labels, plan.split.strategy) == (("cup",), "time-block")
+    assert [s.name for s in plan.sources] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "a.mp4"]
+    assert plan.groups == (tuple(s.name for s in plan.sources),)
+    source = plan.source("a.mp4")
+    # The gap is a tenth of the video: 15 frames; everything is covered or has boxes.
+    assert (source.train, source.val) == (((0, 106),), ((122, 149),))
+    assert plan.source("0.jpg").val == plan.source("4.jpg").val
+    assert any(s.val for s in plan.sources if s.kind == "image")
+
+
+def test_keys_are_clipped_but_not_the_rotated_ones(run: Path) -> None:
+    keys = pq.read_table(run / "plan" / KEYS_FILE)
+    assert keys.schema == KEY_SCHEMA
+    for key in keys.to_pylist():
+        if key["frame"] == 100:
+            assert (key["xmin"], key["xmax"]) == (0, 20)
+        if key["rotation"]:
+            assert (key["xmin"], key["ymin"]) == (0, 10)
+
+
+def test_boxes(run: Path) -> None:
+    table = pq.read_table(run / "boxes.parquet")
+    assert table.schema == BOX_SCHEMA
+    rows = table.filter(table["video"].to_numpy() == "a.mp4").to_pylist()
+    assert {row["frame"] for row in rows} == {*range(60), *range(100, FRAMES)}
+    turned = next(row for row in rows if row["track_id"] == 1)
+    assert turned["xmin"] == 0
+    assert turned["ymin"] == pytest.approx(20 - 10 * np.cos(np.pi / 6) - 20 * np.sin(np.pi / 6))
+
+
+def test_negatives(run: Path) -> None:
+    table = pq.read_table(run / "negatives.parquet")
+    assert table.schema == NEGATIVE_SCHEMA
+    plan = read_plan(run / "plan")
+    kinds = set()
+    for row in table.to_pylist():
+        assert any(a <= row["frame"] <= b for a, b in plan.source(row["video"]).train)
+        kinds.add((row["video"], row["kind"]))
+        if (row["video"], row["kind"]) == ("a.mp4", "frame"):
+            assert 73 <= row["frame"] <= 86
+    assert ("a.mp4", "frame") in kinds
+
+
+def test_the_same_again_gives_the_same_bytes(run: Path, dataset: Path, tmp_path: Path) -> None:
+    plan_dataset(str(dataset), str(tmp_path / "plan"))
+    interpolate_group(str(tmp_path / "plan"), 0, str(tmp_path / "boxes.parquet"))
+    mine_negatives(
+        str(tmp_path / "plan"),
+        [str(tmp_path / "boxes.parquet")],
+        [str(run / "frames")],
+        str(tmp_path / "negatives.parquet"),
+    )
+    for name in (f"plan/{PLAN_FILE}", f"plan/{KEYS_FILE}", "boxes.parquet", "negatives.parquet"):
+        assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_all_errors_are_in_one_message(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for name in ("a.mp4", "a.xml"):
+        (bad / name).write_bytes((dataset / name).read_bytes())
+    (bad / "empty.mp4").touch()
+    text = (bad / "a.xml").read_text().replace('xtl="150"', 'xtl="nan"')
+    (bad / "a.xml").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        plan_dataset(str(bad), str(tmp_path / "plan"))
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "empty.mp4" in said
+    assert "a.xml:8, frame 149" in said
+    assert not (tmp_path / "plan").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"val_share": 0.0}, "validation share"),
+        ({"val_share": float("nan")}, "validation share"),
+        ({"guard_seconds": -1.0}, "guard gap"),
+        ({"max_groups": 0}, "max_groups"),
+        ({"frame_rate": 0.0}, "frame rate"),
+        ({"every": -1}, "every=-1"),
+    ],
+)
+def test_bad_parameters(
+    parameters: dict[str, float],
+    message: str,
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        plan_dataset(str(dataset), str(tmp_path / "plan"), **parameters)  # type: ignore[arg-type]
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("group", "method"), [(7, "linear"), (0, "quadratic")])
+def test_interpolation_refuses(run: Path, tmp_path: Path, group: int, method: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        interpolate_group(str(run / "plan"), group, str(tmp_path / "b"), method=method)  # type: ignore[arg-type]
+    assert caught.value.code == 2
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_key_between_the_tasks_frames_makes_the_grid_finer(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    root.mkdir()
+    write_video(root / "a.mp4", Kind(".mp4", frames=100))
+    annotate(root / "a.xml", [[(f, MOVING[0][1]) for f in (0, 10, 25, 90)]], 100)
+    text = (root / "a.xml").read_text()
+    (root / "a.xml").write_text(
+        text.replace("<stop_frame>", "<frame_filter>step=10</frame_filter><stop_frame>")
+    )
+    plan_dataset(str(root), str(tmp_path / "plan"))
+    plan = json.loads((tmp_path / "plan" / PLAN_FILE).read_text())
+    assert plan["sources"][0]["step"] == 5
