@@ -11,6 +11,7 @@ def evaluation(
     saved_model: dsl.Input[dsl.Model],
     training: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     gallery: dsl.Output[dsl.Artifact],
     min_ap50: float,
@@ -22,6 +23,7 @@ def evaluation(
         saved_model: The exported SavedModel.
         training: The trained model, for the history of the training.
         metrics: metrics.json: AP, AP50, per class, split, false positives, verdict.
+        confusion: The confusion matrix, background included.
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
         min_ap50: AP50 that the exported model must reach for a good verdict.
@@ -47,4 +49,8 @@ def evaluation(
     for name, value in values.items():
         if isinstance(value, float):
             metrics.log_metric(name, value)
+    matrix = values["confusion_matrix"]
+    confusion.log_confusion_matrix(matrix["labels"], matrix["matrix"])
+    with open(confusion.path, "w") as file:
+        json.dump(matrix, file)
     return verdict

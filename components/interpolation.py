@@ -22,4 +22,4 @@ def interpolation(
     """
     from kfdet.stages.interpolation import interpolate_group
 
-    interpolate_group(plan.path, group, boxes.path, method=method)
+    interpolate_group(plan.path, group, boxes.path, method=method)  # type: ignore[arg-type]

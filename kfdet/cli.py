@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -61,6 +62,17 @@ Format = Literal[
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+@contextmanager
+def _progress() -> Iterator[None]:
+    """Draw the progress of long work in this process while the block runs."""
+    from kfdet.events import listening
+    from kfdet.run_display import Display
+
+    display = Display(_err)
+    with display.live(), listening(display.event):
+        yield
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"kfdet {__version__}")
@@ -94,7 +106,8 @@ def demo(
 
     dataset = output / "dataset"
     if not dataset.exists():
-        make_sample(dataset)
+        with _progress():
+            make_sample(dataset)
     _run(dataset, output / "run", DEMO_PARAMETERS, as_json)
 
 
@@ -288,7 +301,8 @@ def check(dataset: _Dataset, as_json: _Json = False) -> None:
     """
     from kfdet.dataset import check as check_dataset
 
-    problems = check_dataset(dataset)
+    with _progress():
+        problems = check_dataset(dataset)
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     else:
@@ -330,7 +344,8 @@ def convert(
     """
     from kfdet.convert import convert as convert_annotations
 
-    done = convert_annotations(source, target, to, key_frames=key_frames)
+    with _progress():
+        done = convert_annotations(source, target, to, key_frames=key_frames)
     if as_json:
         print(
             json.dumps(

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from kfdet.errors import InputError, KfdetError
@@ -23,22 +24,37 @@ EVENTS_VARIABLE = "KFDET_EVENTS"
 _STAGE_VARIABLE = "KFDET_STAGE"  # in the environment, so that worker processes know it too
 _INTERVAL_SECONDS = {True: 0.2, False: 5.0}
 
+_listeners: list[Callable[[dict[str, Any]], None]] = []
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 
 def emit(kind: str, **fields: Any) -> None:
-    """Append one event to the event file, or print it where there is none."""
+    """Append one event to the event file; where there is none, give it to the listener or print."""
     path = os.environ.get(EVENTS_VARIABLE)
+    stage = os.environ.get(_STAGE_VARIABLE, "")
+    event = {"event": kind, "stage": stage, "pid": os.getpid(), "time": time.time(), **fields}
     if path:
-        event = {"event": kind, "stage": os.environ.get(_STAGE_VARIABLE, ""), "pid": os.getpid()}
         with open(path, "a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # a pipe keeps only short lines whole
-            file.write(json.dumps({**event, "time": time.time(), **fields}) + "\n")
+            file.write(json.dumps(event) + "\n")
+    elif _listeners:
+        _listeners[-1](event)
     else:
         text = " ".join(f"{k}={v}" for k, v in fields.items() if v not in (None, ""))
         print(f"{kind}: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def listening(listener: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Give the events of this process to `listener` while the block runs."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def warn(message: str) -> None:
@@ -53,7 +69,7 @@ class Progress:
         self.task, self.total, self.unit = task, total, unit
         self.done = 0
         self._last = 0.0
-        self._interval = _INTERVAL_SECONDS[EVENTS_VARIABLE in os.environ]
+        self._interval = _INTERVAL_SECONDS[EVENTS_VARIABLE in os.environ or bool(_listeners)]
 
     def update(self, done: int, note: str = "") -> None:
         """Report that `done` units are finished; events are spaced, the last one always leaves."""

@@ -80,7 +80,7 @@ class Display:
             self.console.print(f"[yellow]warning:[/] {escape(event['message'])}", highlight=False)
         elif kind == "task":
             self._task(event)
-        elif kind == "progress" and event["stage"] in self.stages:
+        elif kind == "progress":
             self._advance(event)
 
     def finish(self) -> None:
@@ -98,8 +98,7 @@ class Display:
         stage = self.stages[name]
         if state == "started":
             stage.running += 1
-            if stage.row is None:
-                stage.row = self._progress.add_task(_title(name), total=None, unit="", note="")
+            self._show(name, stage)
         elif state == "cached":
             stage.ended += 1
             stage.cached += 1
@@ -109,14 +108,16 @@ class Display:
             stage.seconds += event["seconds"]
 
     def _advance(self, event: dict[str, Any]) -> None:
-        stage = self.stages[event["stage"]]
-        if stage.row is None:
+        if not event["stage"]:  # of a command that has no stages
+            self._show("", self.stages.setdefault("", StageState()))
+        stage = self.stages.get(event["stage"])
+        if stage is None or stage.row is None:
             return
         stage.bars[event["task"], event["pid"]] = (event["done"], event["total"])
         bars = [bar for (task, _), bar in stage.bars.items() if task == event["task"]]
         title = _title(event["stage"])
         if event["task"] not in {event["stage"], title}:
-            title = f"{title}: {event['task']}"
+            title = f"{title}: {event['task']}" if title else event["task"]
         self._progress.update(
             stage.row,
             description=escape(title),
@@ -125,6 +126,10 @@ class Display:
             unit=escape(event["unit"]),
             note=escape(event.get("note", "")),
         )
+
+    def _show(self, name: str, stage: StageState) -> None:
+        if stage.row is None:
+            stage.row = self._progress.add_task(_title(name), total=None, unit="", note="")
 
     def _print(self, name: str) -> None:
         stage = self.stages[name]

@@ -24,18 +24,18 @@ def print_summary(
     table = Table(title=f"{metrics['split']['val_frames']} unseen frames", title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
-    table.add_row("[bold]all[/]", f"[bold]{metrics['AP50']:.3f}[/]", f"{metrics['AP']:.3f}")
-    for label, values in metrics["per_class"].items():
-        names = ("AP50", "AP", "precision", "recall")
-        cells = ("-" if values[n] is None else f"{values[n]:.3f}" for n in names)
-        table.add_row(escape(label), *cells)
+    rows = {"[bold]all[/]": metrics}
+    rows |= {escape(label): values for label, values in metrics["per_class"].items()}
+    for label, values in rows.items():
+        cells = (values[name] for name in ("AP50", "AP", "precision", "recall"))
+        table.add_row(label, *("-" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)
     if record["verdict"]:
         console.print("[green]verdict: good enough to serve[/]")
     else:
         console.print("[red]verdict: not good enough to serve[/]")
-        for reason in metrics["verdict"].get("reasons", []):
-            console.print(f"[red]  {escape(reason)}[/]", soft_wrap=True)
+    for reason in metrics["verdict_reasons"]:
+        console.print(f"  {escape(reason)}", soft_wrap=True)
     for name in ("report.html", "detections.mp4", "detections.png", "model", "model.zip"):
         if (folder / name).exists():
             console.print(f"  {escape(str(folder / name))}", soft_wrap=True)

@@ -65,7 +65,19 @@ def test_a_bar_adds_up_the_processes_of_a_stage() -> None:
     assert "fast" in out.getvalue()
 
 
+def test_a_command_without_stages_has_a_bar() -> None:
+    out = io.StringIO()
+    display = Display(Console(file=out, width=100, force_terminal=True, color_system=None))
+    event = {"event": "progress", "stage": "", "task": "reading", "unit": "files", "pid": 1}
+    with display.live():
+        display.event({**event, "done": 1, "total": 2, "note": ""})
+        display.finish()
+    assert "reading" in out.getvalue()
+    assert "1/2" in out.getvalue()
+
+
 def test_progress_of_a_stage_that_has_not_started_is_left_out() -> None:
     display = Display(Console(file=io.StringIO()))
-    display.event({"event": "progress", "stage": "", "task": "t", "pid": 1, "done": 1, "total": 2})
+    event = {"event": "progress", "stage": "export", "task": "t", "unit": "", "pid": 1}
+    display.event({**event, "done": 1, "total": 2})
     assert display.stages == {}
