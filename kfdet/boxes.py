@@ -57,4 +57,5 @@ def iou_matrix(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     area_b = np.prod(np.clip(b[:, 2:] - b[:, :2], 0, None), axis=1)
     union = area_a[:, None] + area_b[None, :] - overlap
     iou: npt.NDArray[np.float64] = np.zeros_like(overlap)
-    return np.divide(overlap, union, out=iou, where=union > 0)
+    np.divide(overlap, union, out=iou, where=union > 0)
+    return iou
