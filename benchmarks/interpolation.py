@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +23,10 @@ import pyarrow as pa
 
 from benchmarks.table import Row, print_table
 from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
-from kfdet.interpolation import Task, interpolate
+from kfdet.interpolation import Method, Task, interpolate
 
 FLOOR = 5.0
+METHODS: tuple[Method, ...] = ("linear", "cubic")
 VIDEOS, TRACKS, KEYS, GAP = 20, 200, 100, 10
 ROUNDS = 5
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
@@ -77,7 +80,7 @@ def numpy_a_track(tracks: list[tuple[str, int, pd.DataFrame]]) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def dictionaries_a_frame(tracks: list[tuple[str, int, list[dict[str, object]]]]) -> pa.Table:
+def dictionaries_a_frame(tracks: list[tuple[str, int, list[dict[str, Any]]]]) -> pa.Table:
     """A dictionary for every box, as annotation servers and their clients keep them."""
     rows = []
     for video, track, keys in tracks:
@@ -127,9 +130,9 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
         boxes = interpolate(keys, tasks)
         ours = {
             method: _millions_a_second(
-                lambda method=method: interpolate(keys, tasks, method), boxes.num_rows, rounds
+                partial(interpolate, keys, tasks, method), boxes.num_rows, rounds
             )
-            for method in ("linear", "cubic")
+            for method in METHODS
         }
         frame = keys.slice(0, TRACKS * KEYS).to_pandas()
         tracks = [(*name, rows) for name, rows in frame.groupby(["video", "track_id"])]
