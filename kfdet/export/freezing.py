@@ -1,21 +1,23 @@
-"""A function with its weights folded in: loads without a checkpoint, and without Keras."""
+"""SavedModels with their weights folded in: they load without a checkpoint, and without Keras."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 
-def frozen_module(
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]], spec: tf.TensorSpec
-) -> tf.Module:
-    """A module whose `call` does what `function` does, its variables turned into constants.
+def save_frozen(
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]], spec: tf.TensorSpec, folder: Path
+) -> None:
+    """Write `function` as SavedModel signature `serving_default`, its variables as constants.
 
     Args:
         function: Takes one tensor, returns named tensors.
         spec: Shape, type and name of the input.
+        folder: Folder to write.
     """
     traced = tf.function(function, input_signature=[spec]).get_concrete_function()
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
@@ -27,4 +29,8 @@ def frozen_module(
 
     module = tf.Module()
     module.call = tf.function(call, input_signature=[spec])
-    return module
+    # Gradients of frozen weights are nobody's, and swish's cannot be saved.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(
+        module, str(folder), signatures={"serving_default": module.call}, options=options
+    )

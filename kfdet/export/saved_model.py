@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from kfdet.export.detector import Detector
-from kfdet.export.freezing import frozen_module
+from kfdet.export.freezing import save_frozen
 
 VERSION = "1"
 
@@ -20,11 +20,8 @@ def write_saved_model(detector: Detector, folder: Path) -> None:
     The weights are folded into the graph, which loads faster than a checkpoint and runs on its
     own. The signature `serving_default` is `Detector.detect_bytes`.
     """
-    module = frozen_module(
-        detector.detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes")
-    )
     target = folder / VERSION
-    tf.saved_model.save(module, str(target), signatures={"serving_default": module.call})
+    save_frozen(detector.detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes"), target)
     extra = target / "assets.extra"
     extra.mkdir()
     (extra / "labels.txt").write_text("\n".join(detector.description.labels) + "\n")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.lite.python.convert import ConverterError
 
 from kfdet.events import warn
 from kfdet.export.detector import Detector
-from kfdet.export.freezing import frozen_module
+from kfdet.export.freezing import save_frozen
 
 
 def write_tflite(detector: Detector, path: Path) -> None:
@@ -23,9 +25,9 @@ def write_tflite(detector: Detector, path: Path) -> None:
     height, width = detector.description.height, detector.description.width
     spec = tf.TensorSpec([1, height, width, 3], tf.uint8, name="images")
     whole = tf.constant([[height, width]], tf.float32)
-    module = frozen_module(lambda images: detector.detect_input(images, whole), spec)
-    content = _convert(module)
-    path.write_bytes(content)
+    with tempfile.TemporaryDirectory(prefix="kfdet-tflite-") as scratch:
+        save_frozen(lambda images: detector.detect_input(images, whole), spec, Path(scratch))
+        path.write_bytes(_convert(scratch))
     with zipfile.ZipFile(path, "a") as attached:
         # A fixed date: the same model gives the same file.
         attached.writestr(
@@ -33,12 +35,11 @@ def write_tflite(detector: Detector, path: Path) -> None:
         )
 
 
-def _convert(module: tf.Module) -> bytes:
-    concrete = module.call.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+def _convert(saved_model: str) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     try:
         content: bytes = converter.convert()
-    except tf.lite.python.convert_phase.ConverterError:
+    except ConverterError:
         warn("the TFLite model needs TensorFlow's Select operators (the Flex delegate) to run")
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS,

@@ -96,6 +96,12 @@ def _inputs(
             "gt_boxes": arrays["gt_boxes"],
             "gt_classes": arrays["gt_classes"],
         }
+        # Model Garden looks these up whether or not a metric reads them.
+        labels["groundtruths"] |= {
+            "boxes": arrays["gt_boxes"],
+            "classes": arrays["gt_classes"],
+            "is_crowds": tf.zeros_like(arrays["gt_classes"]),
+        }
     else:
         labels |= {
             "cls_targets": _levels(arrays["classes"], grid, 1),
