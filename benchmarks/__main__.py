@@ -1,0 +1,26 @@
+"""Every benchmark in one table: python -m benchmarks [--data FOLDER]."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import frame_extraction, interpolation, runs, tfrecord, training
+from benchmarks.table import print_table
+
+
+def main() -> None:
+    """Measure one after the other, print all rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=None, help="folder that holds pets/")
+    data = parser.parse_args().data
+    rows = runs.measure(data)
+    rows += frame_extraction.measure(data)
+    rows += interpolation.measure()
+    rows += tfrecord.measure(data)
+    rows += training.measure(data)
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()
