@@ -340,7 +340,7 @@ def kitchen(rng: np.random.Generator) -> Scene:
 
 
 def workshop(rng: np.random.Generator) -> Scene:
-    """Brick wall and stained concrete; a yellow pipe and a crate in front."""
+    """Brick wall and stained concrete; a pipe and a crate in front."""
     wall = _bricks(rng, (150, 84, 66), 38, 17, (150, 140, 130))
     wall[60:66, 90:330] = (70, 74, 80)
     for x in range(105, 320, 30):
@@ -348,7 +348,7 @@ def workshop(rng: np.random.Generator) -> Scene:
         wall[66 : 66 + length, x : x + 7] = rng.integers(60, 190, 3)
         wall[66 + length : 80 + length, x - 4 : x + 11] = (88, 92, 98)
     front = np.zeros((HEIGHT, WIDTH, 4), np.float32)
-    _block(front, (520, 0, 542, HEIGHT), _tint((206, 164, 44), noise(rng, HEIGHT, 22, 20), 0.12))
+    _block(front, (520, 0, 542, HEIGHT), _tint((92, 122, 132), noise(rng, HEIGHT, 22, 20), 0.12))
     _block(front, (120, 372, 262, 455), _planks(rng, (150, 112, 70), 40)[:90, :150])
     stains = 0.6 * noise(rng, 1024, 1024, 128, 4) + 0.5 * noise(rng, 1024, 1024, 10, 3)
     floor = _tint((126, 126, 122), stains, 0.26)
@@ -387,7 +387,7 @@ def study(rng: np.random.Generator) -> Scene:
     _block(front, (262, 150, 282, HEIGHT), _planks(rng, (110, 72, 44), 60)[:320, :30])
     y, x = np.mgrid[0:1024, 0:1024]
     weave = ((x // 32 + y // 32) % 3).astype(np.float32) - 1
-    carpet = _tint((134, 62, 66), weave * 0.5 + noise(rng, 1024, 1024, 8, 2) * 0.5, 0.3)
+    carpet = _tint((104, 78, 118), weave * 0.5 + noise(rng, 1024, 1024, 8, 2) * 0.5, 0.3)
     return _finish(rng, wall, carpet, front)
 
 
