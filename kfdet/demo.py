@@ -151,7 +151,7 @@ def cast() -> tuple[Character, ...]:
 
     return (
         character("ball", rolled((44, 104, 196), (250, 246, 236), 8, 0.7)),
-        character("mug", [demo_art.mug((200, 50, 44), (244, 234, 214), "bands")]),
+        character("mug", [demo_art.mug((200, 50, 44), (244, 234, 214))]),
         character("robot", [demo_art.robot((240, 196, 66), (62, 70, 84), (120, 240, 255))]),
     )
 

@@ -103,8 +103,8 @@ def _reduce(sprite: Image) -> Image:
 # --- the cast ---
 
 
-def mug(body: Color, mark: Color, pattern: str) -> Image:
-    """A mug with coffee in it; `pattern` is "bands" or "dots" in the colour `mark`."""
+def mug(body: Color, band: Color) -> Image:
+    """A mug with coffee in it and two bands around it."""
     y, x = np.mgrid[0:_BIG, 0:_BIG].astype(np.float32)
     handle = _mask(lambda c: cv2.ellipse(c, (430, 335), (98, 112), 0, -105, 105, 255, 50))
     sprite = _lit(handle, _flat(body), 26, 0.5)
@@ -116,14 +116,9 @@ def mug(body: Color, mark: Color, pattern: str) -> Image:
 
     nx = np.clip((x - 290) / (160 - (y - 130) * 30 / 415), -0.999, 0.999)
     nz = np.sqrt(1 - nx**2)
-    around, down = np.arcsin(nx), y - 50 * nz
-    if pattern == "bands":
-        marked = (np.abs(down - 200) < 26) | (np.abs(down - 400) < 26)
-    else:
-        cell_x, cell_y = around / 0.62, (down - 40) / 105
-        shift = np.floor(cell_y) % 2 * 0.5
-        marked = (((cell_x + shift) % 1 - 0.5) / 0.42) ** 2 + (((cell_y % 1) - 0.5) / 0.32) ** 2 < 1
-    color = np.where(marked[..., None], _flat(mark), _flat(body))
+    down = y - 50 * nz
+    banded = (np.abs(down - 200) < 26) | (np.abs(down - 400) < 26)
+    color = np.where(banded[..., None], _flat(band), _flat(body))
     normal = np.dstack([nx, np.full_like(nx, -0.12), nz])
     sprite = _over(sprite, _paint(_mask(walls), color, normal, 0.55))
     rim = _mask(lambda c: cv2.ellipse(c, (290, 130), (160, 52), 0, 0, 360, 255, -1))
