@@ -69,7 +69,7 @@ def _labels(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[Advi
             advice.append(
                 Advice(
                     f"“{label}” is found worst: AP50 {values['AP50']:.2f}, while all labels "
-                    f"together reach {metrics['AP50']:.2f}, and {boxes} training boxes are not few.",
+                    f"reach {metrics['AP50']:.2f} together; {boxes} training boxes are not few.",
                     "Look at its misses below: are its boxes drawn alike everywhere, and does "
                     "training show it as validation does?",
                 )
@@ -96,7 +96,7 @@ def _errors(metrics: Mapping[str, Any]) -> list[Advice]:
     if errors["background"] > max(_FEW_ERRORS, wrong / 2):
         advice.append(
             Advice(
-                f"{errors['background']} of {wrong} false positives lie on nothing that is labelled.",
+                f"{errors['background']} of {wrong} false positives lie on nothing labelled.",
                 "Look at them below. Objects that nobody labelled: label them. Things that look "
                 "like an object: film them without it, and raise --negative-share.",
             )

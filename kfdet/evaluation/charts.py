@@ -79,21 +79,24 @@ def line_chart(
     y_ticks = _log_ticks(y0, y1) if log_y else _ticks(y0, y1)
 
     def across(x: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return LEFT + (np.asarray(x, float) - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
+        share: npt.NDArray[np.float64] = (np.asarray(x, float) - x0) / (x1 - x0)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def down(y: npt.ArrayLike) -> npt.NDArray[np.float64]:
         value = np.asarray(y, float)
-        share = np.log(value / y0) / math.log(y1 / y0) if log_y else (value - y0) / (y1 - y0)
+        share: npt.NDArray[np.float64] = (
+            np.log(value / y0) / math.log(y1 / y0) if log_y else (value - y0) / (y1 - y0)
+        )
         return HEIGHT - BOTTOM - np.clip(share, 0, 1) * (HEIGHT - TOP - BOTTOM)
 
     lines = []
     for number, one in enumerate(series):
-        x, y = _thin(np.asarray(one.x, float)), _thin(np.asarray(one.y, float))
+        x, y = _thin(across(one.x), down(one.y))
         marker = one.marker and (
             round(float(across(one.marker[0])), 1),
             round(float(down(one.marker[1])), 1),
         )
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across(x), down(y), strict=True))
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         lines.append(Line(one.name, points, marker, number % COLORS, one.strong))
     return Chart(
         description,
@@ -109,11 +112,15 @@ def _widen(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + max(abs(low), 1.0))
 
 
-def _thin(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """At most _POINTS values, the ends among them."""
-    if len(values) <= _POINTS:
-        return values
-    return values[np.linspace(0, len(values) - 1, _POINTS).round().astype(int)]
+def _thin(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """At most _POINTS points, evenly spread along the line, the ends among them."""
+    if len(x) <= _POINTS:
+        return x, y
+    way = np.append(0.0, np.cumsum(np.hypot(np.diff(x), np.diff(y))))
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], _POINTS)))
+    return np.take(x, kept), np.take(y, kept)
 
 
 def _ticks(low: float, high: float) -> list[float]:

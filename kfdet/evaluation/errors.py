@@ -48,21 +48,30 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class FalsePositive:
-    """A wrong detection: positions of the image and, in it, of the detection."""
+    """A wrong detection: positions of the image and, in it, of the detection.
+
+    `box` is the position of the box that explains the error, with its `iou`; None on background.
+    """
 
     image: int
     detection: int
     score: float
     kind: ErrorKind
+    box: int | None
+    iou: float
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """An object that was not found: positions of the image and, in it, of the box."""
+    """An object that was not found: positions of the image and, in it, of the box.
+
+    `iou` is that of the nearest detection of the right label.
+    """
 
     image: int
     box: int
     area: float
+    iou: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +164,14 @@ def analyse(
                 background if taken is None else truth.classes[taken] - 1,
                 found.classes[detection] - 1,
             ] += 1
-            kind = _kind(truth, found, detection)
             score = float(found.scores[detection])
-            false_positives.append(FalsePositive(image, detection, score, kind))
+            kind, cause, iou = _kind(truth, found, detection)
+            false_positives.append(FalsePositive(image, detection, score, kind, cause, iou))
         for box in np.flatnonzero(unfound):
             missed[sizes[box]] += 1
-            misses.append(Miss(image, int(box), float(areas[box])))
+            rivals = found.boxes[shown & (found.classes == truth.classes[box])]
+            near = float(iou_matrix(truth.boxes[box][None], rivals).max(initial=0.0))
+            misses.append(Miss(image, int(box), float(areas[box]), near))
             if box not in confused.values():
                 confusion[truth.classes[box] - 1, background] += 1
         if not len(truth.boxes):
@@ -272,18 +283,25 @@ def _confused(
     return pairs
 
 
-def _kind(truth: GroundTruth, found: ImageDetections, detection: int) -> ErrorKind:
-    """The kind of one false positive; a box that is both misplaced and mislabelled is confusion."""
-    if not len(truth.boxes):
-        return "background"
-    iou = iou_matrix(found.boxes[detection : detection + 1], truth.boxes)[0]
-    same = truth.classes == found.classes[detection]
-    if iou[same].max(initial=0.0) >= MATCH_IOU:
-        return "duplicate"
-    if iou[~same].max(initial=0.0) >= MATCH_IOU:
-        return "confusion"
-    if iou[same].max(initial=0.0) >= _TOUCH_IOU:
-        return "localisation"
-    if iou[~same].max(initial=0.0) >= _TOUCH_IOU:
-        return "confusion"
-    return "background"
+def _kind(
+    truth: GroundTruth, found: ImageDetections, detection: int
+) -> tuple[ErrorKind, int | None, float]:
+    """Kind of one false positive, the box that explains it, and the IoU with that box.
+
+    A box that is both misplaced and mislabelled counts as confusion.
+    """
+    if len(truth.boxes):
+        iou = iou_matrix(found.boxes[detection][None], truth.boxes)[0]
+        same = truth.classes == found.classes[detection]
+        cases: tuple[tuple[ErrorKind, npt.NDArray[np.bool_], float], ...] = (
+            ("duplicate", same, MATCH_IOU),
+            ("confusion", ~same, MATCH_IOU),
+            ("localisation", same, _TOUCH_IOU),
+            ("confusion", ~same, _TOUCH_IOU),
+        )
+        for kind, group, least in cases:
+            candidates = np.where(group, iou, 0.0)
+            box = int(candidates.argmax())
+            if candidates[box] >= least:
+                return kind, box, float(candidates[box])
+    return "background", None, 0.0

@@ -29,7 +29,7 @@ _SMALLEST_CROP = 96  # stored pixels: less than that shows no surroundings
 _TYPICAL_SIDE = 640
 _QUALITY = 85
 _SAME_THING = 0.3  # IoU within one video from which two errors are likely about one thing
-_CELL = (480, 3)  # width of a contact sheet's picture, columns
+_CELL = (400, 3)  # width of a contact sheet's picture, columns
 _GAP = 6
 
 
@@ -164,7 +164,7 @@ def make_shots(
             e.image,
             detections[e.image].boxes[e.detection],
             f"false-positive-{number:02d}.jpg",
-            f"{labels[detections[e.image].classes[e.detection] - 1]} {e.score:.0%}: {e.kind}",
+            _false_positive_text(e, truths[e.image], detections[e.image], labels),
         )
         for number, e in enumerate(selection.false_positives, start=1)
     ]
@@ -173,7 +173,7 @@ def make_shots(
             e.image,
             truths[e.image].boxes[e.box],
             f"miss-{number:02d}.jpg",
-            f"{labels[truths[e.image].classes[e.box] - 1]} missed, {_size(truths[e.image], e.box)}",
+            _miss_text(e, truths[e.image], labels),
         )
         for number, e in enumerate(selection.misses, start=1)
     ]
@@ -245,9 +245,25 @@ def _shot(name: str, picture: Picture, truth: GroundTruth, caption: str) -> Shot
     return Shot(name, jpeg, truth.video, truth.frame, caption)
 
 
-def _size(truth: GroundTruth, box: int) -> str:
-    width, height = truth.boxes[box, 2:] - truth.boxes[box, :2]
-    return f"{width:.0f} × {height:.0f} px"
+def _false_positive_text(
+    error: FalsePositive, truth: GroundTruth, found: ImageDetections, labels: Sequence[str]
+) -> str:
+    name = f"{labels[found.classes[error.detection] - 1]} {error.score:.0%}"
+    if error.box is None:
+        return f"{name}: nothing labelled here"
+    true = labels[truth.classes[error.box] - 1]
+    return {
+        "duplicate": f"{name}: second box on one object",
+        "confusion": f"{name}: labelled {true}",
+        "localisation": f"{name}: too far off, IoU {error.iou:.2f}",
+    }[error.kind]
+
+
+def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
+    width, height = truth.boxes[error.box, 2:] - truth.boxes[error.box, :2]
+    near = f"nearest box IoU {error.iou:.2f}" if error.iou > 0 else "no box near"
+    name = labels[truth.classes[error.box] - 1]
+    return f"{name}, {width:.0f} × {height:.0f} px: {near}"
 
 
 def _close_up(
@@ -274,8 +290,9 @@ def _close_up(
     near_truth = _touching(truth.boxes, window)
     near = _touching(found.boxes, window) & (found.scores >= threshold)
     white = [TRUTH_COLOR] * int(near_truth.sum())
-    names = [labels[c - 1] for c in truth.classes[near_truth]]
-    canvas = draw_boxes(picture, inside.to_stored(truth.boxes[near_truth]), names, colors=white)
+    canvas = draw_boxes(
+        picture, inside.to_stored(truth.boxes[near_truth]), [""] * len(white), colors=white
+    )
     return draw_boxes(
         canvas,
         inside.to_stored(found.boxes[near]),
@@ -298,7 +315,7 @@ def _square(box: npt.NDArray[np.float64], width: int, height: int) -> tuple[int,
 def _touching(boxes: Boxes, window: tuple[float, float, float, float]) -> npt.NDArray[np.bool_]:
     corners = np.array(window)
     overlaps = np.hstack([boxes[:, :2] < corners[2:], boxes[:, 2:] > corners[:2]])
-    touching: npt.NDArray[np.bool_] = overlaps.all(axis=1)
+    touching: npt.NDArray[np.bool_] = np.all(overlaps, axis=1)
     return touching
 
 

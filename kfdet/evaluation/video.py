@@ -78,9 +78,10 @@ def write_film(
             picture = simplejpeg.decode_jpeg(jpeg)
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate)
-                # One thread: x264's output depends on the number of threads.
+                # Same frames, same bytes: x264's output depends on its number of threads, and its
+                # mbtree reads memory that it has not written (seen with the x264 in PyAV 18).
                 stream.codec_context.thread_count = 1
-                stream.options = {"crf": "24", "preset": "faster"}
+                stream.options = {"crf": "24", "preset": "faster", "x264-params": "mbtree=0"}
                 stream.pix_fmt = "yuv420p"
                 stream.width, stream.height = _even_size(picture.shape[1], picture.shape[0])
             picture = cv2.resize(

@@ -1,0 +1,155 @@
+"""Evaluation stage: exported model and records in; metrics, report, gallery and verdict out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kfdet.errors import InputError
+from kfdet.events import stage
+from kfdet.files import atomic_file, atomic_folder
+
+
+@stage("evaluation")
+def evaluate(
+    records: str,
+    saved_model: str,
+    training: str,
+    metrics: str,
+    report: str,
+    gallery: str,
+    *,
+    min_ap50: float = 0.5,
+    min_ap: float = 0.0,
+    min_recall: float = 0.0,
+    max_false_positives_per_background_image: float = 0.0,
+    seed: int = 0,
+) -> bool:
+    """Measure the exported model on the validation split: what is served is what is measured.
+
+    Args:
+        records: Folder of the TFRecord build.
+        saved_model: Folder of the export: version folder and model.json.
+        training: Folder of the training, for history.json.
+        metrics: metrics.json to write; `kfdet.evaluation.metrics.describe` names its keys.
+        report: Self-contained HTML file to write.
+        gallery: Folder to write: false-positive-*.jpg, miss-*.jpg, typical-*.jpg, detections.png,
+            and detections.mp4 where the validation split holds video.
+        min_ap50: Least AP50 for a good verdict; 0 is not checked, here and below.
+        min_ap: Least AP.
+        min_recall: Least recall at the recommended threshold.
+        max_false_positives_per_background_image: Most false detections a frame without objects.
+        seed: Chooses the typical frames.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        InputError: There are no validation records, or the model does not fit to them.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from kfdet.evaluation.coco import evaluate_coco
+    from kfdet.evaluation.detections import load_detector, read_dataset, read_images, run_model
+    from kfdet.evaluation.errors import analyse
+    from kfdet.evaluation.gallery import contact_sheet, make_shots, select, write_shots
+    from kfdet.evaluation.metrics import describe
+    from kfdet.evaluation.report import read_samples, render_report
+    from kfdet.evaluation.verdict import Gate, judge
+    from kfdet.evaluation.video import choose_stretch, write_film
+
+    folder = Path(records)
+    dataset = read_dataset(folder)
+    labels: list[str] = dataset["labels"]
+    run = run_model(folder, load_detector(Path(saved_model), labels))
+    truths, detections = run.truths, run.detections
+
+    started = time.perf_counter()
+    coco = evaluate_coco(truths, detections, labels)
+    analysis = analyse(truths, detections, labels)
+    evaluator_seconds = time.perf_counter() - started
+    gate = Gate(min_ap50, min_ap, min_recall, max_false_positives_per_background_image)
+    verdict = judge(
+        gate,
+        ap50=coco.ap50,
+        ap=coco.ap,
+        recall=analysis.recall,
+        false_positives_per_background_image=analysis.false_positives_per_background_image,
+    )
+    document = describe(
+        labels, dataset["split"], coco, analysis, run.speed, evaluator_seconds, gate, verdict
+    )
+
+    selection = select(truths, detections, analysis, seed)
+    images = dict(read_images(folder, [truths[i].source_id for i in selection.images()]))
+    drawing = (images, truths, detections, labels, analysis.threshold)
+    shots = make_shots(selection, *drawing)
+    rates = {s["name"]: float(s["fps"]) for s in dataset["sources"] if s["kind"] == "video"}
+    stretch = choose_stretch(truths, rates)
+    film = None
+    with atomic_folder(Path(gallery)) as pictures:
+        write_shots(pictures, shots)
+        if selection.typical:
+            (pictures / "detections.png").write_bytes(contact_sheet(selection, *drawing))
+        if stretch:
+            write_film(
+                pictures / "detections.mp4",
+                read_images(folder, [truths[i].source_id for i in stretch]),
+                stretch,
+                truths,
+                detections,
+                labels,
+                analysis.threshold,
+                rates[truths[stretch[0]].video],
+            )
+            film = (pictures / "detections.mp4").read_bytes()
+    html = render_report(
+        document,
+        analysis,
+        dataset,
+        _read_json(Path(training) / "history.json"),
+        _describe_model(Path(saved_model), folder),
+        shots,
+        read_samples(folder, dataset),
+        film,
+    )
+    with atomic_file(Path(report)) as path:
+        path.write_text(html, encoding="utf-8")
+    with atomic_file(Path(metrics)) as path:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+    return verdict.good
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"this is no JSON: {error}.", file=path) from error
+    return content
+
+
+def _describe_model(saved_model: Path, records: Path) -> dict[str, Any]:
+    """model.json, and hashes of the model and of the index of what it was measured on."""
+    description = _read_json(saved_model / "model.json")
+    described = {
+        name: value for name, value in description.items() if name not in ("labels", "records")
+    }
+    total = hashlib.sha256()
+    for path in sorted(p for p in saved_model.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        total.update(path.relative_to(saved_model).as_posix().encode() + digest)
+    return {
+        **described,
+        "SHA-256 of the model": total.hexdigest(),
+        "SHA-256 of the examples": hashlib.sha256(
+            (records / "examples.parquet").read_bytes()
+        ).hexdigest(),
+    }

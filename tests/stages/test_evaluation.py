@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import av
+import blob_detector as blobs
+import cv2
+import pytest
+
+from kfdet.stages.evaluation import evaluate
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str]:
+    folder = tmp_path_factory.mktemp("inputs")
+    records = blobs.write_blob_records(folder / "records")
+    model = blobs.save_blob_model(folder / "saved_model")
+    training = folder / "training"
+    training.mkdir()
+    (training / "history.json").write_text(json.dumps(blobs.HISTORY))
+    return str(records), str(model), str(training)
+
+
+def run(inputs, folder: Path, **gate) -> bool:
+    outputs = (str(folder / name) for name in ("metrics.json", "report.html", "gallery"))
+    return evaluate(*inputs, *outputs, **gate)
+
+
+@pytest.fixture(scope="module")
+def finished(inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[bool, Path]:
+    folder = tmp_path_factory.mktemp("outputs")
+    return run(inputs, folder), folder
+
+
+def read_metrics(folder: Path):
+    def no_constant(name: str):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads((folder / "metrics.json").read_text(), parse_constant=no_constant)
+
+
+def test_metrics(finished):
+    verdict, folder = finished
+    metrics = read_metrics(folder)
+    assert verdict is metrics["verdict"] is True
+    assert set(metrics) >= {
+        *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100"),
+        *("per_class", "split", "false_positives_per_background_image", "verdict"),
+    }
+    assert metrics["split"]["strategy"] == "video"
+    assert metrics["split"]["val_frames"] == 36
+    assert set(metrics["per_class"]) == set(blobs.LABELS)
+    # 24 + 1 of 27 red and 26 of 26 green boxes are seen and exact; blue is called green.
+    red, green, blue = metrics["per_class"].values()
+    assert (red["recall"], red["boxes"]) == (pytest.approx(25 / 27), 27)
+    assert (green["AP50"], green["recall"]) == (pytest.approx(1.0, abs=0.05), 1.0)
+    assert (blue["AP50"], blue["precision"], blue["recall"]) == (0.0, None, 0.0)
+    assert metrics["AP_small"] is None
+    assert metrics["confusion_matrix"]["labels"] == [*blobs.LABELS, "background"]
+    assert metrics["confusion_matrix"]["matrix"] == [
+        [25, 0, 0, 2],
+        [0, 26, 0, 0],
+        [0, 1, 0, 0],
+        [1, 0, 0, 0],
+    ]
+    # One of seven frames without a labelled box holds a red blob.
+    assert metrics["background_images"] == 7
+    assert metrics["false_positives_per_background_image"] == pytest.approx(1 / 7)
+    assert metrics["errors"] == {
+        "localisation": 0,
+        "confusion": 1,
+        "duplicate": 0,
+        "background": 1,
+        "missed": 3,
+    }
+    assert metrics["speed"]["ms_per_image_batch_1"] > 0
+    assert metrics["speed"]["ms_per_image_batch_8"] > 0
+    assert metrics["speed"]["cores"] >= 1
+
+
+def test_gallery(finished):
+    gallery = finished[1] / "gallery"
+    names = sorted(path.name for path in gallery.iterdir())
+    assert names == [
+        "detections.mp4",
+        "detections.png",
+        "false-positive-01.jpg",
+        "false-positive-02.jpg",
+        "miss-01.jpg",
+        "miss-02.jpg",
+        "miss-03.jpg",
+        *(f"typical-{i:02d}.jpg" for i in range(1, 7)),
+    ]
+    assert cv2.imread(str(gallery / "miss-01.jpg")).shape == (240, 320, 3)
+    with av.open(str(gallery / "detections.mp4")) as film:
+        stream = film.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert float(stream.average_rate) == blobs.FPS
+        assert sum(1 for _ in film.decode(stream)) == 36
+
+
+class References(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.found += [v for k, v in attrs if k in ("src", "href", "poster", "data", "srcset")]
+
+
+def test_report_is_self_contained_and_escaped(finished):
+    html = (finished[1] / "report.html").read_text()
+    page = References()
+    page.feed(html)
+    assert page.found
+    assert all(r.startswith(("data:image/jpeg;", "data:video/mp4;", "#")) for r in page.found)
+    assert not {"script", "link", "iframe", "b>blue", "i>a"} & set(page.tags)
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "&lt;b&gt;blue&lt;/b&gt; &amp; co" in html
+    assert "<b>blue" not in html
+    assert "<i>a &" not in html
+    assert "<script" not in html
+    anchors = {r[1:] for r in page.found if r.startswith("#")}
+    assert anchors <= set(re.findall(r'id="([^"]+)"', html))
+
+
+def test_same_input_same_bytes(finished, inputs, tmp_path):
+    _, folder = finished
+    run(inputs, tmp_path)
+    first, second = read_metrics(folder), read_metrics(tmp_path)
+    del first["speed"], second["speed"]
+    assert first == second
+    for path in (folder / "gallery").iterdir():
+        assert (tmp_path / "gallery" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_gate(inputs, tmp_path):
+    assert run(inputs, tmp_path, min_ap50=0.99) is False
+    metrics = read_metrics(tmp_path)
+    assert metrics["verdict"] is False
+    assert "below the gate's 0.99" in metrics["verdict_reasons"][0]
+    assert "Not good enough to serve" in (tmp_path / "report.html").read_text()
+
+
+def test_images_without_any_box(inputs, tmp_path):
+    records = blobs.write_blob_records(tmp_path / "records", [[], []])
+    assert run((str(records), *inputs[1:]), tmp_path) is False
+    metrics = read_metrics(tmp_path)
+    assert metrics["AP50"] is None
+    assert metrics["false_positives_per_background_image"] == 0.0
+    assert "nothing could be measured" in (tmp_path / "report.html").read_text()
+    assert [path.name for path in (tmp_path / "gallery").iterdir()] == ["detections.mp4"]
+
+
+def test_training_without_history(inputs, tmp_path):
+    (tmp_path / "training").mkdir()
+    assert run((*inputs[:2], str(tmp_path / "training")), tmp_path) is True
+    assert 'id="training"' not in (tmp_path / "report.html").read_text()
+
+
+def test_bad_input_ends_with_status_2_and_no_output(inputs, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as exit_info:
+        run((inputs[0], str(tmp_path / "empty"), inputs[2]), tmp_path)
+    assert exit_info.value.code == 2
+    assert "no SavedModel" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
