@@ -24,9 +24,9 @@ TRUTH_COLOR: Color = (255, 255, 255)
 _ERRORS = 12
 _TYPICAL = 6
 _CONTEXT = 2.5  # side of a crop in sides of the box it is about
-_CROP_SIDE = 320
+_CROP_SIDE = 400
 _SMALLEST_CROP = 96  # stored pixels: less than that shows no surroundings
-_TYPICAL_SIDE = 640
+_TYPICAL_SIDES = (480, 640)
 _QUALITY = 85
 _SAME_THING = 0.3  # IoU within one video from which two errors are likely about one thing
 _CELL = (400, 3)  # width of a contact sheet's picture, columns
@@ -180,7 +180,7 @@ def make_shots(
     typical = []
     for number, image in enumerate(selection.typical, start=1):
         truth, found = truths[image], detections[image]
-        picture = _fit(simplejpeg.decode_jpeg(images[truth.source_id]), _TYPICAL_SIDE)
+        picture = fit(simplejpeg.decode_jpeg(images[truth.source_id]), *_TYPICAL_SIDES)
         scaled = with_size(truth, picture)
         drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
         shown = int((found.scores >= threshold).sum())
@@ -329,12 +329,17 @@ def with_size(
     return replace(truth, stored=stored, window=window or truth.window)
 
 
-def _fit(picture: Picture, longest: int) -> Picture:
-    """The picture with its longest side at most `longest`."""
-    factor = longest / max(picture.shape[:2])
-    if factor >= 1:
-        return picture
-    return _resize(picture, round(picture.shape[1] * factor), round(picture.shape[0] * factor))
+def fit(picture: Picture, least: int, most: int, *, even: bool = False) -> Picture:
+    """The picture scaled so that its longest side lies within `least` and `most` pixels.
+
+    Lines and letters drawn on a smaller one would be coarse. `even` gives even sides.
+    """
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    factor = min(max(longest, least), most) / longest
+    step = 2 if even else 1
+    size = [max(step, round(side * factor / step) * step) for side in (width, height)]
+    return picture if size == [width, height] else _resize(picture, *size)
 
 
 def _resize(picture: Picture, width: int, height: int) -> Picture:

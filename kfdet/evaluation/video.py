@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import simplejpeg
 
 from kfdet.evaluation.detections import GroundTruth, ImageDetections
-from kfdet.evaluation.gallery import draw_detections, with_size
+from kfdet.evaluation.gallery import draw_detections, fit, with_size
 
 FRAMES = 300
-_LONGEST_SIDE = 720
+_SIDES = (480, 720)
 _SLOWEST = 2.0  # frames a second: rarer frames are shown faster than they were filmed
 
 
@@ -56,7 +55,7 @@ def write_film(
     threshold: float,
     fps: float,
 ) -> None:
-    """Write `path` (H.264 in MP4, longest side at most 720 pixels).
+    """Write `path` (H.264 in MP4, longest side 480 to 720 pixels).
 
     Args:
         path: File to write.
@@ -75,7 +74,7 @@ def write_film(
         stream: Any = None
         for source_id, jpeg in images:
             position = positions[source_id]
-            picture = simplejpeg.decode_jpeg(jpeg)
+            picture = fit(simplejpeg.decode_jpeg(jpeg), *_SIDES, even=True)
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate)
                 # Same frames, same bytes: x264's output depends on its number of threads, and its
@@ -83,10 +82,7 @@ def write_film(
                 stream.codec_context.thread_count = 1
                 stream.options = {"crf": "24", "preset": "faster", "x264-params": "mbtree=0"}
                 stream.pix_fmt = "yuv420p"
-                stream.width, stream.height = _even_size(picture.shape[1], picture.shape[0])
-            picture = cv2.resize(
-                picture, (stream.width, stream.height), interpolation=cv2.INTER_AREA
-            ).astype(np.uint8, copy=False)
+                stream.width, stream.height = picture.shape[1], picture.shape[0]
             drawn = draw_detections(
                 picture,
                 with_size(truths[position], picture),
@@ -97,9 +93,3 @@ def write_film(
             )
             container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def _even_size(width: int, height: int) -> tuple[int, int]:
-    """At most 720 pixels a side; even, as 4:2:0 colour needs it."""
-    factor = min(1.0, _LONGEST_SIDE / max(width, height))
-    return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)

@@ -96,7 +96,7 @@ def test_gallery(finished):
         "miss-03.jpg",
         *(f"typical-{i:02d}.jpg" for i in range(1, 7)),
     ]
-    assert cv2.imread(str(gallery / "miss-01.jpg")).shape == (240, 320, 3)
+    assert cv2.imread(str(gallery / "miss-01.jpg")).shape == (300, 400, 3)
     with av.open(str(gallery / "detections.mp4")) as film:
         stream = film.streams.video[0]
         assert stream.codec_context.name == "h264"
