@@ -134,13 +134,6 @@ def load_detector(folder: Path, labels: list[str]) -> Detector:
     """
     tf = _tensorflow()
     path = find_saved_model(folder)
-    names = path / "assets.extra" / "labels.txt"
-    if names.is_file() and (found := _lines(names)) != labels:
-        raise InputError(
-            f"the model's labels {found} are not the labels of the records {labels}.",
-            file=names,
-            hint="Evaluate a model on records that were built with its labels.",
-        )
     model = tf.saved_model.load(str(path))
     signature = model.signatures.get("serving_default")
     outputs = set(signature.structured_outputs) if signature is not None else set()
@@ -149,6 +142,15 @@ def load_detector(folder: Path, labels: list[str]) -> Detector:
             f"the signature serving_default with outputs {', '.join(_OUTPUTS)} is missing.",
             file=path,
             hint="Export the model with `kfdet run` or the export stage.",
+        )
+
+    names = path / "assets.extra" / "labels.txt"
+    found = _lines(names) if names.is_file() else []
+    if found != labels:
+        raise InputError(
+            f"the model's labels {found} are not the labels of the records {labels}.",
+            file=names,
+            hint="Evaluate a model on records that were built with its labels.",
         )
 
     def detect(images: list[bytes]) -> dict[str, npt.NDArray[Any]]:
