@@ -56,7 +56,7 @@ class Parameters:
     val_share: float = 0.2
     guard_seconds: float = 3.0
     negative_share: float = 0.1
-    network: Network = "ssd_mobilenet_v2_fpnlite"
+    network: Network = "ssd_mobilenet_v3_small_fpnlite"
     input_size: str = ""
     steps: int = 0
     batch_size: int = 0

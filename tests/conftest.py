@@ -14,3 +14,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not on this machine: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def square_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TFRecords of squares and discs."""
+    from square_records import write_square_records
+
+    folder = tmp_path_factory.mktemp("squares") / "records"
+    write_square_records(folder, train=96, val=24)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_model(square_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of a short training on `square_records`."""
+    from kfdet.stages.training import train
+
+    root = tmp_path_factory.mktemp("trained")
+    train(
+        str(square_records),
+        str(root / "model"),
+        network="ssd_mobilenet_v3_small_fpnlite",
+        checkpoint_root=str(root / "checkpoints"),
+        tensorboard_root=str(root / "tensorboard"),
+        input_size="96x128",
+        steps=120,
+        early_stop=0,
+    )
+    return root / "model"

@@ -74,7 +74,7 @@ def _spinenet_mobile(low: int, high: int) -> backbones.Backbone:
 NETWORKS: dict[str, Network] = {
     "ssd_mobilenet_v2_fpnlite": Network(_mobilenet("MobileNetV2"), "relu6", 64, True),
     "ssd_mobilenet_v3_small_fpnlite": Network(
-        _mobilenet("MobileNetV3Small"), "hard_swish", 48, True
+        _mobilenet("MobileNetV3Small"), "hard_swish", 48, True, learning_rate=8e-3
     ),
     "ssd_resnet50_fpn": Network(
         _resnet(50), "relu", 256, False, levels=(3, 7), learning_rate=1e-3, batch_size_gpu=16

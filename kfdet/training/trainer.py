@@ -146,16 +146,16 @@ def _build_controller(
         summary_dir=str(run.tensorboard / "train"),
         eval_summary_dir=str(run.tensorboard / "validation"),
         summary_interval=settings.summary_interval,
-        train_actions=[_Watch(trainer, history, settings)],
+        train_actions=[_Watch(trainer, history, run)],
     )
 
 
 class _Watch:
     """After every few steps: stop on a loss that is not finite, record it, report progress."""
 
-    def __init__(self, trainer: base_trainer.Trainer, history: History, settings: Any) -> None:
-        self.trainer, self.history = trainer, history
-        self.progress = Progress("training", settings.train_steps, "steps")
+    def __init__(self, trainer: base_trainer.Trainer, history: History, run: Run) -> None:
+        self.trainer, self.history, self.folder = trainer, history, run.checkpoints
+        self.progress = Progress("training", run.config.trainer.train_steps, "steps")
         self.last = (time.monotonic(), int(trainer.global_step.numpy()))
 
     def __call__(self, output: Any) -> None:
@@ -171,6 +171,8 @@ class _Watch:
         self.history.steps.append(step)
         self.history.loss.append(round(loss, 6))
         self.history.learning_rate.append(round(rate, 8))
+        # Before the checkpoint that may follow: a killed run finds curves up to its checkpoint.
+        self.history.write(self.folder)
         now = time.monotonic()
         speed = (step - self.last[1]) / max(now - self.last[0], 1e-9)
         self.last = (now, step)

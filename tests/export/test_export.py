@@ -1,0 +1,132 @@
+"""Evaluation, SavedModel and TFLite see the same objects in the same pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import tensorflow as tf
+
+from kfdet.evaluation.detections import load_detector as load_for_evaluation
+from kfdet.evaluation.detections import run_model
+from kfdet.export.detector import load_detector
+from kfdet.export.preprocessing import decode_and_letterbox
+from kfdet.stages.export import export
+from kfdet.tfrecord import read_records
+
+
+@pytest.fixture(scope="module")
+def exported(trained_model: Path, square_records: Path, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("exported")
+    export(
+        str(trained_model),
+        str(square_records),
+        str(root / "model"),
+        str(root / "model.tflite"),
+        str(root / "model.zip"),
+    )
+    return root
+
+
+@pytest.fixture(scope="module")
+def pictures(square_records: Path) -> list[bytes]:
+    (shard,) = square_records.glob("val-*.tfrecord")
+    examples = [tf.train.Example.FromString(record) for record in read_records(shard)]
+    return [e.features.feature["image/encoded"].bytes_list.value[0] for e in examples]
+
+
+@pytest.fixture(scope="module")
+def served(exported: Path, pictures: list[bytes]) -> dict[str, np.ndarray]:
+    model = tf.saved_model.load(str(exported / "model" / "1"))
+    found = model.signatures["serving_default"](image_bytes=tf.constant(pictures))
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def test_signature(served: dict[str, np.ndarray], pictures: list[bytes]) -> None:
+    count = len(pictures)
+    assert {name: (v.shape, v.dtype.name) for name, v in served.items()} == {
+        "detection_boxes": ((count, 100, 4), "float32"),
+        "detection_scores": ((count, 100), "float32"),
+        "detection_classes": ((count, 100), "int64"),
+        "detection_class_names": ((count, 100), "object"),
+        "num_detections": ((count,), "int32"),
+    }
+    names = np.array([b"", b"disc", b"square"], object)
+    np.testing.assert_array_equal(
+        served["detection_class_names"], names[served["detection_classes"]]
+    )
+    assert (np.diff(served["detection_scores"], axis=1) <= 0).all()
+    behind = np.arange(100) >= served["num_detections"][:, None]
+    assert not served["detection_scores"][behind].any()
+    assert served["num_detections"].sum() > 0
+
+
+def test_saved_model_agrees_with_the_trained_network(
+    served: dict[str, np.ndarray], trained_model: Path, pictures: list[bytes]
+) -> None:
+    found = load_detector(trained_model).detect_bytes(tf.constant(pictures))
+    for name in ("detection_boxes", "detection_scores"):
+        np.testing.assert_allclose(found[name].numpy(), served[name], atol=1e-3)
+
+
+def test_tflite_agrees_with_saved_model(
+    served: dict[str, np.ndarray], exported: Path, pictures: list[bytes]
+) -> None:
+    interpreter = tf.lite.Interpreter(str(exported / "model.tflite"))
+    run = interpreter.get_signature_runner()
+    for row, encoded in enumerate(pictures):
+        image, _, _ = decode_and_letterbox(tf.constant(encoded), 96, 128)
+        found = run(images=image.numpy()[None])
+        np.testing.assert_allclose(
+            found["detection_scores"][0], served["detection_scores"][row], atol=1e-3
+        )
+        sure = served["detection_scores"][row] > 0.3
+        np.testing.assert_allclose(
+            found["detection_boxes"][0][sure], served["detection_boxes"][row][sure], atol=1e-3
+        )
+        np.testing.assert_array_equal(
+            found["detection_classes"][0][sure], served["detection_classes"][row][sure]
+        )
+
+
+def test_evaluation_agrees_with_saved_model(
+    served: dict[str, np.ndarray], exported: Path, square_records: Path
+) -> None:
+    detector = load_for_evaluation(exported / "model", ["disc", "square"])
+    results = run_model(square_records, detector)
+    for row, found in enumerate(results.detections):
+        count = len(found.scores)
+        np.testing.assert_allclose(found.scores, served["detection_scores"][row][:count], atol=1e-3)
+        pixels = served["detection_boxes"][row][:count][:, [1, 0, 3, 2]] * [128, 96, 128, 96]
+        np.testing.assert_allclose(found.boxes, pixels, atol=0.2)
+
+
+def test_sizes_may_differ_in_a_batch(exported: Path, pictures: list[bytes]) -> None:
+    model = tf.saved_model.load(str(exported / "model" / "1"))
+    image = simplejpeg.decode_jpeg(pictures[0])
+    larger = np.ascontiguousarray(image.repeat(2, axis=0).repeat(2, axis=1))
+    png = tf.io.encode_png(larger).numpy()
+    found = model.signatures["serving_default"](image_bytes=tf.constant([pictures[0], png]))
+    boxes = found["detection_boxes"].numpy()
+    best = found["detection_scores"].numpy()[:, 0]
+    assert best[0] > 0.3
+    np.testing.assert_allclose(boxes[0, 0], boxes[1, 0], atol=0.05)
+
+
+def test_the_zip_is_whole_and_repeatable(
+    exported: Path, trained_model: Path, square_records: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(exported / "model.zip") as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert json.loads(archive.read("model.json"))["labels"] == ["disc", "square"]
+        tflite = archive.read("model.tflite")
+    assert {"README.txt", "labels.txt", "label_map.pbtxt", "saved_model/1/saved_model.pb"} <= names
+    assert "checkpoint/weights.index" in names
+    with zipfile.ZipFile(io.BytesIO(tflite)) as attached:
+        assert attached.read("labels.txt") == b"disc\nsquare\n"

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from kfdet.training.anchors import AnchorGrid
+from kfdet.training.augmentation import Augmentation
+from kfdet.training.batches import BatchMaker
+from kfdet.training.examples import ExampleSet, decode_examples
+
+GRID = AnchorGrid(96, 128, 3, 5, 1, (1.0,), 3.0)
+
+
+@pytest.fixture(scope="module")
+def examples(square_records, tmp_path_factory) -> ExampleSet:
+    cache = tmp_path_factory.mktemp("cache") / "train.npy"
+    return decode_examples(square_records, "train", 96, 128, cache)
+
+
+def maker(examples, **changes):
+    wanted = {
+        "examples": examples,
+        "grid": GRID,
+        "two_stage": False,
+        "batch_size": 4,
+        "seed": 0,
+        "augmentation": Augmentation(),
+    }
+    return BatchMaker(**{**wanted, **changes})
+
+
+def test_decoded_boxes_are_pixels_of_the_input(examples):
+    first = int(np.flatnonzero(np.diff(examples.offsets))[0])
+    top, left, bottom, right = examples.boxes[examples.of(first)][0].round().astype(int)
+    patch = examples.images[first, top:bottom, left:right]
+    middle = patch[len(patch) // 2, patch.shape[1] // 2].astype(int)
+    assert abs(middle[0] - middle[2]) > 100, "the centre of a box is red or blue, not grey"
+
+
+@pytest.mark.parametrize("two_stage", [False, True])
+def test_a_batch_is_a_function_of_seed_and_step(examples, two_stage):
+    one, two = (maker(examples, two_stage=two_stage).training_batch(7) for _ in range(2))
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, two[name])
+    other = maker(examples, two_stage=two_stage, seed=1).training_batch(7)
+    assert (other["source_id"] != one["source_id"]).any()
+
+
+def test_an_epoch_shows_every_example_once(examples):
+    batches = maker(examples)
+    seen = np.concatenate([batches.training_batch(s)["source_id"] for s in range(24)])
+    assert sorted(seen) == sorted(examples.source_ids)
+    following = np.concatenate([batches.training_batch(24 + s)["source_id"] for s in range(24)])
+    assert sorted(following) == sorted(seen)
+    assert (following != seen).any()
+
+
+def test_validation_leaves_pictures_alone_and_ends_with_the_rest(examples):
+    batches = maker(examples, batch_size=10, augmentation=None)
+    last = batches.validation_batch(90)
+    assert len(last["image"]) == 6
+    np.testing.assert_array_equal(last["image"], examples.images[90:])

@@ -1,0 +1,153 @@
+"""Training for real, on tiny records."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kfdet.errors import InputError, KfdetError
+from kfdet.training.history import History, read_history
+from kfdet.training.networks import NETWORKS
+from kfdet.training.run import train_detector
+from kfdet.training.settings import Settings, fitted_steps, parse_input_size
+
+V3 = "ssd_mobilenet_v3_small_fpnlite"
+
+
+def train(records: Path, root: Path, **settings: object) -> History:
+    model = root / "model"
+    model.mkdir(parents=True)
+    (root / "scratch").mkdir()
+    wanted = {"network": V3, "input_size": "96x128", "batch_size": 4, **settings}
+    train_detector(
+        records,
+        model,
+        Settings(**wanted),  # type: ignore[arg-type]
+        "digest",
+        root / "checkpoints",
+        root / "tensorboard",
+        root / "scratch",
+    )
+    return read_history(model)
+
+
+def test_it_learns(trained_model: Path) -> None:
+    history = read_history(trained_model)
+    best = history.best()
+    assert best is not None
+    assert best["AP50"] > 0.5
+    assert history.loss[-1] < history.loss[0] / 2
+    assert (trained_model.parent / "tensorboard").is_dir()
+
+
+def test_the_model_says_what_made_it(trained_model: Path) -> None:
+    described = json.loads((trained_model / "model.json").read_text())
+    assert described["labels"] == ["disc", "square"]
+    assert (described["height"], described["width"]) == (96, 128)
+    assert set(described["versions"]) == {"kfdet", "tensorflow", "tf-models-official"}
+
+
+def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path: Path) -> None:
+    """kill -9 after the first checkpoint; the second part sees the data that the first would."""
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3]);"
+        "from test_run import train; train(Path(sys.argv[1]), Path(sys.argv[2]), steps=20)"
+    )
+    killed = tmp_path / "killed"
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", script, str(square_records), str(killed), here]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        deadline = time.monotonic() + 300
+        while not (killed / "checkpoints" / "checkpoint").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    first = read_history(killed / "checkpoints")
+    assert 20 not in first.steps
+    (killed / "model").rmdir()
+    for file in (killed / "scratch").iterdir():
+        file.unlink()
+    (killed / "scratch").rmdir()
+    resumed = train(square_records, killed, steps=20)
+    whole = train(square_records, tmp_path / "whole", steps=20)
+    assert resumed.steps == whole.steps
+    assert [v["step"] for v in resumed.val] == [v["step"] for v in whole.val]
+    np.testing.assert_allclose(resumed.loss, whole.loss, rtol=0.05)
+
+
+def test_warm_start_takes_what_fits_and_names_the_rest(
+    square_records: Path,
+    trained_model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    overrides = "task: {model: {head: {num_filters: 32}}}"
+    train(
+        square_records,
+        tmp_path,
+        steps=1,
+        init_checkpoint=str(trained_model),
+        overrides=overrides,
+    )
+    told = capfd.readouterr().err
+    assert "head do not fit and start from scratch" in told
+    assert re.search(r"starting from .*: backbone, decoder", told)
+
+
+def test_divergence_is_explained(square_records: Path, tmp_path: Path) -> None:
+    overrides = "trainer: {optimizer_config: {optimizer: {adam: {global_clipnorm: null}}}}"
+    with pytest.raises(KfdetError, match=r"diverged.*lower learning rate"):
+        train(square_records, tmp_path, steps=60, learning_rate=1e30, overrides=overrides)
+    assert not (tmp_path / "model" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"network": "yolo"}, "Choose one of: ssd_mobilenet_v2_fpnlite"),
+        ({"input_size": "wide"}, 'Write for example "288x384"'),
+        ({"input_size": "100x130"}, 'Try "96x128"'),
+        ({"overrides": "task: {modle: {}}"}, "modle"),
+        ({"overrides": "- a list"}, "not a mapping"),
+        ({"init_checkpoint": "nowhere"}, "holds no checkpoint"),
+    ],
+)
+def test_bad_settings(
+    settings: dict[str, str], message: str, square_records: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        train(square_records, tmp_path, steps=1, **settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["faster_rcnn_resnet50", "spinenet49_mobile"])
+def test_every_network_trains(network: str, square_records: Path, tmp_path: Path) -> None:
+    multiple = 2 ** NETWORKS[network].levels[1]
+    size = f"{multiple}x{multiple}"
+    history = train(
+        square_records, tmp_path, network=network, input_size=size, steps=1, batch_size=1
+    )
+    assert history.steps == [1]
+    assert np.isfinite(history.loss[0])
+
+
+@pytest.mark.parametrize(
+    ("examples", "gpu", "steps"),
+    [(0, False, 300), (606, False, 454), (10**6, False, 600), (0, True, 1500)],
+)
+def test_steps_follow_the_dataset(examples: int, gpu: bool, steps: int) -> None:
+    assert fitted_steps(examples, 8, gpu) == steps
+
+
+def test_input_size_is_height_first() -> None:
+    assert parse_input_size("96x128") == (96, 128)
