@@ -15,6 +15,8 @@ def evaluation(
     report: dsl.Output[dsl.HTML],
     gallery: dsl.Output[dsl.Artifact],
     min_ap50: float,
+    min_recall: float,
+    max_false_positives: float,
 ) -> bool:
     """Measure the exported model on the validation split: what is served is what is measured.
 
@@ -27,6 +29,9 @@ def evaluation(
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
         min_ap50: AP50 that the exported model must reach for a good verdict.
+        min_recall: Share of the objects that it must find at its threshold; 0: not checked.
+        max_false_positives: False detections a frame without objects that it may make; 0: not
+            checked.
 
     Returns:
         The verdict: true when the model is good enough to be served.
@@ -43,6 +48,8 @@ def evaluation(
         report.path,
         gallery.path,
         min_ap50=min_ap50,
+        min_recall=min_recall,
+        max_false_positives_per_background_image=max_false_positives,
     )
     with open(metrics.path) as file:
         values = json.load(file)

@@ -236,6 +236,20 @@ def run(
         float,
         typer.Option(min=0, max=1, help="AP50 for a good verdict.", rich_help_panel=_TRAINING),
     ] = DEFAULTS.min_ap50,
+    min_recall: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of objects to be found; 0: any.", rich_help_panel=_TRAINING
+        ),
+    ] = DEFAULTS.min_recall,
+    max_false_positives: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="False detections allowed a frame without objects; 0: any.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = DEFAULTS.max_false_positives,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = DEFAULTS.seed,
     as_json: _Json = False,
 ) -> None:
@@ -269,6 +283,8 @@ def run(
         overrides=overrides.read_text() if overrides else "",
         early_stop=early_stop,
         min_ap50=min_ap50,
+        min_recall=min_recall,
+        max_false_positives=max_false_positives,
         seed=seed,
     )
     _run(dataset, output, parameters, as_json)

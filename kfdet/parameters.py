@@ -45,6 +45,9 @@ class Parameters:
         overrides: Model Garden settings on top of everything else, as YAML.
         early_stop: Stop after this many evaluations without a better AP50; 0 never stops early.
         min_ap50: AP50 that the exported model must reach for a good verdict.
+        min_recall: Share of the objects that it must find at its threshold; 0: not checked.
+        max_false_positives: False detections a frame without objects that it may make; 0: not
+            checked.
         seed: Seed of everything random.
     """
 
@@ -65,6 +68,8 @@ class Parameters:
     overrides: str = ""
     early_stop: int = 4
     min_ap50: float = 0.5
+    min_recall: float = 0.0
+    max_false_positives: float = 0.0
     seed: int = 0
 
     def check(self) -> None:

@@ -56,6 +56,8 @@ def training_pipeline(
     overrides: str = DEFAULTS.overrides,
     early_stop: int = DEFAULTS.early_stop,
     min_ap50: float = DEFAULTS.min_ap50,
+    min_recall: float = DEFAULTS.min_recall,
+    max_false_positives: float = DEFAULTS.max_false_positives,
     seed: int = DEFAULTS.seed,
 ) -> Outputs:
     """Train, export and evaluate a detector on filmed objects.
@@ -84,6 +86,9 @@ def training_pipeline(
         overrides: Model Garden settings on top of everything else, as YAML.
         early_stop: Stop after this many evaluations without a better AP50; 0 never stops early.
         min_ap50: AP50 that the exported model must reach for a good verdict.
+        min_recall: Share of the objects that it must find at its threshold; 0: not checked.
+        max_false_positives: False detections a frame without objects that it may make; 0: not
+            checked.
         seed: Seed of everything random.
 
     Returns:
@@ -146,6 +151,8 @@ def training_pipeline(
         saved_model=exported.outputs["saved_model"],
         training=trained.outputs["model"],
         min_ap50=min_ap50,
+        min_recall=min_recall,
+        max_false_positives=max_false_positives,
     )
     return Outputs(
         boxes=records.outputs["all_boxes"],
