@@ -49,7 +49,7 @@ def evaluation(
         gallery.path,
         min_ap50=min_ap50,
         min_recall=min_recall,
-        max_false_positives_per_background_image=max_false_positives,
+        max_false_positives=max_false_positives,
     )
     with open(metrics.path) as file:
         values = json.load(file)

@@ -26,7 +26,7 @@ def evaluate(
     min_ap50: float = 0.5,
     min_ap: float = 0.0,
     min_recall: float = 0.0,
-    max_false_positives_per_background_image: float = 0.0,
+    max_false_positives: float = 0.0,
     seed: int = 0,
 ) -> bool:
     """Measure the exported model on the validation split: what is served is what is measured.
@@ -42,7 +42,7 @@ def evaluate(
         min_ap50: Least AP50 for a good verdict; 0 is not checked, here and below.
         min_ap: Least AP.
         min_recall: Least recall at the recommended threshold.
-        max_false_positives_per_background_image: Most false detections a frame without objects.
+        max_false_positives: Most false detections a frame without objects.
         seed: Chooses the typical frames.
 
     Returns:
@@ -71,7 +71,7 @@ def evaluate(
     coco = evaluate_coco(truths, detections, labels)
     analysis = analyse(truths, detections, labels)
     evaluator_seconds = time.perf_counter() - started
-    gate = Gate(min_ap50, min_ap, min_recall, max_false_positives_per_background_image)
+    gate = Gate(min_ap50, min_ap, min_recall, max_false_positives)
     verdict = judge(
         gate,
         ap50=coco.ap50,
