@@ -112,10 +112,11 @@ def test_sizes_may_differ_in_a_batch(exported: Path, pictures: list[bytes]) -> N
     larger = np.ascontiguousarray(image.repeat(2, axis=0).repeat(2, axis=1))
     png = tf.io.encode_png(larger).numpy()
     found = model.signatures["serving_default"](image_bytes=tf.constant([pictures[0], png]))
-    boxes = found["detection_boxes"].numpy()
-    best = found["detection_scores"].numpy()[:, 0]
-    assert best[0] > 0.3
-    np.testing.assert_allclose(boxes[0, 0], boxes[1, 0], atol=0.05)
+    boxes, scores = found["detection_boxes"].numpy(), found["detection_scores"].numpy()
+    assert scores[0, 0] > 0.3
+    # Which of two objects scores higher may change with the size, where it is may not.
+    seen_again = boxes[1][scores[1] > 0.2]
+    assert np.abs(seen_again - boxes[0, 0]).max(axis=1).min() < 0.05
 
 
 def test_the_zip_is_whole_and_repeatable(
