@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from kfdet.errors import InputError
 from kfdet.events import Progress
 from kfdet.export.preprocessing import decode_and_letterbox
+from kfdet.files import explain_os_error
 
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
@@ -73,6 +75,18 @@ def record_files(records: Path, split: str) -> list[str]:
     return files
 
 
+def _image_file(path: Path, shape: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+    try:
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            # A mapped file on a full disk is a crash at the first write; this is an error.
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return images
+
+
 def decode_examples(records: Path, split: str, height: int, width: int, cache: Path) -> ExampleSet:
     """Decode one split of `records` to `height` x `width` and keep the images in file `cache`.
 
@@ -84,7 +98,7 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
         cache: File for the decoded images; overwritten.
 
     Raises:
-        InputError: The split is missing or empty.
+        InputError: The split is missing or empty, or the disk is full.
     """
     splits = pq.read_table(records / "examples.parquet", columns=["split"])["split"]
     total = int(pc.sum(pc.equal(splits, split)).as_py() or 0)
@@ -107,9 +121,7 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
             "crowds": dense["image/object/is_crowd"],
         }
 
-    images = np.lib.format.open_memmap(
-        cache, mode="w+", dtype=np.uint8, shape=(total, height, width, 3)
-    )
+    images = _image_file(cache, (total, height, width, 3))
     columns: dict[str, list[npt.NDArray[np.generic]]] = {
         name: [] for name in ("scale", "size", "id", "boxes", "classes", "crowds")
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
@@ -22,7 +23,7 @@ from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
-from kfdet.training.examples import ExampleSet, decode_examples
+from kfdet.training.examples import ExampleSet, decode_examples, record_files
 from kfdet.training.fitting import fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
@@ -180,11 +181,9 @@ def _input_size(
     )
 
 
-def _relative_box_sizes(records: Path) -> Any:
+def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
     """(M, 2) heights and widths of the training boxes as shares of their image."""
-    from kfdet.training.examples import record_files
-
-    sides = {name: [] for name in ("ymin", "ymax", "xmin", "xmax")}  # type: dict[str, list[Any]]
+    sides: dict[str, list[float]] = {name: [] for name in ("ymin", "ymax", "xmin", "xmax")}
     for record in tf.data.TFRecordDataset(record_files(records, "train")).as_numpy_iterator():
         example = tf.train.Example.FromString(record)
         for name, values in sides.items():

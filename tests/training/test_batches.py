@@ -1,6 +1,10 @@
+import resource
+import signal
+
 import numpy as np
 import pytest
 
+from kfdet.errors import InputError
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
@@ -51,6 +55,18 @@ def test_an_epoch_shows_every_example_once(examples):
     following = np.concatenate([batches.training_batch(24 + s)["source_id"] for s in range(24)])
     assert sorted(following) == sorted(seen)
     assert (following != seen).any()
+
+
+def test_a_full_disk_is_an_error_not_a_crash(square_records, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(InputError, match=r"val.npy: cannot write"):
+            decode_examples(square_records, "val", 96, 128, tmp_path / "val.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_validation_leaves_pictures_alone_and_ends_with_the_rest(examples):
