@@ -36,7 +36,7 @@ golden: venv
 
 # Needs uv; --upgrade moves every pin.
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra serve --group dev \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 		--quiet --output-file requirements.lock
 
