@@ -1,12 +1,13 @@
 """The parameters of a training run: names, meaning and defaults in one place.
 
-The pipeline's signature (what a Kubeflow user sees), the options of `kfdet run` and the record in
-run.json all come from here. Nothing heavy is imported, so that `kfdet --help` stays quick.
+The pipeline's signature (what a Kubeflow user sees), the options of `kfdet run` and `kfdet submit`
+and the record in run.json all come from here. Nothing heavy is imported, so that `kfdet --help`
+stays quick.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,54 +24,61 @@ Network = Literal[
 ]
 
 
+def _option(group: str, **limits: Any) -> dict[str, Any]:
+    """What the command line shows of a parameter: its group, and limits as typer names them."""
+    return {"rich_help_panel": group, **limits}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a user can turn; 0 or "" means: fitted to the dataset.
+    """What a user can turn. The command line's help shows these descriptions.
 
     Args:
         frame_rate: At most this many frames of a video are used a second.
-        every: Use every Nth annotated frame instead of `frame_rate`; 0 leaves it to `frame_rate`.
-        longest_side: Longest side of a stored frame in pixels; 0 keeps the source's size.
+        every: Use every Nth annotated frame instead of a rate; 0: by the rate.
+        longest_side: Shrink frames to this longest side in pixels; 0: as filmed.
         jpeg_quality: Quality of the stored frames, 1 to 100.
-        interpolation: How boxes move between key frames: "linear" as in CVAT, or "cubic".
+        interpolation: How boxes move between key frames: linear as in CVAT, or cubic.
         val_share: Share of the dataset that only evaluation sees.
-        guard_seconds: Gap left between training and evaluation blocks of one video, in seconds.
+        guard_seconds: Gap between training and evaluation blocks of one video, in seconds.
         negative_share: Share of the training examples that are background without any object.
         network: One of kfdet's networks.
-        input_size: Network input as HEIGHTxWIDTH in pixels.
-        steps: Training steps.
-        batch_size: Images a step.
-        learning_rate: Peak learning rate.
-        init_checkpoint: Checkpoint to start from: a file, URL or bucket path.
+        input_size: Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.
+        steps: Training steps; 0: fitted to the dataset.
+        batch_size: Images a step; 0: fitted to the machine.
+        learning_rate: Peak learning rate; 0: fitted to network and batch.
+        init_checkpoint: Checkpoint to start from, a file, URL or bucket path; heads that do not fit
+            are left out.
         overrides: Model Garden settings on top of everything else, as YAML.
-        early_stop: Stop after this many evaluations without a better AP50; 0 never stops early.
+        early_stop: Stop after this many evaluations without a better AP50; 0: never.
         min_ap50: AP50 that the exported model must reach for a good verdict.
-        min_recall: Share of the objects that it must find at its threshold; 0: not checked.
-        max_false_positives: False detections a frame without objects that it may make; 0: not
-            checked.
+        min_recall: Share of the objects that it must find at its threshold; 0: any.
+        max_false_positives: False detections a frame without objects that it may make; 0: any.
         seed: Seed of everything random.
     """
 
-    frame_rate: float = 10.0
-    every: int = 0
-    longest_side: int = 0
-    jpeg_quality: int = 92
-    interpolation: Interpolation = "linear"
-    val_share: float = 0.2
-    guard_seconds: float = 3.0
-    negative_share: float = 0.1
-    network: Network = "ssd_mobilenet_v3_small_fpnlite"
-    input_size: str = ""
-    steps: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-    init_checkpoint: str = ""
-    overrides: str = ""
-    early_stop: int = 4
-    min_ap50: float = 0.5
-    min_recall: float = 0.0
-    max_false_positives: float = 0.0
-    seed: int = 0
+    frame_rate: float = field(default=10.0, metadata=_option("Frames", min=0.001))
+    every: int = field(default=0, metadata=_option("Frames", min=0))
+    longest_side: int = field(default=0, metadata=_option("Frames", min=0))
+    jpeg_quality: int = field(default=92, metadata=_option("Frames", min=1, max=100))
+    interpolation: Interpolation = field(default="linear", metadata=_option("Data"))
+    val_share: float = field(default=0.2, metadata=_option("Data", min=0.01, max=0.9))
+    guard_seconds: float = field(default=3.0, metadata=_option("Data", min=0))
+    negative_share: float = field(default=0.1, metadata=_option("Data", min=0, max=0.9))
+    network: Network = field(
+        default="ssd_mobilenet_v3_small_fpnlite", metadata=_option("Training", metavar="NAME")
+    )
+    input_size: str = field(default="", metadata=_option("Training", metavar="HEIGHTxWIDTH"))
+    steps: int = field(default=0, metadata=_option("Training", min=0))
+    batch_size: int = field(default=0, metadata=_option("Training", min=0))
+    learning_rate: float = field(default=0.0, metadata=_option("Training", min=0))
+    init_checkpoint: str = field(default="", metadata=_option("Training", metavar="FILE|URL"))
+    overrides: str = field(default="", metadata=_option("Training", metavar="YAML"))
+    early_stop: int = field(default=4, metadata=_option("Training", min=0))
+    min_ap50: float = field(default=0.5, metadata=_option("Verdict", min=0, max=1))
+    min_recall: float = field(default=0.0, metadata=_option("Verdict", min=0, max=1))
+    max_false_positives: float = field(default=0.0, metadata=_option("Verdict", min=0))
+    seed: int = field(default=0, metadata=_option("Training"))
 
     def check(self) -> None:
         """Find what would fail only after the frames are extracted.

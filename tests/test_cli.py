@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from kfdet import __version__
-from kfdet.cli import Format, main
+from kfdet.cli import main
+from kfdet.cli.data import Format
 from kfdet.parameters import Network
 
 

@@ -1,0 +1,41 @@
+"""The command line.
+
+Exit status: 0 done, 1 failed, 2 bad input or wrong usage, 130 interrupted. Every error is one
+message on standard error; what a script reads goes to standard output.
+
+One module a group of commands. What a command needs is imported when it runs, so that
+`kfdet --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+
+from kfdet.cli import compiling, data, local
+from kfdet.cli.app import app, err
+from kfdet.errors import KfdetError
+from kfdet.files import explain_os_error
+
+__all__ = ["compiling", "data", "local", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    try:
+        app(args=arguments)
+    except KfdetError as error:
+        message, notes, status = str(error), getattr(error, "__notes__", []), error.exit_status
+    except OSError as error:
+        if error.filename is None:
+            raise
+        problem = explain_os_error(error, Path(error.filename))
+        message, notes, status = str(problem), [], problem.exit_status
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    err.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    for note in notes:
+        err.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+    return status

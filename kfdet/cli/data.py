@@ -1,0 +1,104 @@
+"""Datasets: check, convert."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+from rich.markup import escape
+
+from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.errors import Problem
+
+Format = Literal[
+    "parquet",
+    "cvat-video",
+    "cvat-images",
+    "voc",
+    "coco",
+    "yolo",
+    "mot",
+    "datumaro",
+    "label-studio",
+]
+
+
+@app.command()
+def check(dataset: Dataset, as_json: Json = False) -> None:
+    """List every problem of a dataset, by file, line and frame; exit status 2 if there is any.
+
+    [bold]Example[/]
+
+    kfdet check videos/ && kfdet run videos/ -o run
+    """
+    from kfdet.dataset import check as check_dataset
+
+    with progress():
+        problems = check_dataset(dataset)
+    if as_json:
+        print(json.dumps([asdict(problem) for problem in problems]))
+    else:
+        _print_problems(problems)
+    if problems:
+        raise typer.Exit(2)
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    colours = {"error": "red", "warning": "yellow"}
+    for problem in problems:
+        colour = colours[problem.severity]
+        out.print(f"[{colour}]{problem.severity}:[/] {escape(str(problem))}", soft_wrap=True)
+    errors = sum(problem.severity == "error" for problem in problems)
+    out.print(f"{errors} errors, {len(problems) - errors} warnings")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A dataset's folder, or one annotation file.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
+    to: Annotated[
+        Format, typer.Option(metavar="FORMAT", help=f"One of {', '.join(get_args(Format))}.")
+    ],
+    key_frames: Annotated[
+        bool, typer.Option("--key-frames", help="Only frames that a person drew on.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write annotations in another format: boxes on every frame, or on key frames only.
+
+    [bold]Examples[/]
+
+    kfdet convert videos/ coco/ --to coco
+
+    kfdet convert annotations.xml boxes.parquet --to parquet
+    """
+    from kfdet.convert import convert as convert_annotations
+
+    with progress():
+        done = convert_annotations(source, target, to, key_frames=key_frames)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "target": str(done.target),
+                    "sources": done.sources,
+                    "frames": done.frames,
+                    "boxes": done.boxes,
+                    "warnings": [asdict(warning) for warning in done.warnings],
+                }
+            )
+        )
+        return
+    for warning in done.warnings:
+        err.print(f"[yellow]warning:[/] {escape(str(warning))}", soft_wrap=True)
+    out.print(
+        f"{done.boxes} boxes on {done.frames} frames of {done.sources} sources → "
+        f"{escape(str(done.target))}",
+        soft_wrap=True,
+    )

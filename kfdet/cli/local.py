@@ -1,0 +1,77 @@
+"""The pipeline on this machine: demo, run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
+from kfdet.parameters import DEFAULTS, Parameters
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")
+    ] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """Make a small sample dataset and run everything on it: two to four minutes.
+
+    Films of moving objects with boxes on key frames appear in FOLDER/dataset, the run in
+    FOLDER/run. Look at FOLDER/run/report.html and at the detections drawn on a video that training
+    never saw.
+    """
+    from kfdet.demo import make_sample
+
+    dataset = output / "dataset"
+    if not dataset.exists():
+        with progress():
+            make_sample(dataset)
+    _run(dataset, output / "run", DEFAULTS, as_json)
+
+
+@app.command()
+@with_parameters
+def run(
+    dataset: Dataset,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
+    ],
+    parameters: Parameters,
+    as_json: Json = False,
+) -> None:
+    """Train, export and evaluate a detector on this machine.
+
+    The run's folder holds report.html, metrics.json, boxes.parquet, model/ (TensorFlow Serving),
+    model.tflite, model.zip, TensorBoard logs, checkpoints and run.json. The same command again
+    redoes only what changed, and continues a training that was interrupted.
+
+    [bold]Examples[/]
+
+    kfdet run videos/ -o run
+
+    kfdet run videos/ -o run --frame-rate 5 --network ssd_resnet50_fpn --min-ap50 0.8
+    """
+    _run(dataset, output, parameters, as_json)
+
+
+def _run(dataset: Path, output: Path, parameters: Parameters, as_json: bool) -> None:
+    from kfdet.local_run import run as run_pipeline
+    from kfdet.run_summary import print_summary
+
+    parameters.check()
+    try:
+        record = run_pipeline(dataset, output, parameters, err)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command continues")
+        raise
+    metrics: dict[str, Any] = json.loads((output / "metrics.json").read_text())
+    if as_json:
+        print(json.dumps({"run": str(output), "metrics": metrics, **record}))
+    else:
+        print_summary(out, output, record, metrics)
