@@ -22,6 +22,12 @@ def export(
         tflite: TFLite model with its labels.
         bundle: Everything above in one zip.
     """
+    import json
+    from pathlib import Path
+
     from kfdet.stages.export import export as export_model
 
     export_model(model.path, records.path, saved_model.path, tflite.path, bundle.path)
+    described = json.loads(Path(saved_model.path, "model.json").read_text())
+    for name in ("network", "height", "width", "labels"):
+        saved_model.metadata[name] = tflite.metadata[name] = described[name]

@@ -11,3 +11,6 @@ IMAGE = f"kfdet:{__version__}"
 
 TRAINING_IMAGE = f"kfdet-training:{__version__}"
 """Training, which uses a GPU where there is one."""
+
+TENSORBOARD_IMAGE = f"kfdet-tensorboard:{__version__}"
+"""TensorBoard that reads logs from a bucket, for the page of a run."""

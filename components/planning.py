@@ -33,8 +33,7 @@ def planning(
     """
     from kfdet.stages.planning import plan_dataset
 
-    plan.metadata["dataset_version"] = dataset_version
-    return plan_dataset(
+    groups = plan_dataset(
         dataset,
         plan.path,
         frame_rate=frame_rate,
@@ -43,3 +42,5 @@ def planning(
         guard_seconds=guard_seconds,
         seed=seed,
     )
+    plan.metadata.update(dataset=dataset, dataset_version=dataset_version, groups=len(groups))
+    return groups

@@ -28,6 +28,9 @@ def tfrecord_build(
         all_boxes: The boxes of all groups as one parquet file.
         seed: Seed of the order of the training examples.
     """
+    import json
+    from pathlib import Path
+
     from kfdet.stages.tfrecord_build import build_tfrecords
 
     build_tfrecords(
@@ -40,3 +43,8 @@ def tfrecord_build(
         all_boxes.path,
         seed=seed,
     )
+    described = json.loads(Path(records.path, "dataset.json").read_text())
+    records.metadata["labels"] = described["labels"]
+    for side, counts in described["counts"].items():
+        records.metadata[f"{side}_examples"] = counts["examples"]
+        records.metadata[f"{side}_boxes"] = counts["boxes"]

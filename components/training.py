@@ -9,9 +9,11 @@ from kfdet.components.image import TRAINING_IMAGE
 def training(
     records: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
+    mlpipeline_ui_metadata: dsl.Output[dsl.Artifact],
     network: str,
     checkpoint_root: str,
     tensorboard_root: str,
+    tensorboard_image: str,
     input_size: str,
     steps: int,
     batch_size: int,
@@ -26,9 +28,12 @@ def training(
     Args:
         records: The TFRecords.
         model: The best checkpoint, its configuration and the history of the training.
+        mlpipeline_ui_metadata: Tells the KFP UI where the TensorBoard logs are; the UI knows it by
+            this name.
         network: One of kfdet's networks.
         checkpoint_root: Folder or bucket path that keeps checkpoints while training runs.
         tensorboard_root: Folder or bucket path that gets TensorBoard logs while training runs.
+        tensorboard_image: Image of the TensorBoard that the run's page starts.
         input_size: Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.
         steps: Training steps; 0: fitted to the dataset.
         batch_size: Images a step; 0: fitted to the machine.
@@ -38,9 +43,13 @@ def training(
         early_stop: Stop after this many evaluations without a better AP50; 0 never stops early.
         seed: Seed of initial weights, order and augmentation.
     """
+    import json
+    from pathlib import Path
+
+    from kfdet.kubeflow.tensorboard import write_ui_metadata
     from kfdet.stages.training import train
 
-    model.metadata["network"] = network
+    write_ui_metadata(Path(mlpipeline_ui_metadata.path), tensorboard_root, tensorboard_image)
     train(
         records.path,
         model.path,
@@ -56,3 +65,6 @@ def training(
         early_stop=early_stop,
         seed=seed,
     )
+    described = json.loads(Path(model.path, "model.json").read_text())
+    for name in ("network", "height", "width", "labels", "step"):
+        model.metadata[name] = described[name]

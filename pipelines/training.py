@@ -1,18 +1,32 @@
-"""The training pipeline: from videos and key-frame boxes to an evaluated, exported detector."""
+"""The training pipeline: from videos and key-frame boxes to an evaluated, served detector.
 
-from typing import NamedTuple
+kfp.local runs it on one machine, a Kubeflow Pipelines backend on a cluster. What only a cluster has
+(Secrets, volumes, requests, retries) is set here as well; kfp.local leaves it aside.
+"""
 
-from kfp import dsl
+from typing import Any, NamedTuple
 
+from kfp import dsl, kubernetes
+
+from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
 from kfdet.components.export import export
 from kfdet.components.frame_extraction import frame_extraction
+from kfdet.components.image import TENSORBOARD_IMAGE
 from kfdet.components.interpolation import interpolation as interpolation_component
 from kfdet.components.negative_mining import negative_mining
 from kfdet.components.planning import planning
 from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
+from kfdet.deployment.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
+from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
+
+SHARED_MEMORY = "1Gi"
+"""Size of /dev/shm, through which several GPUs of one pod talk; `kfdet compile` replaces it.
+
+No parameter of the pipeline, because KFP's driver takes the size of a volume as it was compiled.
+"""
 
 
 class Outputs(NamedTuple):
@@ -30,15 +44,38 @@ class Outputs(NamedTuple):
     verdict: bool
 
 
+def _on_cluster(
+    task: Any,
+    title: str,
+    *,
+    cpu: Any = "200m",
+    memory: Any = "512Mi",
+    retries: int = 4,
+    reads_buckets: bool = False,
+) -> None:
+    """What every stage needs in a pod: name, requests, retries, scratch, perhaps credentials.
+
+    Retries wait 15, 30, 60, ... seconds, longer than an object store takes to come back. The
+    longest duration counts from the first attempt's start and would also end an attempt that runs.
+    """
+    task.set_display_name(title)
+    task.set_cpu_request(cpu)
+    task.set_memory_request(memory)
+    task.set_retry(retries, "15s", 2.0, "30d")
+    # HOME and TMPDIR of the images, whose root file system may be read-only
+    kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
+    if reads_buckets:
+        variables = {name: name for name in STORAGE_VARIABLES}
+        kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables)
+
+
 @dsl.pipeline(
     name="kfdet-training",
-    description="From filmed objects with boxes on key frames to an evaluated, exported detector.",
+    description="From filmed objects with boxes on key frames to an evaluated, served detector.",
 )
 def training_pipeline(
     dataset: str,
-    dataset_version: str,
-    checkpoint_root: str,
-    tensorboard_root: str,
+    dataset_version: str = "",
     frame_rate: float = DEFAULTS.frame_rate,
     every: int = DEFAULTS.every,
     longest_side: int = DEFAULTS.longest_side,
@@ -59,15 +96,27 @@ def training_pipeline(
     min_recall: float = DEFAULTS.min_recall,
     max_false_positives: float = DEFAULTS.max_false_positives,
     seed: int = DEFAULTS.seed,
+    endpoint: str = "",
+    canary_percent: int = 0,
+    model_root: str = "minio://kfdet/models",
+    checkpoint_root: str = "minio://kfdet/checkpoints",
+    tensorboard_root: str = "minio://kfdet/tensorboard",
+    tensorboard_image: str = TENSORBOARD_IMAGE,
+    accelerator_type: str = "nvidia.com/gpu",
+    accelerator_count: str = "0",
+    node_selector: dict[str, str] = {},  # noqa: B006 (KFP only reads it)
+    tolerations: list[dict[str, Any]] = [],  # noqa: B006
+    training_cpu: str = "1",
+    training_memory: str = "4Gi",
 ) -> Outputs:
-    """Train, export and evaluate a detector on filmed objects.
+    """Train, export, evaluate and serve a detector on filmed objects.
 
     Args:
-        dataset: Folder with videos or images and their annotations.
-        dataset_version: Any text that changes when the dataset's content changes; part of the
-            cache key.
-        checkpoint_root: Folder or bucket path that keeps checkpoints while training runs.
-        tensorboard_root: Folder or bucket path that gets TensorBoard logs while training runs.
+        dataset: Bucket path (minio://BUCKET/PATH or s3://BUCKET/PATH) with videos or images and
+            their annotations; `kfdet upload` puts a dataset there.
+        dataset_version: Any text that changes when the dataset's content changes, so that stages
+            run anew; `kfdet submit` fills it in. Empty: a changed dataset under the same path
+            counts as the same.
         frame_rate: At most this many frames of a video are used a second.
         every: Use every Nth annotated frame instead of frame_rate; 0 leaves it to frame_rate.
         longest_side: Longest side of a stored frame in pixels; 0 keeps the source's size.
@@ -90,6 +139,20 @@ def training_pipeline(
         max_false_positives: False detections a frame without objects that it may make; 0: not
             checked.
         seed: Seed of everything random.
+        endpoint: Name of the InferenceService that serves the model if the verdict is good; empty:
+            no deployment.
+        canary_percent: Share of the requests that the new model gets beside the one before, where
+            the cluster can split them; 0: all.
+        model_root: Bucket path that keeps every deployed version.
+        checkpoint_root: Bucket path that keeps checkpoints while training runs.
+        tensorboard_root: Bucket path that gets TensorBoard logs while training runs.
+        tensorboard_image: Image of the TensorBoard that the run's page starts.
+        accelerator_type: Resource name of the GPUs that training asks for.
+        accelerator_count: How many GPUs training asks for; 0: it runs on the CPU.
+        node_selector: Labels of the nodes that training may run on, as JSON.
+        tolerations: Taints that training tolerates, as a JSON list of Kubernetes tolerations.
+        training_cpu: CPU cores that training requests.
+        training_memory: Memory that training requests.
 
     Returns:
         Boxes, records, models, metrics, report, gallery and the verdict.
@@ -103,10 +166,12 @@ def training_pipeline(
         guard_seconds=guard_seconds,
         seed=seed,
     )
-    with dsl.ParallelFor(plan.outputs["Output"]) as group:
+    _on_cluster(plan, "Planning", reads_buckets=True)
+    with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
         boxes = interpolation_component(
             plan=plan.outputs["plan"], group=group.index, method=interpolation
         )
+        _on_cluster(boxes, "Interpolation")
         frames = frame_extraction(
             dataset=dataset,
             plan=plan.outputs["plan"],
@@ -116,6 +181,7 @@ def training_pipeline(
             longest_side=longest_side,
             jpeg_quality=jpeg_quality,
         )
+        _on_cluster(frames, "Frame extraction", cpu="500m", reads_buckets=True)
     negatives = negative_mining(
         plan=plan.outputs["plan"],
         boxes=dsl.Collected(boxes.outputs["boxes"]),
@@ -123,6 +189,7 @@ def training_pipeline(
         share=negative_share,
         seed=seed,
     )
+    _on_cluster(negatives, "Negative mining")
     records = tfrecord_build(
         dataset=dataset,
         plan=plan.outputs["plan"],
@@ -131,11 +198,13 @@ def training_pipeline(
         negatives=negatives.outputs["negatives"],
         seed=seed,
     )
+    _on_cluster(records, "TFRecord build", memory="1Gi")
     trained = training(
         records=records.outputs["records"],
         network=network,
         checkpoint_root=checkpoint_root,
         tensorboard_root=tensorboard_root,
+        tensorboard_image=tensorboard_image,
         input_size=input_size,
         steps=steps,
         batch_size=batch_size,
@@ -145,7 +214,25 @@ def training_pipeline(
         early_stop=early_stop,
         seed=seed,
     )
+    # pods are moved between nodes: more retries than elsewhere, each goes on from a checkpoint
+    _on_cluster(
+        trained,
+        "Training",
+        cpu=training_cpu,
+        memory=training_memory,
+        retries=6,
+        reads_buckets=True,
+    )
+    trained.set_accelerator_type(accelerator_type)
+    trained.set_accelerator_limit(accelerator_count)
+    kubernetes.add_node_selector_json(trained, node_selector)
+    kubernetes.add_toleration_json(trained, tolerations)
+    shared = "/dev/shm"  # noqa: S108
+    kubernetes.empty_dir_mount(
+        trained, "shared-memory", shared, medium="Memory", size_limit=SHARED_MEMORY
+    )
     exported = export(model=trained.outputs["model"], records=records.outputs["records"])
+    _on_cluster(exported, "Export", cpu="500m", memory="2Gi")
     evaluated = evaluation(
         records=records.outputs["records"],
         saved_model=exported.outputs["saved_model"],
@@ -154,6 +241,21 @@ def training_pipeline(
         min_recall=min_recall,
         max_false_positives=max_false_positives,
     )
+    _on_cluster(evaluated, "Evaluation", cpu="500m", memory="2Gi")
+    named = dsl.If(endpoint != "", name="endpoint-named")
+    good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
+    with named, good:
+        served = deployment(
+            saved_model=exported.outputs["saved_model"],
+            metrics=evaluated.outputs["metrics"],
+            records=records.outputs["records"],
+            endpoint=endpoint,
+            model_root=model_root,
+            canary_percent=canary_percent,
+        )
+        _on_cluster(served, "Deployment", reads_buckets=True)
+        served.set_caching_options(False)
+        kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
     return Outputs(
         boxes=records.outputs["all_boxes"],
         records=records.outputs["records"],

@@ -1,0 +1,41 @@
+"""Deployment: the exported model behind an InferenceService, once it is good enough."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from kfdet.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def deployment(
+    saved_model: dsl.Input[dsl.Model],
+    metrics: dsl.Input[dsl.Metrics],
+    records: dsl.Input[dsl.Dataset],
+    endpoint: str,
+    model_root: str,
+    canary_percent: int,
+) -> NamedTuple("Outputs", [("url", str), ("version", str)]):  # type: ignore[valid-type]
+    """Serve a model under a name; the version before stays until the new one has answered.
+
+    Args:
+        saved_model: SavedModel in TensorFlow Serving's layout.
+        metrics: metrics.json, for the record beside the endpoint.
+        records: The TFRecords, for an image to try the endpoint with.
+        endpoint: Name of the InferenceService.
+        model_root: Bucket path that keeps every deployed version.
+        canary_percent: Share of the requests that the new model gets; 0: all.
+
+    Returns:
+        The endpoint's URL and the version it serves.
+    """
+    from kfdet.stages.deployment import deploy
+
+    return deploy(
+        saved_model.path,
+        metrics.path,
+        records.path,
+        endpoint=endpoint,
+        model_root=model_root,
+        canary_percent=canary_percent,
+    )

@@ -1,0 +1,1 @@
+"""The pipeline on a cluster: submit it to Kubeflow Pipelines, and follow a run."""
