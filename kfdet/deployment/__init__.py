@@ -1,0 +1,1 @@
+"""Serving a model on a cluster: KServe InferenceServices, their versions and their readiness."""

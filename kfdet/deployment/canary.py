@@ -1,0 +1,47 @@
+"""Whether a cluster can give a new version a share of the requests."""
+
+from __future__ import annotations
+
+from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.endpoint import Mode
+from kfdet.errors import InputError
+
+_GATEWAY_GROUP = "gateway.networking.k8s.io"
+_HINT = "Deploy without a canary share: the new version is tried out before it serves anybody."
+
+
+def check_canary(cluster: Cluster, mode: Mode | None) -> None:
+    """Refuse a canary where requests would not be shared.
+
+    KServe shares them by Knative's revisions, or, since 0.20 and where it runs plain Deployments,
+    by the weights of a Gateway API HTTPRoute.
+
+    Args:
+        cluster: The cluster.
+        mode: How KServe runs the endpoint.
+
+    Raises:
+        InputError: With what is missing.
+    """
+    if mode == "Knative":
+        return
+    settings = cluster.kserve_configuration()
+    if not cluster.has_group(_GATEWAY_GROUP):
+        raise InputError(
+            "this cluster cannot share requests between two versions: KServe runs plain "
+            "Deployments here, and there is no Gateway API.",
+            hint=_HINT,
+        )
+    if settings is not None and not settings.get("enableGatewayApi"):
+        raise InputError(
+            "this cluster cannot share requests between two versions: KServe runs plain "
+            "Deployments here and does not use the Gateway API (enableGatewayApi is false in its "
+            "ConfigMap inferenceservice-config).",
+            hint=_HINT,
+        )
+    if not cluster.endpoint_has_field("canary"):
+        raise InputError(
+            "this cluster cannot share requests between two versions: its KServe is older than "
+            "0.20, which brought spec.canary for plain Deployments.",
+            hint=_HINT,
+        )

@@ -1,0 +1,274 @@
+"""The Kubernetes API server: the few requests a deployment needs, each refusal in clear words."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kfdet.deployment import names
+from kfdet.deployment.endpoint import Manifest
+from kfdet.errors import InputError, KfdetError
+
+_TIMEOUT = (5, 30)
+"""Seconds to connect and to wait for an answer."""
+
+_MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
+
+
+class UnreachableError(KfdetError):
+    """The API server does not answer; it may again in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One namespace of a cluster.
+
+    Args:
+        api: kubernetes.client.ApiClient.
+        namespace: Where the endpoints are.
+        inside: Whether this process runs in the cluster, so that it reaches its Services.
+    """
+
+    api: Any
+    namespace: str
+    inside: bool
+
+    @property
+    def _collection(self) -> str:
+        return f"/apis/{names.API_VERSION}/namespaces/{quote(self.namespace)}/{names.PLURAL}"
+
+    def get(self, name: str) -> Manifest | None:
+        """One InferenceService; None where there is none of that name."""
+        try:
+            found: Manifest = self._request("GET", f"{self._collection}/{quote(name)}")
+        except _NoSuchObjectError:
+            return None
+        return found
+
+    def endpoints(self) -> list[Manifest]:
+        """The InferenceServices that kfdet made."""
+        query = {"labelSelector": f"{names.MANAGED_LABEL}={names.MANAGED_BY}"}
+        items: list[Manifest] = self._request("GET", self._collection, query)["items"]
+        return items
+
+    def apply(self, manifest: Manifest, *, force: bool = False) -> Manifest:
+        """Create or change an InferenceService by server-side apply.
+
+        Args:
+            manifest: All that kfdet wants of it.
+            force: Take fields over that somebody else has set to other values.
+
+        Raises:
+            InputError: Somebody else has, and `force` is not set.
+        """
+        query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
+        path = f"{self._collection}/{quote(manifest['metadata']['name'])}"
+        applied: Manifest = self._request("PATCH", path, query, manifest)
+        return applied
+
+    def delete(self, name: str) -> None:
+        """Delete an InferenceService; fine when it is gone already."""
+        try:
+            self._request("DELETE", f"{self._collection}/{quote(name)}")
+        except _NoSuchObjectError:
+            return
+
+    def pods(self, name: str) -> list[Manifest]:
+        """The pods of an InferenceService."""
+        query = {"labelSelector": f"{names.POD_LABEL}={name}"}
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/pods"
+        items: list[Manifest] = self._request("GET", path, query)["items"]
+        return items
+
+    def has_group(self, group: str) -> bool:
+        """Whether the cluster knows an API group."""
+        groups = self._request("GET", "/apis")["groups"]
+        return any(entry["name"] == group for entry in groups)
+
+    def endpoint_has_field(self, name: str) -> bool:
+        """Whether an InferenceService's spec has a field, or any field one likes."""
+        document = self._request("GET", f"/openapi/v3/apis/{names.API_VERSION}")
+        for schema in document["components"]["schemas"].values():
+            kinds = schema.get("x-kubernetes-group-version-kind") or []
+            if any(kind["kind"] == "InferenceService" for kind in kinds):
+                fields = schema.get("properties", {}).get("spec", {}).get("properties", {})
+                return not fields or name in fields
+        return True
+
+    def kserve_configuration(self) -> dict[str, Any] | None:
+        """KServe's settings of ingress; None where they may not be read or are elsewhere."""
+        try:
+            settings = self._request(
+                "GET", "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
+            )
+            ingress: dict[str, Any] = json.loads(settings["data"]["ingress"])
+        except (InputError, _NoSuchObjectError, KeyError, ValueError):
+            return None
+        return ingress
+
+    def service_proxy(self, service: str) -> str:
+        """URL under which the API server passes requests on to a Service of the namespace."""
+        host: str = self.api.configuration.host
+        return f"{host}/api/v1/namespaces/{quote(self.namespace)}/services/{service}/proxy"
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+    ) -> Any:
+        import urllib3
+        from kubernetes.client import ApiException
+
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/apply-patch+yaml"
+        try:
+            return self.api.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=_TIMEOUT,
+            )
+        except ApiException as error:
+            raise _explain(error, method, path, self.namespace) from error
+        except urllib3.exceptions.HTTPError as error:
+            cause = getattr(error, "reason", None) or error
+            raise UnreachableError(
+                f"The Kubernetes API server {self.api.configuration.host} cannot be reached: "
+                f"{cause}. Is the cluster up, and is it the one you mean (kubectl config "
+                "current-context)?"
+            ) from error
+
+
+def connect(namespace: str = "", *, deployer: Path = names.DEPLOYER_FOLDER) -> Cluster:
+    """The cluster that this process may deploy to.
+
+    In a pod: with the token of the deployer account where it is mounted, else with the pod's own
+    account. Elsewhere: with the user's kubeconfig.
+
+    Args:
+        namespace: The namespace; "": the pod's own, or that of the kubeconfig's context, or
+            names.NAMESPACE where the context has none.
+        deployer: Where the deployer account's token is mounted: token, ca.crt, namespace.
+
+    Raises:
+        InputError: There is no way to a cluster.
+    """
+    from kubernetes import client, config
+
+    if (deployer / "token").exists():
+        settings = client.Configuration()
+        host = os.environ["KUBERNETES_SERVICE_HOST"]
+        host = f"[{host}]" if ":" in host else host
+        settings.host = f"https://{host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+        settings.ssl_ca_cert = str(deployer / "ca.crt")
+        settings.api_key["authorization"] = f"Bearer {(deployer / 'token').read_text().strip()}"
+        own = (deployer / "namespace").read_text().strip()
+        return Cluster(_client(settings), namespace or own, inside=True)
+
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except config.ConfigException:
+        own = _load_kubeconfig(settings)
+        return Cluster(_client(settings), namespace or own or names.NAMESPACE, inside=False)
+    own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+    return Cluster(_client(settings), namespace or own, inside=True)
+
+
+def _load_kubeconfig(settings: Any) -> str:
+    """Fill `settings` from the user's kubeconfig; returns the namespace of its context or ""."""
+    import yaml
+    from kubernetes import config
+
+    where = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    try:
+        config.load_kube_config(client_configuration=settings)
+        _, context = config.list_kube_config_contexts()
+    except (config.ConfigException, OSError, yaml.YAMLError) as error:
+        missing = not any(Path(name).expanduser().exists() for name in where.split(os.pathsep))
+        raise InputError(
+            "there is no kubeconfig." if missing else f"the kubeconfig is not usable: {error}",
+            file=where,
+            hint="Set KUBECONFIG to the file that kubectl works with.",
+        ) from error
+    return str(context["context"].get("namespace") or "")
+
+
+def _client(settings: Any) -> Any:
+    import urllib3
+    from kubernetes import client
+
+    settings.retries = urllib3.Retry(2, backoff_factor=0.5, status=0)
+    return client.ApiClient(settings)
+
+
+class _NoSuchObjectError(Exception):
+    """The kind is known, the object is not there."""
+
+
+def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
+    """The API server's refusal as an exception that says what to do.
+
+    Source of the format: metav1.Status of Kubernetes' apimachinery.
+    """
+    try:
+        status: dict[str, Any] = json.loads(error.body)
+    except (TypeError, ValueError):
+        status = {}
+    details = status.get("details") or {}
+    message = str(status.get("message") or error.reason).rstrip(".")
+    kind = names.PLURAL if names.PLURAL in path else path.rsplit("/", 1)[-1]
+    if error.status == 401:
+        return InputError(
+            "the Kubernetes API server does not accept your credentials.",
+            hint="Log in to the cluster again; in a pipeline: does the Secret "
+            f"{names.DEPLOYER_TOKEN} belong to this cluster?",
+        )
+    if error.status == 403 and "exceeded quota" not in message:
+        verb = {"GET": "read", "PATCH": "create or change", "DELETE": "delete"}[method]
+        return InputError(
+            f"you may not {verb} {kind} in namespace {namespace}: {message}.",
+            hint=f"In a pipeline: {_MANIFESTS} makes the account that may ({names.DEPLOYER_ACCOUNT}"
+            "). Elsewhere: is it the right namespace (-n)? Ask whoever runs the cluster for a "
+            "Role there.",
+        )
+    if error.status == 404 and details.get("kind") == "namespaces":
+        return InputError(
+            f"there is no namespace {namespace}.", hint="Choose another with -n (--namespace)."
+        )
+    if error.status == 404 and not details.get("name"):
+        return InputError(
+            f"the cluster does not know InferenceServices ({names.API_VERSION}).",
+            hint="Install KServe (https://kserve.github.io), or train without a deployment by "
+            'leaving the parameter endpoint empty ("").',
+        )
+    if error.status == 404:
+        return _NoSuchObjectError(message)
+    if error.status == 409 and method == "PATCH":
+        causes = details.get("causes") or []
+        fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes)
+        name = details.get("name", "the endpoint")
+        return InputError(
+            f"somebody else has changed {name}: {fields or message}.",
+            hint="Look at it with `kubectl get isvc -o yaml --show-managed-fields`; "
+            "`kfdet deploy --force` takes these fields over.",
+        )
+    if "failed calling webhook" in message:
+        return KfdetError(
+            f"KServe does not answer: {message}. Is its controller running (kubectl get pods "
+            "-n kserve)?"
+        )
+    return KfdetError(f"The Kubernetes API server refused ({error.status}): {message}.")

@@ -1,0 +1,276 @@
+"""An endpoint as a value, and the InferenceService that says the same to KServe.
+
+Source of the format: KServe's pkg/apis/serving/v1beta1 (0.20): inference_service.go, component.go
+and inference_service_status.go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from kfdet import __version__
+from kfdet.deployment import names
+from kfdet.errors import InputError, KfdetError
+
+Manifest = dict[str, Any]
+Mode = Literal["Standard", "Knative"]
+
+_MODES: Mapping[str, Mode] = {
+    "Standard": "Standard",
+    "RawDeployment": "Standard",  # an older name of it
+    "Knative": "Knative",
+    "Serverless": "Knative",  # an older name of it
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of a model in the bucket.
+
+    Args:
+        version: First 12 hexadecimal digits of its content's hash.
+        storage_uri: s3://bucket/prefix, which holds 1/saved_model.pb.
+        metrics: Few figures of its evaluation, such as AP50.
+    """
+
+    version: str
+    storage_uri: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A release that gets `percent` of the requests."""
+
+    release: Release
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an endpoint serves: a release, the one before it, and one on trial."""
+
+    stable: Release
+    previous: Release | None = None
+    canary: Canary | None = None
+
+    def promoted(self, release: Release) -> Serving:
+        """`release` for every request; what was stable becomes the previous one."""
+        if release.version == self.stable.version:
+            return Serving(release, self.previous)
+        return Serving(release, self.stable)
+
+    def with_canary(self, release: Release, percent: int) -> Serving:
+        """`release` for `percent` of the requests beside the stable one."""
+        return replace(self, canary=Canary(release, percent))
+
+    def rolled_back(self, name: str) -> Serving:
+        """Without the canary where there is one, else with the previous release; twice: as it was.
+
+        Raises:
+            InputError: There is nothing to go back to.
+        """
+        if self.canary:
+            return replace(self, canary=None)
+        if self.previous is None:
+            raise InputError(
+                f"version {self.stable.version} of {name} is its first: there is none before it.",
+                hint="`kfdet endpoints` lists the versions.",
+            )
+        return Serving(self.previous, self.stable)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An InferenceService of kfdet as the cluster reports it.
+
+    Args:
+        name: Its name.
+        namespace: Its namespace.
+        serving: What it should serve.
+        ready: Whether KServe says that it is ready.
+        url: Where it answers, as `kubectl get isvc` shows it; "" as long as it does not.
+        address: Where it answers inside the cluster; "" as long as it does not.
+        created: Time of its creation, as RFC 3339.
+        mode: How KServe runs it; None before KServe has seen it.
+    """
+
+    name: str
+    namespace: str
+    serving: Serving
+    ready: bool
+    url: str
+    address: str
+    created: str
+    mode: Mode | None
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that KServe would not take, or that becomes too long behind the scenes.
+
+    Raises:
+        InputError: With the rule.
+    """
+    if len(name) > names.LONGEST_NAME or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        raise InputError(
+            f'"{name}" cannot be the name of an endpoint.',
+            hint="Use small letters, digits and -, with a letter first and no - last; at most "
+            f"{names.LONGEST_NAME} of them.",
+        )
+    if name.endswith(names.CANDIDATE_SUFFIX):
+        raise InputError(
+            f'"{name}" ends in {names.CANDIDATE_SUFFIX}, which kfdet puts behind a name itself.',
+            hint="Choose another name.",
+        )
+
+
+def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Manifest:
+    """The InferenceService that serves `serving`; the same arguments give the same manifest.
+
+    Args:
+        name: The endpoint.
+        namespace: Its namespace.
+        serving: What it serves.
+        mode: "Standard" for Deployments; "Knative" or None leave the mode to the cluster.
+    """
+    standard = mode == "Standard"
+    annotations = {
+        names.VERSION: serving.stable.version,
+        names.STORAGE_URI: serving.stable.storage_uri,
+        names.METRICS: _json(dict(serving.stable.metrics)),
+        names.DEPLOYED_BY: __version__,
+    }
+    if serving.previous:
+        annotations[names.PREVIOUS] = _json(_release_fields(serving.previous))
+    if serving.canary:
+        fields = {**_release_fields(serving.canary.release), "percent": serving.canary.percent}
+        annotations[names.CANARY] = _json(fields)
+    if standard:
+        # A fixed number of pods: KServe's default asks for a metrics server.
+        annotations |= {names.MODE: "Standard", names.AUTOSCALER: "none"}
+
+    spec: Manifest = {"predictor": _predictor(serving.stable, standard)}
+    if serving.canary and standard:
+        canary = _predictor(serving.canary.release, standard)
+        # What serves the canary is called NAME-PREDICTOR-predictor; a version may begin with a
+        # digit, a predictor may not.
+        canary["name"] = f"v{serving.canary.release.version}"
+        spec["canary"] = [{"trafficPercent": serving.canary.percent, "predictor": canary}]
+    elif serving.canary:
+        # Knative keeps the revision before this one for the rest of the requests.
+        spec["predictor"] = {
+            **_predictor(serving.canary.release, standard),
+            "canaryTrafficPercent": serving.canary.percent,
+        }
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceService",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {names.MANAGED_LABEL: names.MANAGED_BY},
+            "annotations": annotations,
+        },
+        "spec": spec,
+    }
+
+
+def _predictor(release: Release, standard: bool) -> Manifest:
+    model: Manifest = {
+        "modelFormat": {"name": "tensorflow", "version": "2"},
+        "protocolVersion": "v1",
+        "runtime": names.RUNTIME,
+        "storageUri": release.storage_uri,
+    }
+    predictor: Manifest = {
+        "serviceAccountName": names.SERVING_ACCOUNT,
+        "minReplicas": 1,
+        "model": model,
+    }
+    if standard:
+        # The first port becomes port 80 of the Service. Knative takes one port only: its own.
+        model["ports"] = [
+            {"name": "http", "containerPort": names.REST_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+        ]
+        # The old pod goes only when the new one is ready, whatever the cluster's default.
+        predictor["deploymentStrategy"] = {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        }
+    return predictor
+
+
+def is_managed(manifest: Manifest) -> bool:
+    """Whether kfdet made this InferenceService."""
+    labels = manifest["metadata"].get("labels") or {}
+    return labels.get(names.MANAGED_LABEL) == names.MANAGED_BY
+
+
+def read(manifest: Manifest) -> Endpoint:
+    """The endpoint that an InferenceService of kfdet stands for.
+
+    Raises:
+        KfdetError: Its annotations were changed by hand and do not name a version any more.
+    """
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    try:
+        stable = Release(
+            annotations[names.VERSION],
+            annotations[names.STORAGE_URI],
+            json.loads(annotations[names.METRICS]),
+        )
+        previous = json.loads(annotations.get(names.PREVIOUS, "null"))
+        canary = json.loads(annotations.get(names.CANARY, "null"))
+        serving = Serving(
+            stable,
+            _release(previous) if previous else None,
+            Canary(_release(canary), int(canary["percent"])) if canary else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise KfdetError(
+            f"InferenceService {metadata['name']}: an annotation of kfdet is missing or damaged "
+            f"({error}). Put it right, or delete the endpoint and deploy it again."
+        ) from error
+    return Endpoint(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        serving=serving,
+        ready=condition(manifest, "Ready").get("status") == "True",
+        url=status.get("url") or "",
+        address=(status.get("address") or {}).get("url") or "",
+        created=metadata.get("creationTimestamp") or "",
+        mode=mode_of(manifest),
+    )
+
+
+def mode_of(manifest: Manifest) -> Mode | None:
+    """How KServe runs an InferenceService; None before KServe has seen it."""
+    return _MODES.get((manifest.get("status") or {}).get("deploymentMode", ""))
+
+
+def condition(manifest: Manifest, kind: str) -> dict[str, str]:
+    """One condition of an object's status; {} where it is not there."""
+    conditions = (manifest.get("status") or {}).get("conditions") or []
+    return next((entry for entry in conditions if entry["type"] == kind), {})
+
+
+def _release(fields: Mapping[str, Any]) -> Release:
+    return Release(fields["version"], fields["storageUri"], dict(fields["metrics"]))
+
+
+def _release_fields(release: Release) -> dict[str, Any]:
+    return {
+        "version": release.version,
+        "storageUri": release.storage_uri,
+        "metrics": dict(release.metrics),
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,54 @@
+"""The names that the code, the manifests and the pipeline agree on; a test compares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+GROUP = "serving.kserve.io"
+API_VERSION = f"{GROUP}/v1beta1"
+PLURAL = "inferenceservices"
+FIELD_MANAGER = "kfdet"
+
+NAMESPACE = "kubeflow"
+"""Where runs and endpoints live when nobody says otherwise."""
+
+SERVING_ACCOUNT = "kfdet-serving"
+"""ServiceAccount of the serving pods; names the Secret that the model is fetched with."""
+
+DEPLOYER_ACCOUNT = "kfdet-deployer"
+"""ServiceAccount that may change InferenceServices of its namespace, and nothing else."""
+
+DEPLOYER_TOKEN = "kfdet-deployer-token"  # noqa: S105
+"""Secret with the token of DEPLOYER_ACCOUNT."""
+
+DEPLOYER_FOLDER = Path("/var/run/secrets/kfdet-deployer")
+"""Where the pipeline mounts DEPLOYER_TOKEN, into the deployment stage only."""
+
+STORAGE_SECRET = "kfdet-storage"  # noqa: S105
+"""Secret with the address and the credentials of the object store."""
+
+RUNTIME = "kfdet-tensorflow-serving"
+REST_PORT = 8080
+GRPC_PORT = 9000
+
+MANAGED_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "kfdet"
+
+VERSION = "kfdet.io/version"
+STORAGE_URI = "kfdet.io/storage-uri"
+METRICS = "kfdet.io/metrics"
+PREVIOUS = "kfdet.io/previous"
+CANARY = "kfdet.io/canary"
+DEPLOYED_BY = "kfdet.io/deployed-by"
+
+MODE = f"{GROUP}/deploymentMode"
+AUTOSCALER = f"{GROUP}/autoscalerClass"
+POD_LABEL = f"{GROUP}/inferenceservice"
+"""Label that KServe puts on the pods of an InferenceService."""
+SOURCE_URI = f"internal.{GROUP}/storage-initializer-sourceuri"
+"""Annotation that KServe puts on a pod: the storageUri of its model."""
+
+CANDIDATE_SUFFIX = "-candidate"
+LONGEST_NAME = 36
+"""Letters of an endpoint. The names that KServe derives from one, NAME-candidate-predictor-00001
+and NAME-vVERSION-predictor, have to fit into a DNS label of 63."""

@@ -1,0 +1,281 @@
+"""Whether an endpoint serves what it should, and why not.
+
+KServe alone does not tell: while a Deployment is rolled over it stays Ready with the old pods. So
+the pods are asked, too: one that was made for the model's storageUri has to be ready.
+
+Sources of the reasons: Kubernetes' pkg/kubelet/images/types.go and kuberuntime_container.go, KServe's
+pkg/apis/serving/v1beta1/inference_service_status.go (modelStatus).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kfdet.deployment import names
+from kfdet.deployment.cluster import Cluster, UnreachableError
+from kfdet.deployment.endpoint import Manifest, condition, mode_of
+from kfdet.errors import KfdetError
+
+INTERVAL_SECONDS = 2.0
+_OUTAGE_SECONDS = 60.0
+"""How long the API server may be away before waiting ends."""
+
+_MANIFESTS = "kubectl apply -k manifests/overlays/standalone (or the overlay that you use)"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What can be said about an endpoint at one moment.
+
+    Args:
+        kind: "blocked" may resolve itself, "waiting" is on its way.
+        reason: One sentence without its full stop.
+        hint: What to do about it.
+        patience: Seconds that "blocked" has to last before nobody should wait any longer; None:
+            until the time is up.
+    """
+
+    kind: Literal["ready", "waiting", "blocked"]
+    reason: str = ""
+    hint: str = ""
+    patience: float | None = None
+
+
+def judge(manifest: Manifest, pods: Sequence[Manifest], uris: Sequence[str]) -> State:
+    """The state of an endpoint.
+
+    Args:
+        manifest: The InferenceService as the API server gives it.
+        pods: Its pods.
+        uris: The storageUris that it should serve: of the release, and of a canary.
+    """
+    living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    wanted = {uri: [pod for pod in living if uri in _uris(pod)] for uri in uris}
+    troubles = [t for group in wanted.values() for pod in group for t in _pod_troubles(pod)]
+    ready = condition(manifest, "Ready").get("status") == "True"
+    if ready and all(any(map(_is_ready, group)) for group in wanted.values()):
+        old = [pod for pod in living if not _uris(pod) & set(uris)]
+        # A Knative revision that nobody asks may linger; a Deployment's old pod still answers.
+        if old and mode_of(manifest) == "Standard":
+            return State("waiting", "the pod of the version before is ending")
+        return State("ready")
+    if troubles:
+        return troubles[0]
+    return _service_trouble(manifest) or State("waiting", _progress(manifest, wanted))
+
+
+def wait_until_ready(
+    cluster: Cluster,
+    name: str,
+    version: str,
+    uris: Sequence[str],
+    timeout: float,
+    report: Callable[[str], None],
+) -> Manifest:
+    """Wait until an endpoint serves `uris`; returns its InferenceService.
+
+    Args:
+        cluster: Where it is.
+        name: The InferenceService.
+        version: The version that it was given; another one means that somebody else deploys.
+        uris: As for `judge`.
+        timeout: Seconds to wait at most.
+        report: Gets a few words about the state whenever they change.
+
+    Raises:
+        KfdetError: It does not become ready, with the reason of its pods; or somebody else changed
+            or deleted it.
+    """
+    started = time.monotonic()
+    blocked_since: dict[str, float] = {}
+    said = ""
+    for manifest, pods in _watch(cluster, name):
+        if manifest is None:
+            raise KfdetError(f"Somebody has deleted {name} while it was being deployed.")
+        found = (manifest["metadata"].get("annotations") or {}).get(names.VERSION)
+        if found != version:
+            raise KfdetError(
+                f"Somebody else deploys version {found} as {name} at the same time. Wait for the "
+                "other deployment to end, then deploy again."
+            )
+        state = judge(manifest, pods, uris)
+        if state.kind == "ready":
+            return manifest
+        now = time.monotonic()
+        since = blocked_since.setdefault(state.reason, now) if state.kind == "blocked" else now
+        if state.reason != said:
+            report(state.reason)
+            said = state.reason
+        impatient = state.patience is not None and now - since >= state.patience
+        if (state.kind == "blocked" and impatient) or now - started >= timeout:
+            took = f" after {now - started:.0f} s" if not impatient else ""
+            raise KfdetError(f"{name} is not ready{took}: {state.reason}. {state.hint}".rstrip())
+    raise AssertionError("unreachable")
+
+
+def _watch(cluster: Cluster, name: str) -> Iterator[tuple[Manifest | None, list[Manifest]]]:
+    """The InferenceService and its pods, over and over; the API server may be away for a while."""
+    seen = time.monotonic()
+    while True:
+        try:
+            manifest = cluster.get(name)
+            pods = cluster.pods(name) if manifest else []
+        except UnreachableError:
+            if time.monotonic() - seen > _OUTAGE_SECONDS:
+                raise
+        else:
+            seen = time.monotonic()
+            yield manifest, pods
+        time.sleep(INTERVAL_SECONDS)
+
+
+def _uris(pod: Manifest) -> set[str]:
+    """What the pod's model is fetched from: KServe's annotation, and the fetching container."""
+    annotations = pod["metadata"].get("annotations") or {}
+    found = {annotations.get(names.SOURCE_URI, "")}
+    for container in pod["spec"].get("initContainers") or []:
+        found |= set(container.get("args") or [])
+    return found - {""}
+
+
+def _is_ready(pod: Manifest) -> bool:
+    return condition(pod, "Ready").get("status") == "True"
+
+
+def _pod_troubles(pod: Manifest) -> Iterator[State]:
+    """What keeps a pod from being ready, the cause before its consequences."""
+    status = pod.get("status") or {}
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        yield State(
+            "blocked",
+            f"no node takes the pod: {_sentence(scheduled.get('message', ''))}",
+            "Free a node, add one, or lower what the ServingRuntime "
+            f"{names.RUNTIME} asks for (kubectl edit servingruntime).",
+        )
+    if status.get("phase") == "Failed":
+        yield State(
+            "blocked",
+            f"the pod failed: {status.get('reason', '')} {_sentence(status.get('message', ''))}",
+            patience=30,  # a new pod usually takes its place
+        )
+    for entry in status.get("initContainerStatuses") or []:
+        yield from _container_troubles(entry, pod)
+    for entry in status.get("containerStatuses") or []:
+        yield from _container_troubles(entry, pod)
+
+
+def _container_troubles(entry: Manifest, pod: Manifest) -> Iterator[State]:
+    name, image = entry["name"], entry.get("image", "")
+    state: dict[str, Any] = entry.get("state") or {}
+    waiting: dict[str, str] = state.get("waiting") or {}
+    reason, message = waiting.get("reason", ""), _sentence(waiting.get("message", ""))
+    ended = state.get("terminated") or (entry.get("lastState") or {}).get("terminated") or {}
+
+    if reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"):
+        yield State(
+            "blocked",
+            f"the image {image} of container {name} cannot be pulled ({reason}): {message}",
+            "Is the image's name right, and may the node read that registry?",
+            patience=0 if reason in ("ErrImageNeverPull", "InvalidImageName") else 60,
+        )
+    elif reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        yield State(
+            "blocked",
+            f"container {name} cannot be started ({reason}): {message}",
+            f"Does the Secret {names.STORAGE_SECRET} exist? {_MANIFESTS} makes it.",
+            patience=30,
+        )
+    elif (reason == "CrashLoopBackOff" or state.get("terminated")) and ended.get("exitCode", 0):
+        yield _crash(name, ended, pod, patience=0 if reason == "CrashLoopBackOff" else 60)
+
+
+def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
+    lines = _last_lines(ended.get("message", ""))
+    if ended.get("reason") == "OOMKilled":
+        return State(
+            "blocked",
+            f"container {name} was killed: it needs more memory than it may have",
+            f"Raise the memory limit of the ServingRuntime {names.RUNTIME}.",
+            patience,
+        )
+    if name == "storage-initializer":
+        return State(
+            "blocked",
+            f"the model cannot be fetched from {', '.join(sorted(_model_uris(pod)))}: {lines}",
+            f"Do the Secret {names.STORAGE_SECRET} and its annotations name the store that the "
+            f"cluster reaches, and the ServiceAccount {names.SERVING_ACCOUNT} that Secret?",
+            patience,
+        )
+    return State(
+        "blocked",
+        f"container {name} ends with exit status {ended['exitCode']}: {lines}",
+        f"`kubectl logs {pod['metadata']['name']} -c {name} --previous` shows all of it.",
+        patience,
+    )
+
+
+def _model_uris(pod: Manifest) -> set[str]:
+    return {uri for uri in _uris(pod) if "://" in uri}
+
+
+def _service_trouble(manifest: Manifest) -> State | None:
+    """What KServe itself holds against the InferenceService, where there is no pod to ask."""
+    status = manifest.get("status") or {}
+    model = status.get("modelStatus") or {}
+    failure = model.get("lastFailureInfo") or {}
+    if model.get("transitionStatus") == "InvalidSpec":
+        return State(
+            "blocked",
+            f"KServe refuses it ({failure.get('reason', '')}): "
+            f"{_sentence(failure.get('message', ''))}",
+            f"{_MANIFESTS} makes the ServingRuntime {names.RUNTIME} in its namespace.",
+            patience=10,
+        )
+    for kind in ("PredictorReady", "CanaryPredictorReady", "IngressReady"):
+        entry = condition(manifest, kind)
+        if entry.get("status") == "False" and entry.get("message"):
+            return State(
+                "blocked",
+                f"{kind} is False ({entry.get('reason', '')}): {_sentence(entry['message'])}",
+                f"Does the ServiceAccount {names.SERVING_ACCOUNT} exist? {_MANIFESTS} makes it.",
+            )
+    if not status:
+        return State(
+            "blocked",
+            "KServe has not looked at it",
+            "Is its controller running (kubectl get pods -n kserve)?",
+        )
+    return None
+
+
+def _progress(manifest: Manifest, wanted: dict[str, list[Manifest]]) -> str:
+    """What is happening, in a few words."""
+    pods = [pod for group in wanted.values() for pod in group]
+    if not pods:
+        return "waiting for a pod"
+    for pod in pods:
+        entries = (pod.get("status") or {}).get("initContainerStatuses") or []
+        if any("running" in (entry.get("state") or {}) for entry in entries):
+            return "fetching the model"
+    if not all(map(_is_ready, pods)):
+        return "loading the model"
+    return f"waiting for {_unready(manifest)}"
+
+
+def _unready(manifest: Manifest) -> str:
+    conditions = (manifest.get("status") or {}).get("conditions") or []
+    unready = [entry["type"] for entry in conditions if entry["status"] != "True"]
+    return ", ".join(kind for kind in unready if kind != "Stopped") or "KServe"
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _last_lines(text: str, count: int = 3) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-count:]).rstrip(".") or "it left no message"
