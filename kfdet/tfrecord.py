@@ -29,6 +29,9 @@ from kfdet.errors import InputError
 SHARD_BYTES = 100 * 1024 * 1024
 """Aim for the size of a shard."""
 
+MOST_SHARDS = 6
+"""Shards of one split: a cluster copies file by file, so large datasets get larger shards."""
+
 _MASK_DELTA = 0xA282EAD8
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
@@ -111,7 +114,7 @@ def write_shards(
     Raises:
         ValueError: `records` does not yield `count` records.
     """
-    shards = min(max(1, -(-total_bytes // SHARD_BYTES)), max(1, count))
+    shards = min(max(1, -(-total_bytes // SHARD_BYTES)), max(1, count), MOST_SHARDS)
     source = iter(records)
     paths = []
     for shard in range(shards):

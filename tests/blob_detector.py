@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from kfdet.examples import Chosen, example_table
+from kfdet.picture_archive import write_pictures
 from kfdet.tfrecord import Example, serialize, write_label_map, write_shards
 
 LABELS = ["red", "green", "<b>blue</b> & co"]
@@ -160,8 +161,7 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     write_shards(folder, "val", records, len(records), sum(map(len, records)))
     write_label_map(folder / "label_map.pbtxt", LABELS)
     pq.write_table(example_table(chosen), folder / "examples.parquet")
-    (folder / "samples").mkdir(exist_ok=True)
-    (folder / "samples" / "00.jpg").write_bytes(draw(frames[0], 0))
+    write_pictures(folder / "samples.zip", {"00.jpg": draw(frames[0], 0)})
     (folder / "dataset.json").write_text(json.dumps(_dataset(frames, chosen)))
     return folder
 
@@ -219,7 +219,7 @@ def _dataset(frames: Sequence[Sequence[Blob]], chosen: Sequence[Chosen]) -> dict
         ],
         "samples": [
             {
-                "file": "samples/00.jpg",
+                "file": "00.jpg",
                 "split": "val",
                 "kind": "frame",
                 "video": VIDEO,

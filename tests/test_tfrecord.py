@@ -123,6 +123,12 @@ def test_same_example_same_bytes_as_tensorflow(tensorflow: Any) -> None:
             ["val-00000-of-00002.tfrecord", "val-00001-of-00002.tfrecord"],
             [2, 3],
         ),
+        (
+            20,
+            SHARD_BYTES * 900,
+            [f"val-0000{i}-of-00006.tfrecord" for i in range(6)],
+            [3, 3, 4] * 2,
+        ),
         (2, SHARD_BYTES * 9, [f"val-0000{i}-of-00002.tfrecord" for i in range(2)], [1, 1]),
     ],
 )

@@ -6,7 +6,6 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -229,13 +228,6 @@ def contact_sheet(
         top += height + _GAP
     _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return png.tobytes()
-
-
-def write_shots(folder: Path, shots: Mapping[str, Sequence[Shot]]) -> None:
-    """Write every picture as a JPEG file into `folder`."""
-    for group in shots.values():
-        for shot in group:
-            (folder / shot.name).write_bytes(shot.jpeg)
 
 
 def _shot(name: str, picture: Picture, truth: GroundTruth, caption: str) -> Shot:

@@ -14,6 +14,7 @@ from kfdet.evaluation.advice import advise
 from kfdet.evaluation.charts import COLORS, Chart, Series, line_chart
 from kfdet.evaluation.errors import Curve, ErrorAnalysis
 from kfdet.evaluation.gallery import Shot, data_uri
+from kfdet.picture_archive import SAMPLES_FILE, read_pictures
 
 _FILM_BYTES = 8 * 1024 * 1024
 _CURVES = COLORS - 1
@@ -60,7 +61,7 @@ def render_report(
         history: history.json of the training, {} where there is none.
         model: Network, input size, versions and hashes, in the order to show.
         shots: "false_positives", "misses" and "typical" pictures.
-        samples: Pictures of the records' samples folder.
+        samples: Sample pictures that were written with the records.
         film: MP4; left out where there is none or it is too large to be embedded.
     """
     environment = Environment(
@@ -94,15 +95,17 @@ def render_report(
 
 def read_samples(records: Path, dataset: Mapping[str, Any]) -> list[Shot]:
     """The sample pictures that were written with the records."""
+    samples = dataset.get("samples", [])
+    pictures = read_pictures(records / SAMPLES_FILE) if samples else {}
     return [
         Shot(
-            name=Path(sample["file"]).name,
-            jpeg=(records / sample["file"]).read_bytes(),
+            name=sample["file"],
+            jpeg=pictures[sample["file"]],
             video=sample["video"],
             frame=sample["frame"],
             caption=f"{_SPLIT_NAMES[sample['split']]}, {sample['kind']}",
         )
-        for sample in dataset.get("samples", [])
+        for sample in samples
     ]
 
 

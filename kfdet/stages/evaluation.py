@@ -37,8 +37,9 @@ def evaluate(
         training: Folder of the training, for history.json.
         metrics: metrics.json to write; `kfdet.evaluation.metrics.describe` names its keys.
         report: Self-contained HTML file to write.
-        gallery: Folder to write: false-positive-*.jpg, miss-*.jpg, typical-*.jpg, detections.png,
-            and detections.mp4 where the validation split holds video.
+        gallery: Folder to write: pictures.zip with false-positive-*.jpg, miss-*.jpg and
+            typical-*.jpg, detections.png, and detections.mp4 where the validation split holds
+            video.
         min_ap50: Least AP50 for a good verdict; 0 is not checked, here and below.
         min_ap: Least AP.
         min_recall: Least recall at the recommended threshold.
@@ -55,11 +56,12 @@ def evaluate(
     from kfdet.evaluation.coco import evaluate_coco
     from kfdet.evaluation.detections import load_detector, read_dataset, read_images, run_model
     from kfdet.evaluation.errors import analyse
-    from kfdet.evaluation.gallery import contact_sheet, make_shots, select, write_shots
+    from kfdet.evaluation.gallery import contact_sheet, make_shots, select
     from kfdet.evaluation.metrics import describe
     from kfdet.evaluation.report import read_samples, render_report
     from kfdet.evaluation.verdict import Gate, judge
     from kfdet.evaluation.video import choose_stretch, write_film
+    from kfdet.picture_archive import write_pictures
 
     folder = Path(records)
     dataset = read_dataset(folder)
@@ -91,7 +93,8 @@ def evaluate(
     stretch = choose_stretch(truths, rates)
     film = None
     with atomic_folder(Path(gallery)) as pictures:
-        write_shots(pictures, shots)
+        named = {shot.name: shot.jpeg for group in shots.values() for shot in group}
+        write_pictures(pictures / "pictures.zip", named)
         if selection.typical:
             (pictures / "detections.png").write_bytes(contact_sheet(selection, *drawing))
         if stretch:

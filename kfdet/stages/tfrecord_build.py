@@ -19,6 +19,7 @@ from kfdet.dataset_stats import choose_samples, describe_dataset, draw_sample
 from kfdet.errors import InputError
 from kfdet.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
 from kfdet.files import atomic_file, atomic_folder
+from kfdet.picture_archive import SAMPLES_FILE, write_pictures
 from kfdet.plan import KEYS_FILE, Plan, read_plan
 from kfdet.ranges import Ranges
 from kfdet.tfrecord import Example, serialize, write_label_map, write_shards
@@ -27,7 +28,6 @@ from kfdet.video.shards import FrameStore
 LABEL_MAP_FILE = "label_map.pbtxt"
 EXAMPLES_FILE = "examples.parquet"
 DATASET_FILE = "dataset.json"
-SAMPLES_FOLDER = "samples"
 _CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
 
 
@@ -52,7 +52,7 @@ def build_tfrecords(
         frames: One folder of extracted frames a group.
         negatives: The parquet file that negative mining wrote.
         records: Folder to create: shards, label_map.pbtxt, examples.parquet, dataset.json and
-            samples/.
+            samples.zip.
         all_boxes: Parquet file to create: the boxes of all groups.
         seed: Seed of the order of the training examples; validation keeps the order of the frames.
 
@@ -175,12 +175,11 @@ def _write_samples(
     labels: Sequence[str],
 ) -> list[dict[str, str | int]]:
     """Sample pictures, and what each one shows."""
-    (folder / SAMPLES_FOLDER).mkdir()
     samples: list[dict[str, str | int]] = []
+    pictures: dict[str, bytes] = {}
     for number, example in enumerate(choose_samples(examples, boxes, labels)):
-        name = f"{SAMPLES_FOLDER}/{number:02d}-{example.split}-{example.kind}.jpg"
-        picture = draw_sample(example, _picture(example, store), boxes, labels)
-        (folder / name).write_bytes(picture)
+        name = f"{number:02d}-{example.split}-{example.kind}.jpg"
+        pictures[name] = draw_sample(example, _picture(example, store), boxes, labels)
         samples.append(
             {
                 "file": name,
@@ -190,4 +189,5 @@ def _write_samples(
                 "frame": example.frame,
             }
         )
+    write_pictures(folder / SAMPLES_FILE, pictures)
     return samples

@@ -38,6 +38,8 @@ INDEX_SCHEMA = pa.schema(
 )
 INDEX_FILE = "frames.parquet"
 SHARD_BYTES = 256 * 1024 * 1024
+MOST_SHARDS = 4
+"""Shards of one lane; the last one takes whatever is left."""
 
 
 class FrameWriter:
@@ -48,7 +50,7 @@ class FrameWriter:
 
     Args:
         folder: Where the shards go; replaced if it exists.
-        shard_bytes: A shard is closed before it grows beyond this.
+        shard_bytes: A shard is closed before it grows beyond this, unless it is the lane's last.
 
     Raises:
         InputError: The folder cannot be written or the disk is full; nothing is left behind.
@@ -122,7 +124,11 @@ class _Lane:
 
     def append(self, name: str, data: bytes) -> tuple[str, int]:
         """Write one tar member; the shard's name and the offset of the data in it."""
-        if self._file is not None and self._file.tell() + len(data) > self._shard_bytes:
+        if (
+            self._file is not None
+            and self._shards < MOST_SHARDS
+            and self._file.tell() + len(data) > self._shard_bytes
+        ):
             self.close()
         if self._file is None:
             self._name = f"frames-{self._number:02d}-{self._shards:05d}.tar"

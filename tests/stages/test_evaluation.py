@@ -7,9 +7,10 @@ from pathlib import Path
 
 import av
 import blob_detector as blobs
-import cv2
 import pytest
+import simplejpeg
 
+from kfdet.picture_archive import read_pictures
 from kfdet.stages.evaluation import evaluate
 
 pytestmark = pytest.mark.slow
@@ -86,9 +87,9 @@ def test_metrics(finished):
 def test_gallery(finished):
     gallery = finished[1] / "gallery"
     names = sorted(path.name for path in gallery.iterdir())
-    assert names == [
-        "detections.mp4",
-        "detections.png",
+    assert names == ["detections.mp4", "detections.png", "pictures.zip"]
+    pictures = read_pictures(gallery / "pictures.zip")
+    assert list(pictures) == [
         "false-positive-01.jpg",
         "false-positive-02.jpg",
         "miss-01.jpg",
@@ -96,7 +97,7 @@ def test_gallery(finished):
         "miss-03.jpg",
         *(f"typical-{i:02d}.jpg" for i in range(1, 7)),
     ]
-    assert cv2.imread(str(gallery / "miss-01.jpg")).shape == (300, 400, 3)
+    assert simplejpeg.decode_jpeg(pictures["miss-01.jpg"]).shape == (300, 400, 3)
     with av.open(str(gallery / "detections.mp4")) as film:
         stream = film.streams.video[0]
         assert stream.codec_context.name == "h264"
@@ -158,7 +159,9 @@ def test_images_without_any_box(inputs, tmp_path):
     assert metrics["AP50"] is None
     assert metrics["false_positives_per_background_image"] == 0.0
     assert "nothing could be measured" in (tmp_path / "report.html").read_text()
-    assert [path.name for path in (tmp_path / "gallery").iterdir()] == ["detections.mp4"]
+    assert read_pictures(tmp_path / "gallery" / "pictures.zip") == {}
+    assert (tmp_path / "gallery" / "detections.mp4").exists()
+    assert not (tmp_path / "gallery" / "detections.png").exists()
 
 
 def test_training_without_history(inputs, tmp_path):

@@ -15,6 +15,7 @@ import simplejpeg
 
 from kfdet import tfrecord
 from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.picture_archive import read_pictures
 from kfdet.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.stages.tfrecord_build import build_tfrecords
 from kfdet.tfrecord import read_label_map, read_records
@@ -122,7 +123,7 @@ def test_folder_holds_what_later_stages_read(records: Path) -> None:
         "label_map.pbtxt",
         "examples.parquet",
         "dataset.json",
-        "samples",
+        "samples.zip",
     }
     assert read_label_map(records / "label_map.pbtxt") == dict(enumerate(LABELS, 1))
     described = json.loads((records / "dataset.json").read_text())
@@ -130,10 +131,9 @@ def test_folder_holds_what_later_stages_read(records: Path) -> None:
     kinds = ("frame", "background", "crop")
     assert [counts["train"][kind] for kind in kinds] == [12, 1, 1]
     assert [counts["val"][kind] for kind in kinds] == [12, 4, 0]
-    for sample in described["samples"]:
-        picture = simplejpeg.decode_jpeg((records / sample["file"]).read_bytes())
-        assert picture.ndim == 3
-    assert len(described["samples"]) == len(list((records / "samples").iterdir()))
+    pictures = read_pictures(records / "samples.zip")
+    assert [sample["file"] for sample in described["samples"]] == list(pictures)
+    assert all(simplejpeg.decode_jpeg(picture).ndim == 3 for picture in pictures.values())
 
 
 def test_boxes_come_back_through_tensorflow(inputs: dict[str, Any], records: Path) -> None:
