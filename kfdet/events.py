@@ -2,7 +2,8 @@
 
 A stage runs in a process of its own (a subprocess on one machine, a pod on a cluster). Where
 `KFDET_EVENTS` names a file, events are appended to it as JSON lines and `kfdet run` draws them;
-elsewhere they are printed as log lines.
+elsewhere they are printed as log lines. In a pod, the error is also left as the container's
+termination message, where Kubernetes, Argo and `kfdet submit` look for the reason of a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from kfdet.errors import InputError, KfdetError
@@ -22,6 +24,8 @@ from kfdet.files import os_hint
 
 EVENTS_VARIABLE = "KFDET_EVENTS"
 _STAGE_VARIABLE = "KFDET_STAGE"  # in the environment, so that worker processes know it too
+_TERMINATION_LOG = Path("/dev/termination-log")  # Kubernetes's default terminationMessagePath
+_TERMINATION_BYTES = 4096  # Kubernetes keeps no more
 _INTERVAL_SECONDS = {True: 0.2, False: 5.0}
 
 _listeners: list[Callable[[dict[str, Any]], None]] = []
@@ -110,17 +114,13 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             emit("start", stage=name)
             try:
                 result = function(*args, **kwargs)
-            except KfdetError as error:
-                emit("error", stage=name, message=str(error), exit_status=error.exit_status)
-                sys.exit(error.exit_status)
-            except OSError as error:
-                if error.filename is None and error.errno is None:
+            except Exception as error:
+                clear = _clear(error)
+                _leave_message(str(clear) if clear else f"{type(error).__name__}: {error}")
+                if clear is None:
                     raise
-                problem = InputError(
-                    f"{error.strerror or error}.", file=error.filename or "", hint=os_hint(error)
-                )
-                emit("error", stage=name, message=str(problem), exit_status=problem.exit_status)
-                sys.exit(problem.exit_status)
+                emit("error", stage=name, message=str(clear), exit_status=clear.exit_status)
+                sys.exit(clear.exit_status)
             finally:
                 os.environ.pop(_STAGE_VARIABLE, None)
             emit("end", stage=name, seconds=round(time.monotonic() - started, 3))
@@ -129,3 +129,22 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return run
 
     return decorate
+
+
+def _clear(error: Exception) -> KfdetError | None:
+    """The error as its user should read it; None where nobody has thought of it."""
+    if isinstance(error, KfdetError):
+        return error
+    if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
+        return InputError(
+            f"{error.strerror or error}.", file=error.filename or "", hint=os_hint(error)
+        )
+    return None
+
+
+def _leave_message(text: str) -> None:
+    """Make `text` the termination message of this container; nothing where there is no pod."""
+    with suppress(OSError):
+        if _TERMINATION_LOG.exists():
+            kept = text.encode()[:_TERMINATION_BYTES].decode(errors="ignore")
+            _TERMINATION_LOG.write_text(kept, encoding="utf-8")
