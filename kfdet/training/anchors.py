@@ -94,10 +94,22 @@ class AnchorGrid:
         return np.concatenate(levels).astype(np.float32)
 
     @cached_property
-    def columns(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """ymin, xmin, ymax, xmax and area of all anchors, each (A,) and contiguous."""
-        top, left, bottom, right = (np.ascontiguousarray(side) for side in self.boxes.T)
-        return top, left, bottom, right, (bottom - top) * (right - left)
+    def separable(self) -> tuple[tuple[slice, Floats, Floats, Floats], ...]:
+        """Each level: where its anchors stand, and their edges and areas by shape, row and column.
+
+        Top and bottom edges are (2, shapes, rows, 1), left and right edges (2, shapes, 1, columns),
+        areas (shapes, 1, 1): the overlap with a box is a product of one of either.
+        """
+        levels, start = [], 0
+        for rows, columns, shapes in self.level_shapes.values():
+            where = slice(start, start + rows * columns * shapes)
+            sides = np.moveaxis(self.boxes[where].reshape(rows, columns, shapes, 4), (3, 2), (0, 1))
+            tops_bottoms = np.ascontiguousarray(sides[[0, 2], :, :, :1])
+            lefts_rights = np.ascontiguousarray(sides[[1, 3], :, :1])
+            heights, widths = tops_bottoms[1] - tops_bottoms[0], lefts_rights[1] - lefts_rights[0]
+            levels.append((where, tops_bottoms, lefts_rights, (heights * widths)[:, :1, :1]))
+            start = where.stop
+        return tuple(levels)
 
     @cached_property
     def centre_form(self) -> tuple[Floats, Floats]:
@@ -108,27 +120,25 @@ class AnchorGrid:
 
 
 class Matches(NamedTuple):
-    """What each anchor of one image was matched to."""
+    """Which anchors of which pictures are objects."""
 
-    iou: Floats
-    """(A,) best IoU with any box."""
-    box: npt.NDArray[np.int64]
-    """(A,) index of that box."""
-    forced: npt.NDArray[np.int64]
-    """Anchors that are the best one of some box, whatever their IoU."""
+    where: npt.NDArray[np.int64]
+    """(P, 2) picture and anchor, ascending."""
+    boxes: npt.NDArray[np.int64]
+    """(P,) index of the box that each stands for."""
+    ignored: npt.NDArray[np.int64]
+    """(I, 2) pictures and anchors between background and object."""
 
 
 class RetinaTargets(NamedTuple):
-    """Targets of a single-shot detector for one image."""
+    """Targets of a single-shot detector for a batch: every other anchor is background."""
 
+    where: npt.NDArray[np.int64]
+    """(P, 2) picture and anchor of what is an object, ascending."""
     classes: Ints
-    """(A,) class id 1..N, -1 where the anchor is background or ignored."""
+    """(P,) class id 1..N."""
     offsets: Floats
-    """(A, 4) ty, tx, th, tw; zero where unmatched."""
-    class_weights: Floats
-    """(A,) 1, or 0 where the anchor is ignored."""
-    box_weights: Floats
-    """(A,) 1 where the anchor is matched."""
+    """(P, 4) ty, tx, th, tw."""
 
 
 class RpnTargets(NamedTuple):
@@ -140,69 +150,78 @@ class RpnTargets(NamedTuple):
     """(A, 4) ty, tx, th, tw; zero where unmatched."""
 
 
-def _match(grid: AnchorGrid, boxes: Floats) -> Matches:
-    tops, lefts, bottoms, rights, areas = grid.columns
-    count = len(areas)
-    iou = np.empty((len(boxes), count), np.float32)
-    # A loop over the few boxes, in place: each array stays in the cache.
-    high, wide = np.empty(count, np.float32), np.empty(count, np.float32)
-    scratch = np.empty(count, np.float32)
-    for row, (top, left, bottom, right) in enumerate(boxes):
-        np.minimum(bottoms, bottom, out=high)
-        np.subtract(high, np.maximum(tops, top, out=scratch), out=high)
-        np.minimum(rights, right, out=wide)
-        np.subtract(wide, np.maximum(lefts, left, out=scratch), out=wide)
-        np.multiply(np.maximum(high, 0, out=high), np.maximum(wide, 0, out=wide), out=high)
-        np.subtract(areas, high, out=wide)
-        wide += (bottom - top) * (right - left)
-        np.divide(high, wide, out=iou[row])
-    box = iou.argmax(axis=0)
-    best_anchor = iou.argmax(axis=1)
-    reachable = iou[np.arange(len(boxes)), best_anchor] > 0
-    best = iou.max(axis=0)
-    box[best_anchor[reachable]] = np.flatnonzero(reachable)
-    return Matches(best, box, best_anchor[reachable])
+def overlaps(grid: AnchorGrid, boxes: Floats) -> Floats:
+    """IoU (G, A) of `boxes` (G, 4; ymin, xmin, ymax, xmax in input pixels) with all anchors."""
+    iou = np.empty((len(boxes), len(grid.boxes)), np.float32)
+    top, left, bottom, right = (side[:, None, None, None] for side in boxes.T)
+    area = (bottom - top) * (right - left)
+    for where, tops_bottoms, lefts_rights, areas in grid.separable:
+        high = np.minimum(tops_bottoms[1], bottom) - np.maximum(tops_bottoms[0], top)
+        wide = np.minimum(lefts_rights[1], right) - np.maximum(lefts_rights[0], left)
+        common = np.maximum(high, 0) * np.maximum(wide, 0)
+        union = (areas + area) - common
+        _, shapes, rows, columns = common.shape
+        level = iou[:, where].reshape(-1, rows, columns, shapes)
+        np.divide(common, union, out=np.moveaxis(level, 3, 1))
+    return iou
 
 
-def _offsets(
-    grid: AnchorGrid, boxes: Floats, matched: npt.NDArray[np.int64], box: npt.NDArray[np.int64]
-) -> Floats:
+def _match(
+    grid: AnchorGrid,
+    boxes: Floats,
+    pictures: npt.NDArray[np.int64],
+    matched: float,
+    unmatched: float,
+) -> Matches:
+    """An anchor is an object from IoU `matched`, and the best one of each box always is."""
+    iou = overlaps(grid, boxes)
+    count = iou.shape[1]
+    box, anchor = np.divmod(np.flatnonzero(iou >= min(unmatched, matched)), count)
+    value = iou[box, anchor]
+    best = iou.argmax(axis=1)
+    reached = np.flatnonzero(iou[np.arange(len(boxes)), best] > 0)
+    near = value >= matched
+    ignored = pictures[box[~near]] * count + anchor[~near]
+    # Candidates of an anchor: the boxes whose best one it is, then by IoU, then by position.
+    box = np.concatenate([reached, box[near]])
+    place = pictures[box] * count + np.concatenate([best[reached], anchor[near]])
+    rank = np.concatenate([np.full(len(reached), -2.0), -value[near]])
+    order = np.lexsort((box, rank, place))
+    place, first = np.unique(place[order], return_index=True)
+    ignored = np.setdiff1d(ignored, place)
+    return Matches(
+        np.stack(np.divmod(place, count), axis=1),
+        box[order[first]],
+        np.stack(np.divmod(ignored, count), axis=1),
+    )
+
+
+def _offsets(grid: AnchorGrid, boxes: Floats, matches: Matches) -> Floats:
     centres, sizes = grid.centre_form
-    offsets = np.zeros((len(grid.boxes), 4), np.float32)
-    target = boxes[box[matched]]
+    anchors = matches.where[:, 1]
+    target = boxes[matches.boxes]
     size = np.maximum(target[:, 2:] - target[:, :2], 1e-6)
     centre = target[:, :2] + size / 2
-    offsets[matched, :2] = (centre - centres[matched]) / sizes[matched]
-    offsets[matched, 2:] = np.log(size / sizes[matched])
-    return offsets
+    own = sizes[anchors]
+    return np.concatenate([(centre - centres[anchors]) / own, np.log(size / own)], axis=1)
 
 
 def retina_targets(
-    grid: AnchorGrid, boxes: Floats, classes: Ints, matched: float = 0.5, unmatched: float = 0.5
+    grid: AnchorGrid, boxes: Floats, classes: Ints, pictures: npt.NDArray[np.int64]
 ) -> RetinaTargets:
-    """Match every anchor with one of `boxes` (G, 4; ymin, xmin, ymax, xmax in input pixels).
+    """Match the anchors of a batch with `boxes` (G, 4; ymin, xmin, ymax, xmax in input pixels).
 
-    An anchor is an object from IoU `matched`, background below `unmatched`, ignored between; the
-    best anchor of each box always is its object (Lin et al., Focal Loss, 2017, section 4).
+    An anchor is an object from IoU 0.5, background below; the best anchor of each box always is its
+    object (Model Garden's defaults, after Lin et al., Focal Loss, 2017, section 4).
+
+    Args:
+        grid: The anchors.
+        boxes: All boxes of the batch.
+        classes: (G,) their class ids, from 1.
+        pictures: (G,) which picture of the batch each belongs to.
     """
-    count = len(grid.boxes)
-    class_targets = np.full(count, -1, np.int32)
-    class_weights = np.ones(count, np.float32)
-    box_weights = np.zeros(count, np.float32)
-    if not len(boxes):
-        return RetinaTargets(
-            class_targets, np.zeros((count, 4), np.float32), class_weights, box_weights
-        )
-    matches = _match(grid, boxes)
-    positive = matches.iou >= matched
-    positive[matches.forced] = True
-    class_weights[(matches.iou >= unmatched) & ~positive] = 0
-    index = np.flatnonzero(positive)
-    class_targets[index] = classes[matches.box[index]]
-    box_weights[index] = 1
-    return RetinaTargets(
-        class_targets, _offsets(grid, boxes, index, matches.box), class_weights, box_weights
-    )
+    matches = _match(grid, boxes, pictures, 0.5, 0.5)
+    return RetinaTargets(matches.where, classes[matches.boxes], _offsets(grid, boxes, matches))
 
 
 def rpn_targets(
@@ -219,25 +238,19 @@ def rpn_targets(
 
     Thresholds and sampling as in Faster R-CNN (Ren et al., 2015, section 3.1.2).
     """
-    scores = np.full(len(grid.boxes), -1, np.int32)
-    if len(boxes):
-        matches = _match(grid, boxes)
-        positive = matches.iou >= matched
-        positive[matches.forced] = True
-        objects = np.flatnonzero(positive)
-        background = np.flatnonzero((matches.iou < unmatched) & ~positive)
-    else:
-        objects = np.empty(0, np.int64)
-        background = np.arange(len(grid.boxes))
+    matches = _match(grid, boxes, np.zeros(len(boxes), np.int64), matched, unmatched)
+    anchors = matches.where[:, 1]
+    free = np.ones(len(grid.boxes), bool)
+    free[anchors] = free[matches.ignored[:, 1]] = False
+    background = np.flatnonzero(free)
+    chosen = np.arange(len(anchors))
     wanted = int(batch * positive_share)
-    if len(objects) > wanted:
-        objects = rng.choice(objects, wanted, replace=False)
-    rest = min(batch - len(objects), len(background))
+    if len(chosen) > wanted:
+        chosen = rng.choice(chosen, wanted, replace=False)
+    rest = min(batch - len(chosen), len(background))
+    scores = np.full(len(grid.boxes), -1, np.int32)
     scores[rng.choice(background, rest, replace=False)] = 0
-    scores[objects] = 1
-    offsets = (
-        _offsets(grid, boxes, objects, matches.box)
-        if len(boxes)
-        else np.zeros((len(grid.boxes), 4), np.float32)
-    )
+    scores[anchors[chosen]] = 1
+    offsets = np.zeros((len(grid.boxes), 4), np.float32)
+    offsets[anchors[chosen]] = _offsets(grid, boxes, matches)[chosen]
     return RpnTargets(scores, offsets)

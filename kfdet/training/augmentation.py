@@ -36,60 +36,93 @@ class Augmentation:
     min_visible: float = 0.3
 
 
-class View(NamedTuple):
-    """An augmented image: uint8 (H, W, 3), its boxes (K, 4) and which of the boxes they are."""
+class Views(NamedTuple):
+    """Random views of N pictures of one size; axis 0 is y, axis 1 is x.
 
-    image: npt.NDArray[np.uint8]
-    boxes: npt.NDArray[np.float32]
-    kept: npt.NDArray[np.int64]
-
-
-def augment(
-    image: npt.NDArray[np.uint8],
-    boxes: npt.NDArray[np.float32],
-    settings: Augmentation,
-    rng: np.random.Generator,
-    out: npt.NDArray[np.uint8] | None = None,
-) -> View:
-    """A random view of `image` (H, W, 3) with `boxes` (K, 4; ymin, xmin, ymax, xmax in pixels).
-
-    The picture is written to `out` where that is given.
+    Zoom and shift are on whole pixels: a view is then a crop and a resize, twice as fast as a warp.
     """
-    height, width = image.shape[:2]
-    flip = settings.flip and rng.random() < 0.5
-    low, high = settings.scale
-    zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    shift_y, shift_x = rng.uniform(-settings.shift, settings.shift, 2) * (height, width)
-    x_scale = -zoom if flip else zoom
-    x_offset = (width - x_scale * width) / 2 + shift_x
-    y_offset = (height - zoom * height) / 2 + shift_y
-    # warpAffine maps pixel centres, boxes live on pixel edges: half a pixel lies between the two.
-    matrix = np.array(
-        [
-            [x_scale, 0, x_offset + (x_scale - 1) / 2],
-            [0, zoom, y_offset + (zoom - 1) / 2],
-        ]
+
+    size: tuple[int, int]
+    """Height and width of the pictures and of the views."""
+    seen: npt.NDArray[np.int64]
+    """(N, 2, 2) an axis's first pixel that is seen, and the end."""
+    filled: npt.NDArray[np.int64]
+    """(N, 2, 2) where they go in the view; grey lies around."""
+    flip: npt.NDArray[np.bool_]
+    """(N,) mirrored left to right at last."""
+    colours: npt.NDArray[np.float32]
+    """(N, 3, 4) brightness, contrast and saturation as one matrix over RGB and 1."""
+
+
+def random_views(
+    settings: Augmentation, size: tuple[int, int], count: int, rng: np.random.Generator
+) -> Views:
+    """Draw `count` views of pictures of `size` (height, width)."""
+    draws = rng.random((count, 7))
+    low, high = np.log(settings.scale)
+    zoom = np.exp(low + (high - low) * draws[:, :1])
+    shift = settings.shift * (2 * draws[:, 1:3] - 1)
+    offset = np.array(size) * ((1 - zoom) / 2 + shift)
+    seen = np.stack([-offset, np.array(size) - offset], axis=-1) / zoom[..., None]
+    seen = np.clip(seen, 0, np.array(size)[:, None]).round().astype(np.int64)
+    filled = seen * zoom[..., None] + offset[..., None]
+    # Where the picture goes on beyond the view, rounding must not leave a grey edge.
+    filled[..., 0][seen[..., 0] > 0] = 0
+    whole = np.broadcast_to(size, shift.shape)
+    beyond = seen[..., 1] < whole
+    filled[..., 1][beyond] = whole[beyond]
+    filled = np.clip(filled, 0, whole[..., None]).round().astype(np.int64)
+    contrast, saturation, brightness = (
+        1 + settings.contrast * (2 * draws[:, 3] - 1),
+        1 + settings.saturation * (2 * draws[:, 4] - 1),
+        settings.brightness * (2 * draws[:, 5] - 1),
     )
-    warped = cv2.warpAffine(image, matrix, (width, height), borderValue=_GREY)
-    view = cv2.transform(warped, _colour_matrix(settings, rng), dst=out)
-
-    x_edges = boxes[:, [1, 3]] * x_scale + x_offset
-    y_edges = boxes[:, [0, 2]] * zoom + y_offset
-    x_edges.sort(axis=1)
-    area = (x_edges[:, 1] - x_edges[:, 0]) * (y_edges[:, 1] - y_edges[:, 0])
-    x_edges = np.clip(x_edges, 0, width)
-    y_edges = np.clip(y_edges, 0, height)
-    visible = (x_edges[:, 1] - x_edges[:, 0]) * (y_edges[:, 1] - y_edges[:, 0])
-    kept = np.flatnonzero(visible > settings.min_visible * area)
-    moved = np.stack([y_edges[:, 0], x_edges[:, 0], y_edges[:, 1], x_edges[:, 1]], axis=1)
-    return View(view, moved[kept].astype(np.float32), kept)
+    colours = np.empty((count, 3, 4), np.float32)
+    kept = saturation[:, None, None]
+    colours[..., :3] = contrast[:, None, None] * (kept * np.eye(3) + (1 - kept) * _LUMA)
+    colours[..., 3] = (127.5 * (1 - contrast) + brightness)[:, None]
+    return Views(size, seen, filled, (draws[:, 6] < 0.5) & settings.flip, colours)
 
 
-def _colour_matrix(settings: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """3 x 4 matrix that changes brightness, contrast and saturation in one pass."""
-    contrast = 1 + rng.uniform(-settings.contrast, settings.contrast)
-    saturation = 1 + rng.uniform(-settings.saturation, settings.saturation)
-    brightness = rng.uniform(-settings.brightness, settings.brightness)
-    mix = saturation * np.eye(3) + (1 - saturation) * _LUMA
-    offset = np.full((3, 1), 127.5 * (1 - contrast) + brightness)
-    return np.hstack([contrast * mix, offset]).astype(np.float32)
+def render(
+    image: npt.NDArray[np.uint8], views: Views, index: int, out: npt.NDArray[np.uint8]
+) -> None:
+    """Write view `index` of `image` to `out`, both uint8 (height, width, 3)."""
+    (height, width), seen, filled = views.size, views.seen[index], views.filled[index]
+    part = image[seen[0, 0] : seen[0, 1], seen[1, 0] : seen[1, 1]]
+    part = cv2.transform(part, views.colours[index])
+    cv2.copyMakeBorder(
+        cv2.resize(part, (filled[1, 1] - filled[1, 0], filled[0, 1] - filled[0, 0])),
+        filled[0, 0],
+        height - filled[0, 1],
+        filled[1, 0],
+        width - filled[1, 1],
+        cv2.BORDER_CONSTANT,
+        dst=out,
+        value=_GREY,
+    )
+    if views.flip[index]:
+        cv2.flip(out, 1, dst=out)
+
+
+def move_boxes(
+    boxes: npt.NDArray[np.float32],
+    pictures: npt.NDArray[np.int64],
+    views: Views,
+    min_visible: float,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Boxes (B, 4; ymin, xmin, ymax, xmax in pixels) of `pictures` (B,), as the views show them.
+
+    Returns:
+        The boxes of which at least `min_visible` stays in view, clipped, and which ones they are.
+    """
+    ends = np.diff(np.stack([views.seen, views.filled]), axis=-1)[..., 0]
+    scale = (ends[1] / ends[0])[pictures]
+    offset = views.filled[pictures, :, 0] - views.seen[pictures, :, 0] * scale
+    edges = boxes.reshape(-1, 2, 2) * scale[:, None] + offset[:, None]  # corner, axis
+    flip = views.flip[pictures]
+    edges[flip, :, 1] = views.size[1] - edges[flip, ::-1, 1]
+    clipped = np.clip(edges, 0, views.size)
+    area, visible = ((corners[:, 1] - corners[:, 0]).prod(axis=1) for corners in (edges, clipped))
+    kept = np.flatnonzero(visible > min_visible * area)
+    return clipped.reshape(-1, 4)[kept].astype(np.float32), kept

@@ -9,17 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.training.anchors import AnchorGrid, retina_targets, rpn_targets
-from kfdet.training.augmentation import Augmentation, augment
+from kfdet.training.augmentation import Augmentation, move_boxes, random_views, render
 from kfdet.training.examples import ExampleSet
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 MAX_BOXES = 100
 
+SPARSE = ("anchors", "anchor_classes", "anchor_offsets")
+"""Arrays with a row for each anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4)."""
+
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """An empty array at an address that TensorFlow takes over without a copy."""
+    size = int(np.prod(shape))
+    buffer = np.empty(size + 63, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + size].reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -47,50 +58,69 @@ class BatchMaker:
         count = len(self.examples)
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
         indices = [int(_order(self.seed, p // count, count)[p % count]) for p in positions]
-        return self._batch(indices, [np.random.default_rng([self.seed, 1, p]) for p in positions])
+        return self._batch(indices, np.random.default_rng([self.seed, 1, step]))
 
     def validation_batch(self, start: int) -> Arrays:
         """The `batch_size` examples from `start` on, fewer at the end, as they are."""
         indices = list(range(start, min(start + self.batch_size, len(self.examples))))
-        return self._batch(indices, [np.random.default_rng([self.seed, 2, i]) for i in indices])
+        return self._batch(indices, np.random.default_rng([self.seed, 2, start]))
 
-    def _batch(self, indices: list[int], rngs: list[np.random.Generator]) -> Arrays:
-        images = np.empty((len(indices), *self.examples.images.shape[1:]), np.uint8)
-        rows = [
-            self._row(index, rng, image)
-            for index, rng, image in zip(indices, rngs, images, strict=True)
-        ]
-        batch: Arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return {"image": images, **batch}
-
-    def _row(self, index: int, rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> Arrays:
-        """Everything of one example but its picture, which is written to `image`."""
+    def _batch(self, indices: list[int], rng: np.random.Generator) -> Arrays:
         examples = self.examples
-        where = examples.of(index)
-        boxes, classes = examples.boxes[where], examples.classes[where]
+        images = _aligned((len(indices), *examples.images.shape[1:]))
+        ranges = [examples.of(index) for index in indices]
+        pictures = np.repeat(np.arange(len(indices)), [r.stop - r.start for r in ranges])
+        chosen = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
         if self.augmentation is None:
-            image[:] = examples.images[index]
+            boxes = examples.boxes[chosen]
+            for index, image in zip(indices, images, strict=True):
+                image[:] = examples.images[index]
         else:
-            keep = ~examples.crowds[where]
-            boxes, classes = boxes[keep], classes[keep]
-            view = augment(examples.images[index], boxes, self.augmentation, rng, image)
-            boxes, classes = view.boxes, classes[view.kept]
-        row: Arrays = {
-            "source_id": examples.source_ids[index],
-            "image_info": self._image_info(index),
-        }
+            keep = ~examples.crowds[chosen]
+            pictures, chosen = pictures[keep], chosen[keep]
+            size = (self.grid.height, self.grid.width)
+            views = random_views(self.augmentation, size, len(indices), rng)
+            boxes, kept = move_boxes(
+                examples.boxes[chosen], pictures, views, self.augmentation.min_visible
+            )
+            pictures, chosen = pictures[kept], chosen[kept]
+            for row, index in enumerate(indices):
+                render(examples.images[index], views, row, images[row])
+        classes = examples.classes[chosen]
         if self.two_stage:
-            rpn = rpn_targets(self.grid, boxes, rng)
-            padding = [(0, MAX_BOXES - len(boxes[:MAX_BOXES]))]
-            row |= {
-                "rpn_scores": rpn.scores,
-                "rpn_offsets": rpn.offsets,
-                "gt_boxes": np.pad(boxes[:MAX_BOXES], [*padding, (0, 0)], constant_values=-1),
-                "gt_classes": np.pad(classes[:MAX_BOXES], padding, constant_values=-1),
-            }
+            targets = self._two_stage(boxes, classes, pictures, len(indices), rng)
         else:
-            row |= retina_targets(self.grid, boxes, classes)._asdict()
-        return row
+            one = retina_targets(self.grid, boxes, classes, pictures)
+            targets = dict(zip(SPARSE, one, strict=True))
+        return {
+            "image": images,
+            "source_id": examples.source_ids[indices],
+            "image_info": np.stack([self._image_info(index) for index in indices]),
+            **targets,
+        }
+
+    def _two_stage(
+        self,
+        boxes: npt.NDArray[np.float32],
+        classes: npt.NDArray[np.int32],
+        pictures: npt.NDArray[np.int64],
+        count: int,
+        rng: np.random.Generator,
+    ) -> Arrays:
+        gt_boxes = np.full((count, MAX_BOXES, 4), -1, np.float32)
+        gt_classes = np.full((count, MAX_BOXES), -1, np.int32)
+        targets = []
+        for row in range(count):
+            own = np.flatnonzero(pictures == row)
+            targets.append(rpn_targets(self.grid, boxes[own], rng))
+            own = own[:MAX_BOXES]
+            gt_boxes[row, : len(own)], gt_classes[row, : len(own)] = boxes[own], classes[own]
+        return {
+            "rpn_scores": np.stack([one.scores for one in targets]),
+            "rpn_offsets": np.stack([one.offsets for one in targets]),
+            "gt_boxes": gt_boxes,
+            "gt_classes": gt_classes,
+        }
 
     def _image_info(self, index: int) -> npt.NDArray[np.float32]:
         """(4, 2): source size, input size, scale, offset, as Model Garden's evaluator reads it."""

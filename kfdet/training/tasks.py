@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import tensorflow as tf
 from official.vision.ops import preprocess_ops
 from official.vision.tasks.maskrcnn import MaskRCNNTask
 from official.vision.tasks.retinanet import RetinaNetTask
 
 from kfdet.training.anchors import AnchorGrid
-from kfdet.training.batches import Arrays, BatchMaker
+from kfdet.training.batches import SPARSE, Arrays, BatchMaker
 
 
 def normalize(images: tf.Tensor) -> tf.Tensor:
@@ -58,58 +59,65 @@ def validation_dataset(maker: BatchMaker) -> tf.data.Dataset:
 
 def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, batch: int | None) -> Any:
     sample: Arrays = maker.validation_batch(0)
-    names = list(sample)
-    types = [tf.as_dtype(sample[name].dtype) for name in names]
+    types = [tf.as_dtype(array.dtype) for array in sample.values()]
+    label = _two_stage_labels if maker.two_stage else _one_stage_labels
+    cv2.setNumThreads(1)  # batches run side by side; threads in each would only get in the way
 
     def load(index: tf.Tensor) -> Any:
         values = tf.numpy_function(
-            lambda i: [value for _, value in sorted_items(make(int(i)), names)],
-            [index],
-            types,
-            stateful=False,
+            lambda i: list(make(int(i)).values()), [index], types, stateful=False
         )
-        arrays = dict(zip(names, values, strict=True))
+        arrays = dict(zip(sample, values, strict=True))
         for name, value in arrays.items():
-            value.set_shape((batch, *sample[name].shape[1:]))
-        return _inputs(arrays, maker.grid, maker.two_stage)
+            value.set_shape((None if name in SPARSE else batch, *sample[name].shape[1:]))
+        common = {
+            "image_info": arrays["image_info"],
+            "groundtruths": {"source_id": arrays["source_id"]},
+        }
+        labels = label(arrays, maker.grid, batch)
+        return arrays["image"], common | labels
 
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
-def sorted_items(row: Arrays, names: list[str]) -> list[tuple[str, Any]]:
-    """Items of `row` in the order of `names`."""
-    return [(name, row[name]) for name in names]
+def _one_stage_labels(
+    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, batch: int | None
+) -> dict[str, Any]:
+    """Dense targets; Model Garden flattens the levels, so that one that holds all of them will do.
 
-
-def _inputs(
-    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, two_stage: bool
-) -> tuple[tf.Tensor, dict[str, Any]]:
-    labels: dict[str, Any] = {
-        "image_info": arrays["image_info"],
-        "anchor_boxes": anchor_boxes(grid, tf.shape(arrays["image"])[0]),
-        "groundtruths": {"source_id": arrays["source_id"]},
+    Anchors are needed only to decode, which training (a fixed `batch`) does not.
+    """
+    images = tf.shape(arrays["image"])[0] if batch is None else batch
+    shape, where = (images, len(grid.boxes)), arrays["anchors"]
+    classes = tf.tensor_scatter_nd_update(tf.fill(shape, -1), where, arrays["anchor_classes"])
+    labels = {
+        "cls_targets": {"all": classes},
+        "box_targets": {"all": tf.scatter_nd(where, arrays["anchor_offsets"], (*shape, 4))},
+        "cls_weights": tf.ones(shape),
+        "box_weights": tf.cast(classes > 0, tf.float32),
     }
-    if two_stage:
-        labels |= {
-            "rpn_score_targets": _levels(arrays["rpn_scores"], grid, 1),
-            "rpn_box_targets": _levels(arrays["rpn_offsets"], grid, 4),
-            "gt_boxes": arrays["gt_boxes"],
-            "gt_classes": arrays["gt_classes"],
-        }
+    if batch is None:
+        labels["anchor_boxes"] = anchor_boxes(grid, images)
+    return labels
+
+
+def _two_stage_labels(
+    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, _batch: int | None
+) -> dict[str, Any]:
+    return {
+        "anchor_boxes": anchor_boxes(grid, tf.shape(arrays["image"])[0]),
+        "rpn_score_targets": _levels(arrays["rpn_scores"], grid, 1),
+        "rpn_box_targets": _levels(arrays["rpn_offsets"], grid, 4),
+        "gt_boxes": arrays["gt_boxes"],
+        "gt_classes": arrays["gt_classes"],
         # Model Garden looks these up whether or not a metric reads them.
-        labels["groundtruths"] |= {
+        "groundtruths": {
+            "source_id": arrays["source_id"],
             "boxes": arrays["gt_boxes"],
             "classes": arrays["gt_classes"],
             "is_crowds": tf.zeros_like(arrays["gt_classes"]),
-        }
-    else:
-        labels |= {
-            "cls_targets": _levels(arrays["classes"], grid, 1),
-            "box_targets": _levels(arrays["offsets"], grid, 4),
-            "cls_weights": arrays["class_weights"],
-            "box_weights": arrays["box_weights"],
-        }
-    return arrays["image"], labels
+        },
+    }
 
 
 def _levels(flat: tf.Tensor, grid: AnchorGrid, depth: int) -> dict[str, tf.Tensor]:

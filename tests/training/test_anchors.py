@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from kfdet.training.anchors import AnchorGrid, retina_targets, rpn_targets
+from kfdet.training.anchors import AnchorGrid, RetinaTargets, overlaps, retina_targets, rpn_targets
 
 GRID = AnchorGrid(96, 128, 3, 5, 2, (0.5, 1.0), 2.5)
+OTHER = np.array([[12, 10, 44, 48]], np.float32)
 TWO = np.array([[10, 12, 40, 50], [30, 60, 90, 120]], np.float32)
 
 
@@ -16,35 +17,53 @@ def test_anchors_are_model_gardens():
 
 
 @pytest.mark.parametrize(
-    ("boxes", "classes", "matched", "unmatched"),
+    ("boxes", "classes"),
     [
-        (np.zeros((0, 4), np.float32), [], 0.5, 0.5),
-        (TWO, [1, 2], 0.5, 0.5),
-        (TWO, [2, 1], 0.6, 0.4),
-        (np.array([[1, 1, 5, 5]], np.float32), [3], 0.5, 0.5),
-        (np.array([[0, 0, 96, 128]], np.float32), [1], 0.5, 0.3),
+        (np.zeros((0, 4), np.float32), []),
+        (TWO, [1, 2]),
+        (TWO[[0, 0]], [2, 1]),
+        (np.array([[1, 1, 5, 5]], np.float32), [3]),
+        (np.array([[0, 0, 96, 128]], np.float32), [1]),
     ],
-    ids=["empty", "two", "ignore band", "tiny, forced", "whole image"],
+    ids=["empty", "two", "the same box twice", "tiny, forced", "whole image"],
 )
-def test_targets_are_model_gardens(boxes, classes, matched, unmatched):
+def test_targets_are_model_gardens(boxes, classes):
     import tensorflow as tf
     from official.vision.ops.anchor import Anchor, AnchorLabeler
 
     anchors = Anchor(3, 5, 2, [0.5, 1.0], 2.5, (96, 128)).multilevel_boxes
-    labeler = AnchorLabeler(match_threshold=matched, unmatched_threshold=unmatched)
-    theirs = labeler.label_anchors(
+    theirs = AnchorLabeler().label_anchors(
         anchors, tf.constant(boxes), tf.constant(classes, tf.int32, shape=(len(classes), 1))
     )
-    ours = retina_targets(GRID, boxes, np.array(classes, np.int32), matched, unmatched)
+    # Beside another picture's boxes, which must not matter.
+    both = np.concatenate([OTHER, boxes])
+    pictures = np.repeat([0, 1], [len(OTHER), len(boxes)])
+    batch = retina_targets(GRID, both, np.array([7, *classes], np.int32), pictures)
+    own = batch.where[:, 0] == 1
+    ours = RetinaTargets(*(values[own] for values in batch))
 
     def flat(levels, depth):
         return np.concatenate([v.numpy().reshape(-1, depth) for v in levels.values()])
 
-    np.testing.assert_array_equal(ours.classes, flat(theirs[0], 1)[:, 0])
-    np.testing.assert_array_equal(ours.class_weights, theirs[3].numpy())
-    np.testing.assert_array_equal(ours.box_weights, theirs[4].numpy())
-    positive = ours.box_weights > 0
-    np.testing.assert_allclose(ours.offsets[positive], flat(theirs[1], 4)[positive], atol=1e-4)
+    np.testing.assert_array_equal(ours.where[:, 1], np.flatnonzero(theirs[4].numpy() > 0))
+    np.testing.assert_array_equal(ours.classes, flat(theirs[0], 1)[ours.where[:, 1], 0])
+    np.testing.assert_allclose(ours.offsets, flat(theirs[1], 4)[ours.where[:, 1]], atol=1e-4)
+    assert (theirs[3].numpy() == 1).all(), "no anchor is ignored"
+
+
+def test_a_box_out_of_reach_has_no_anchor():
+    away = np.array([[200, 200, 220, 220]], np.float32)
+    assert not len(retina_targets(GRID, away, np.array([1], np.int32), np.array([0])).where)
+
+
+def test_overlaps_are_intersection_over_union():
+    ours = overlaps(GRID, TWO)
+    for box, row in zip(TWO, ours, strict=True):
+        inner = np.minimum(GRID.boxes[:, 2:], box[2:]) - np.maximum(GRID.boxes[:, :2], box[:2])
+        common = np.maximum(inner, 0).prod(axis=1)
+        areas = (GRID.boxes[:, 2:] - GRID.boxes[:, :2]).prod(axis=1)
+        union = areas + (box[2:] - box[:2]).prod() - common
+        np.testing.assert_allclose(row, common / union, atol=1e-5)
 
 
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4), np.float32), TWO], ids=["empty", "two"])

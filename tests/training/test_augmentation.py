@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kfdet.training.augmentation import Augmentation, augment
+from kfdet.training.augmentation import Augmentation, move_boxes, random_views, render
 
 STILL = Augmentation(flip=False, scale=(1, 1), shift=0, brightness=0, contrast=0, saturation=0)
 
@@ -13,39 +13,55 @@ def picture(boxes, height=96, width=128):
     return image
 
 
+def augment(image, boxes, settings, seed):
+    views = random_views(settings, image.shape[:2], 3, np.random.default_rng(seed))
+    out = np.empty_like(image)
+    render(image, views, 1, out)
+    pictures = np.ones(len(boxes), np.int64)
+    return out, *move_boxes(boxes, pictures, views, settings.min_visible)
+
+
 @pytest.mark.parametrize(
     "boxes", [np.zeros((0, 4), np.float32), np.array([[8, 16, 40, 64]], np.float32)]
 )
 def test_no_augmentation_changes_nothing(boxes):
     image = picture(boxes)
-    view = augment(image, boxes, STILL, np.random.default_rng(0))
-    np.testing.assert_array_equal(view.image, image)
-    np.testing.assert_allclose(view.boxes, boxes)
+    view, moved, _ = augment(image, boxes, STILL, 0)
+    np.testing.assert_array_equal(view, image)
+    np.testing.assert_allclose(moved, boxes)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_boxes_follow_the_picture(seed):
     box = np.array([[30, 40, 62, 90]], np.float32)
     settings = Augmentation(brightness=0, contrast=0, saturation=0)
     image = np.full((96, 128, 3), (124, 116, 104), np.uint8)
     image[30:62, 40:90] = 255
-    view = augment(image, box, settings, np.random.default_rng(seed))
-    assert len(view.boxes) == 1
-    rows, columns = np.nonzero(view.image[..., 2] > 180)
+    view, moved, _ = augment(image, box, settings, seed)
+    assert len(moved) == 1
+    rows, columns = np.nonzero(view[..., 2] > 180)
     seen = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
-    np.testing.assert_allclose(view.boxes[0], seen, atol=1.01)
+    np.testing.assert_allclose(moved[0], seen, atol=1.01)
 
 
 def test_boxes_out_of_view_are_dropped():
     boxes = np.array([[0, 0, 10, 10], [43, 59, 53, 69]], np.float32)
     zoomed = Augmentation(flip=False, scale=(2, 2), shift=0)
-    view = augment(picture(boxes), boxes, zoomed, np.random.default_rng(0))
-    assert view.kept.tolist() == [1]
+    _, _, kept = augment(picture(boxes), boxes, zoomed, 0)
+    assert kept.tolist() == [1]
 
 
-def test_same_generator_same_view():
+@pytest.mark.parametrize("zoom", [0.75, 0.9, 1.1, 1.35])
+def test_no_grey_edge_where_the_picture_goes_on(zoom):
+    settings = Augmentation(scale=(zoom, zoom), shift=0, brightness=0, contrast=0, saturation=0)
+    image = np.full((97, 131, 3), 255, np.uint8)
+    view, _, _ = augment(image, np.zeros((0, 4), np.float32), settings, 0)
+    grey = (view[..., 0] != 255).mean()
+    assert grey == 0 if zoom > 1 else grey == pytest.approx(1 - zoom**2, abs=0.02)
+
+
+def test_same_seed_same_view():
     boxes = np.array([[8, 16, 40, 64]], np.float32)
-    one, two = (
-        augment(picture(boxes), boxes, Augmentation(), np.random.default_rng(5)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(one.image, two.image)
+    one, two, other = (augment(picture(boxes), boxes, Augmentation(), s)[0] for s in (5, 5, 6))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
