@@ -22,6 +22,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
 
 from kfdet.boxes import Boxes
 from kfdet.errors import InputError
@@ -34,6 +35,7 @@ MOST_SHARDS = 6
 
 _MASK_DELTA = 0xA282EAD8
 _FIELD = descriptor_pb2.FieldDescriptorProto
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +99,43 @@ def serialize(example: Example) -> bytes:
     put("object/occluded", "int64_list", example.occluded.astype(int).tolist())
     data: bytes = message.SerializeToString(deterministic=True)
     return data
+
+
+def parse(record: bytes) -> Example:
+    """The example that `serialize` made `record` of.
+
+    Raises:
+        InputError: It is no tf.train.Example with a picture of that kind.
+    """
+    message = _Example()
+    try:
+        message.ParseFromString(record)
+    except DecodeError as error:
+        raise InputError(f"this record is no tf.train.Example: {error}.") from error
+    feature = message.features.feature
+
+    def get(name: str, kind: str) -> Any:
+        return getattr(feature[f"image/{name}"], kind).value
+
+    try:
+        sides = [get(f"object/bbox/{side}", "float_list") for side in _SIDES]
+        return Example(
+            source_id=int(get("source_id", "bytes_list")[0]),
+            filename=get("filename", "bytes_list")[0].decode(),
+            jpeg=get("encoded", "bytes_list")[0],
+            width=get("width", "int64_list")[0],
+            height=get("height", "int64_list")[0],
+            boxes=np.array(sides, np.float64).T.reshape(-1, 4),
+            labels=[label.decode() for label in get("object/class/text", "bytes_list")],
+            class_ids=np.array(get("object/class/label", "int64_list"), np.int64),
+            occluded=np.array(get("object/occluded", "int64_list"), bool),
+            truncated=np.array(get("object/truncated", "int64_list"), bool),
+        )
+    except (IndexError, ValueError) as error:
+        raise InputError(
+            f"a record lacks a feature that kfdet writes: {error}.",
+            hint="Build the TFRecords again.",
+        ) from error
 
 
 def write_shards(

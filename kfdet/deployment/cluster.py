@@ -111,10 +111,11 @@ class Cluster:
             return None
         return ingress
 
-    def service_proxy(self, service: str) -> str:
-        """URL under which the API server passes requests on to a Service of the namespace."""
-        host: str = self.api.configuration.host
-        return f"{host}/api/v1/namespaces/{quote(self.namespace)}/services/{service}/proxy"
+    def post_to_service(self, service: str, path: str, body: Manifest) -> Any:
+        """What a Service of the namespace answers, asked by the API server."""
+        namespace = quote(self.namespace)
+        proxy = f"/api/v1/namespaces/{namespace}/services/{service}/proxy/{path}"
+        return self._request("POST", proxy, body=body)
 
     def _request(
         self,
@@ -127,8 +128,10 @@ class Cluster:
         from kubernetes.client import ApiException
 
         headers = {"Accept": "application/json"}
-        if body is not None:
+        if method == "PATCH":
             headers["Content-Type"] = "application/apply-patch+yaml"
+        elif body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             return self.api.call_api(
                 path,
@@ -230,7 +233,7 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
         status = {}
     details = status.get("details") or {}
     message = str(status.get("message") or error.reason).rstrip(".")
-    kind = names.PLURAL if names.PLURAL in path else path.rsplit("/", 1)[-1]
+    kind = next(k for k in (names.PLURAL, "pods", "services", path) if k in path)
     if error.status == 401:
         return InputError(
             "the Kubernetes API server does not accept your credentials.",
@@ -238,9 +241,9 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
             f"{names.DEPLOYER_TOKEN} belong to this cluster?",
         )
     if error.status == 403 and "exceeded quota" not in message:
-        verb = {"GET": "read", "PATCH": "create or change", "DELETE": "delete"}[method]
+        verbs = {"GET": "read", "PATCH": "create or change", "DELETE": "delete", "POST": "ask"}
         return InputError(
-            f"you may not {verb} {kind} in namespace {namespace}: {message}.",
+            f"you may not {verbs[method]} {kind} in namespace {namespace}: {message}.",
             hint=f"In a pipeline: {_MANIFESTS} makes the account that may ({names.DEPLOYER_ACCOUNT}"
             "). Elsewhere: is it the right namespace (-n)? Ask whoever runs the cluster for a "
             "Role there.",
@@ -249,7 +252,7 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
         return InputError(
             f"there is no namespace {namespace}.", hint="Choose another with -n (--namespace)."
         )
-    if error.status == 404 and not details.get("name"):
+    if error.status == 404 and names.PLURAL in path and not details.get("name"):
         return InputError(
             f"the cluster does not know InferenceServices ({names.API_VERSION}).",
             hint="Install KServe (https://kserve.github.io), or train without a deployment by "

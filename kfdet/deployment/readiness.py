@@ -3,7 +3,8 @@
 KServe alone does not tell: while a Deployment is rolled over it stays Ready with the old pods. So
 the pods are asked, too: one that was made for the model's storageUri has to be ready.
 
-Sources of the reasons: Kubernetes' pkg/kubelet/images/types.go and kuberuntime_container.go, KServe's
+Sources of the reasons: Kubernetes' pkg/kubelet/images/types.go and
+pkg/kubelet/kuberuntime/kuberuntime_container.go; KServe's
 pkg/apis/serving/v1beta1/inference_service_status.go (modelStatus).
 """
 
@@ -24,6 +25,10 @@ _OUTAGE_SECONDS = 60.0
 """How long the API server may be away before waiting ends."""
 
 _MANIFESTS = "kubectl apply -k manifests/overlays/standalone (or the overlay that you use)"
+
+
+class SupersededError(KfdetError):
+    """Another deployment has taken the endpoint over; it is the other's now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,9 @@ def wait_until_ready(
         report: Gets a few words about the state whenever they change.
 
     Raises:
-        KfdetError: It does not become ready, with the reason of its pods; or somebody else changed
-            or deleted it.
+        KfdetError: It does not become ready, with the reason of its pods; or somebody has deleted
+            it.
+        SupersededError: Somebody else has changed it.
     """
     started = time.monotonic()
     blocked_since: dict[str, float] = {}
@@ -97,7 +103,7 @@ def wait_until_ready(
             raise KfdetError(f"Somebody has deleted {name} while it was being deployed.")
         found = (manifest["metadata"].get("annotations") or {}).get(names.VERSION)
         if found != version:
-            raise KfdetError(
+            raise SupersededError(
                 f"Somebody else deploys version {found} as {name} at the same time. Wait for the "
                 "other deployment to end, then deploy again."
             )

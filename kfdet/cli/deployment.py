@@ -1,0 +1,218 @@
+"""Endpoints on a cluster: deploy, endpoints, rollback."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from kfdet.cli.app import Json, app, err, out, progress
+
+if TYPE_CHECKING:
+    from kfdet.deployment.endpoint import Endpoint
+    from kfdet.deployment.smoke_test import Picture
+
+_Namespace = Annotated[
+    str,
+    typer.Option(
+        "-n",
+        "--namespace",
+        help="Namespace; default: that of your kubeconfig's context, else kubeflow.",
+    ),
+]
+_Timeout = Annotated[
+    float, typer.Option(min=1, metavar="SECONDS", help="Time for a version to become ready.")
+]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Take over what somebody else changed in the endpoint.")
+]
+
+
+@app.command()
+def deploy(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A run's folder, or a folder with 1/saved_model.pb in it."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the endpoint (the InferenceService).")],
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Picture to try the model with; default: the run's own validation pictures.",
+        ),
+    ] = None,
+    canary_percent: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=99,
+            help="Share of the requests that the new version gets beside the old; 0: all.",
+        ),
+    ] = 0,
+    model_root: Annotated[
+        str, typer.Option(help="Bucket path that keeps every deployed version.")
+    ] = "minio://kfdet/models",
+    timeout: _Timeout = 600.0,
+    force: _Force = False,
+    namespace: _Namespace = "",
+    as_json: Json = False,
+) -> None:
+    """Serve a model on the cluster under a name, with KServe and TensorFlow Serving.
+
+    The model is copied to the bucket (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY),
+    started beside the endpoint and asked for detections; only then the endpoint switches to it,
+    without an interruption. Whatever goes wrong, the endpoint stays what it was.
+
+    [bold]Examples[/]
+
+    kfdet deploy run --name toys
+
+    kfdet deploy run/model --name toys --image photo.jpg -n kubeflow-user-example-com
+    """
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.deploying import deploy as deploy_model
+    from kfdet.deployment.deploying import read_metrics
+    from kfdet.deployment.rollout import Options
+
+    run = _run_of(model)
+    metrics = run / "metrics.json" if run else None
+    with progress():
+        served = deploy_model(
+            connect(namespace),
+            run / "model" if run else model,
+            name,
+            model_root=model_root,
+            metrics=read_metrics(metrics) if metrics and metrics.is_file() else {},
+            pictures=_pictures(model, run, image),
+            options=Options(canary_percent, force, timeout),
+        )
+    _show(served, as_json)
+
+
+@app.command()
+def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
+    """List the endpoints: version, AP50, whether ready, canary share, URL and age.
+
+    `kubectl get isvc` shows the same InferenceServices.
+    """
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.endpoint import read
+
+    cluster = connect(namespace)
+    found = [read(manifest) for manifest in cluster.endpoints()]
+    if as_json:
+        print(json.dumps([_as_dict(endpoint) for endpoint in found]))
+        return
+    if not found:
+        err.print(f"no endpoints in namespace {escape(cluster.namespace)}")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "URL", "AGE"):
+        table.add_column(heading, overflow="fold")
+    for endpoint in found:
+        serving, canary = endpoint.serving, endpoint.serving.canary
+        table.add_row(
+            endpoint.name,
+            serving.stable.version,
+            f"{serving.stable.metrics['AP50']:.3f}" if "AP50" in serving.stable.metrics else "-",
+            "yes" if endpoint.ready else "no",
+            f"{canary.percent} % {canary.release.version}" if canary else "-",
+            serving.previous.version if serving.previous else "-",
+            escape(endpoint.url) or "-",
+            _age(endpoint.created),
+        )
+    out.print(table)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
+    timeout: _Timeout = 600.0,
+    force: _Force = False,
+    namespace: _Namespace = "",
+    as_json: Json = False,
+) -> None:
+    """Serve the version before again, or end a canary; the same once more takes it back.
+
+    [bold]Example[/]
+
+    kfdet rollback toys
+    """
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.rollout import Options, roll_back
+
+    with progress():
+        served = roll_back(connect(namespace), name, Options(force=force, timeout=timeout))
+    _show(served, as_json)
+
+
+def _run_of(model: Path) -> Path | None:
+    """The run's folder that `model` is, or is the model of."""
+    from kfdet.run_folder import RECORD
+
+    folders = (model, model.resolve().parent if model.name == "model" else model)
+    return next((folder for folder in folders if (folder / RECORD).is_file()), None)
+
+
+def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Picture]:
+    """What to try the model with."""
+    from kfdet.deployment.smoke_test import picture_of, validation_pictures
+    from kfdet.errors import InputError
+    from kfdet.run_folder import ARTIFACTS
+
+    if image:
+        return [picture_of(image)]
+    records = [path.parent for path in (run / ARTIFACTS).rglob("val-*.tfrecord")] if run else []
+    if not records:
+        raise InputError(
+            "there is no picture to try the model with.",
+            file=model,
+            hint="Give one with --image, or the folder of a run.",
+        )
+    return validation_pictures(max(records, key=lambda folder: folder.stat().st_mtime))
+
+
+def _show(endpoint: Endpoint, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(_as_dict(endpoint)))
+        return
+    serving = endpoint.serving
+    text = f"{escape(endpoint.name)} serves version {serving.stable.version}"
+    if serving.canary:
+        text += f", and {serving.canary.release.version} to {serving.canary.percent} %"
+    out.print(f"{text}: {escape(endpoint.url)}", soft_wrap=True)
+
+
+def _as_dict(endpoint: Endpoint) -> dict[str, Any]:
+    serving, canary = endpoint.serving, endpoint.serving.canary
+    return {
+        "name": endpoint.name,
+        "namespace": endpoint.namespace,
+        "version": serving.stable.version,
+        "metrics": dict(serving.stable.metrics),
+        "ready": endpoint.ready,
+        "url": endpoint.url,
+        "address": endpoint.address,
+        "created": endpoint.created,
+        "storage_uri": serving.stable.storage_uri,
+        "previous": serving.previous.version if serving.previous else None,
+        "canary": {"version": canary.release.version, "percent": canary.percent}
+        if canary
+        else None,
+    }
+
+
+def _age(created: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

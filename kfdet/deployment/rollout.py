@@ -1,0 +1,240 @@
+"""Bringing a release to an endpoint without an interruption, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kfdet.deployment import names
+from kfdet.deployment.canary import check_canary
+from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.endpoint import (
+    Endpoint,
+    Mode,
+    Release,
+    Serving,
+    build,
+    check_name,
+    is_managed,
+    read,
+)
+from kfdet.deployment.readiness import SupersededError, wait_until_ready
+from kfdet.errors import InputError, KfdetError
+from kfdet.events import Progress, warn
+
+_KNATIVE_GROUP = "serving.knative.dev"
+
+SmokeTest = Callable[[Endpoint], None]
+"""Asks an endpoint for detections; raises KfdetError when they cannot be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to deploy.
+
+    Args:
+        canary_percent: Share of the requests that the release gets beside the stable one; 0: all.
+        force: Take fields over that somebody else has changed.
+        timeout: Seconds that a version may take until it is ready.
+    """
+
+    canary_percent: int = 0
+    force: bool = False
+    timeout: float = 600.0
+
+
+def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoint | None:
+    """Find what would stop a deployment, before anything is uploaded or applied.
+
+    Args:
+        cluster: Where to deploy.
+        name: The endpoint.
+        canary_percent: Share of the requests, 0 to 99.
+
+    Returns:
+        The endpoint as it is; None where there is none yet.
+
+    Raises:
+        InputError: The name, the share, the cluster or somebody else's InferenceService does not
+            allow it.
+    """
+    check_name(name)
+    if not 0 <= canary_percent < 100:
+        raise InputError(
+            f"{canary_percent} % is no share of the requests.",
+            hint="Give 1 to 99, or 0 for all of them.",
+        )
+    manifest = cluster.get(name)
+    if manifest is None:
+        if canary_percent:
+            warn(f"{name} does not exist yet: its first version gets every request.")
+        return None
+    if not is_managed(manifest):
+        raise InputError(
+            f"there is an InferenceService {name} in namespace {cluster.namespace} that kfdet did "
+            "not make.",
+            hint="Choose another name.",
+        )
+    endpoint = read(manifest)
+    if canary_percent:
+        check_canary(cluster, endpoint.mode)
+    return endpoint
+
+
+def roll_out(
+    cluster: Cluster,
+    name: str,
+    current: Endpoint | None,
+    release: Release,
+    options: Options,
+    smoke_test: SmokeTest,
+) -> Endpoint:
+    """Serve `release` under `name`.
+
+    A candidate beside the endpoint shows first that the cluster can serve the release and that it
+    answers well. Whatever goes wrong, the endpoint stays, or becomes again, what it was.
+
+    Args:
+        cluster: Where to deploy.
+        name: The endpoint.
+        current: The endpoint as `check_deployment` found it.
+        release: What to serve; its files are in the bucket.
+        options: How.
+        smoke_test: Tries the candidate.
+
+    Returns:
+        The endpoint afterwards.
+
+    Raises:
+        InputError: The cluster does not let kfdet do it, or somebody else changed the endpoint.
+        KfdetError: The release does not become ready or does not answer well.
+    """
+    if current and current.ready and current.serving.stable.version == release.version:
+        unchanged = replace(current.serving, stable=release, canary=None)
+        return _switch(cluster, name, current, unchanged, current.mode, options)
+
+    mode = _try_out(cluster, name, current, release, options, smoke_test)
+    if current is None:
+        wanted = Serving(release)
+    elif options.canary_percent:
+        wanted = current.serving.with_canary(release, options.canary_percent)
+    else:
+        wanted = current.serving.promoted(release)
+    return _switch(cluster, name, current, wanted, mode, options)
+
+
+def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
+    """Take a canary away; without one, serve the version before. Twice: as it was.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        options: How; the canary share does not matter.
+
+    Raises:
+        InputError: There is no such endpoint, or no version before.
+        KfdetError: The version before does not become ready; then the endpoint stays as it is.
+    """
+    manifest = cluster.get(name)
+    if manifest is None or not is_managed(manifest):
+        raise InputError(
+            f"there is no endpoint {name} of kfdet's in namespace {cluster.namespace}.",
+            hint="`kfdet endpoints` lists them; -n chooses the namespace.",
+        )
+    current = read(manifest)
+    wanted = current.serving.rolled_back(name)
+    return _switch(cluster, name, current, wanted, current.mode, options)
+
+
+def _try_out(
+    cluster: Cluster,
+    name: str,
+    current: Endpoint | None,
+    release: Release,
+    options: Options,
+    smoke_test: SmokeTest,
+) -> Mode | None:
+    """Serve `release` beside the endpoint and ask it; returns how KServe runs it."""
+    candidate = name + names.CANDIDATE_SUFFIX
+    if current and current.mode:
+        mode: Mode | None = current.mode
+    else:
+        mode = None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
+    progress = Progress(f"trying out {candidate}", 2, "steps")
+    # By force: the candidate is nobody else's, and a killed deployment may have left one.
+    cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
+    try:
+        manifest = wait_until_ready(
+            cluster,
+            candidate,
+            release.version,
+            [release.storage_uri],
+            options.timeout,
+            lambda note: progress.update(0, note),
+        )
+        progress.update(1, "asking for detections")
+        tried = read(manifest)
+        smoke_test(tried)
+        progress.update(2, "answers well")
+    finally:
+        # Before the endpoint's own new pod: a small cluster has no room for three.
+        _delete_own(cluster, candidate, release)
+    return tried.mode
+
+
+def _delete_own(cluster: Cluster, candidate: str, release: Release) -> None:
+    """Delete the candidate unless another deployment has put its own version there."""
+    manifest = cluster.get(candidate)
+    annotations = manifest["metadata"].get("annotations") or {} if manifest else {}
+    if annotations.get(names.VERSION) == release.version:
+        cluster.delete(candidate)
+
+
+def _switch(
+    cluster: Cluster,
+    name: str,
+    current: Endpoint | None,
+    wanted: Serving,
+    mode: Mode | None,
+    options: Options,
+) -> Endpoint:
+    """Make the endpoint serve `wanted`; put it back when that does not become ready."""
+    progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
+    cluster.apply(build(name, cluster.namespace, wanted, mode), force=options.force)
+    uris = [wanted.stable.storage_uri]
+    if wanted.canary:
+        uris.append(wanted.canary.release.storage_uri)
+    try:
+        manifest = wait_until_ready(
+            cluster,
+            name,
+            wanted.stable.version,
+            uris,
+            options.timeout,
+            lambda note: progress.update(0, note),
+        )
+    except SupersededError:
+        raise
+    except KfdetError as error:
+        raise KfdetError(f"{error} {_put_back(cluster, name, current, mode)}") from error
+    progress.update(1)
+    return read(manifest)
+
+
+def _put_back(cluster: Cluster, name: str, current: Endpoint | None, mode: Mode | None) -> str:
+    """Undo a switch; returns what to tell the user about it."""
+    try:
+        if current is None:
+            cluster.delete(name)
+            return f"{name} was taken away again."
+        cluster.apply(build(name, cluster.namespace, current.serving, mode), force=True)
+    except KfdetError as error:
+        return f"Nor could {name} be put back: {error} Use `kfdet rollback {name}`."
+    return f"{name} serves {_describe(current.serving)} as before."
+
+
+def _describe(serving: Serving) -> str:
+    text = f"version {serving.stable.version}"
+    if serving.canary:
+        text += f" with {serving.canary.percent} % {serving.canary.release.version}"
+    return text

@@ -1,0 +1,154 @@
+"""Trying a served model out: does it answer, and does it see what a person saw?"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from kfdet.boxes import Boxes, iou_matrix
+from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.endpoint import Endpoint
+from kfdet.errors import InputError, KfdetError
+from kfdet.serving.client import Detections, connect
+from kfdet.serving.client import Endpoint as Client
+
+PICTURES = 4
+"""How many validation pictures are asked about."""
+
+_SAME_PLACE = 0.5
+"""Intersection over union from which a detection shows a labelled object."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture to ask about.
+
+    Args:
+        name: What error messages call it.
+        image: JPEG or PNG.
+        boxes: (N, 4) xmin, ymin, xmax, ymax in its pixels; what a person drew on it.
+        labels: N label names.
+    """
+
+    name: str
+    image: bytes
+    boxes: Boxes
+    labels: Sequence[str]
+
+
+def validation_pictures(records: Path) -> list[Picture]:
+    """The first validation pictures with objects, from the folder of the TFRecord build.
+
+    Raises:
+        InputError: There is none.
+    """
+    from kfdet.tfrecord import parse, read_records
+
+    pictures = []
+    for path in sorted(records.glob("val-*.tfrecord")):
+        for record in read_records(path):
+            example = parse(record)
+            if example.labels:
+                size = np.array([example.width, example.height] * 2)
+                pictures.append(
+                    Picture(example.filename, example.jpeg, example.boxes * size, example.labels)
+                )
+            if len(pictures) == PICTURES:
+                return pictures
+    if not pictures:
+        raise InputError("there is no validation picture with an object.", file=records)
+    return pictures
+
+
+def picture_of(path: Path) -> Picture:
+    """A picture of the user's, about which nobody has said what it shows.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        image = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
+    return Picture(str(path), image, np.zeros((0, 4)), ())
+
+
+def smoke_test(cluster: Cluster, pictures: Sequence[Picture], endpoint: Endpoint) -> None:
+    """Ask an endpoint about pictures.
+
+    It passes when every answer holds possible numbers, and when at least one object that a person
+    labelled is among the detections at its place: a model that was damaged on its way, or is
+    served by a TensorFlow that computes something else, finds none.
+
+    Args:
+        cluster: Where the endpoint is.
+        pictures: What to ask about.
+        endpoint: The endpoint.
+
+    Raises:
+        KfdetError: It does not answer, or not with such detections.
+    """
+    seen = 0
+    with _client(cluster, endpoint) as client:
+        for picture in pictures:
+            found = client.detect(picture.image)
+            _check_numbers(endpoint.name, picture, found)
+            seen += _objects_found(picture, found)
+    labelled = sum(len(picture.labels) for picture in pictures)
+    if labelled and not seen:
+        raise KfdetError(
+            f"{endpoint.name} answers, but sees none of the {labelled} objects in "
+            f"{len(pictures)} validation pictures. Is the model in the bucket the one that was "
+            "evaluated, and is the serving runtime's TensorFlow not older than the training's?"
+        )
+
+
+def _check_numbers(name: str, picture: Picture, found: Detections) -> None:
+    finite = np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()
+    if not finite or found.scores.min(initial=0) < 0 or found.scores.max(initial=0) > 1:
+        raise KfdetError(
+            f"{name} answers to {picture.name} with boxes or scores that cannot be: the model or "
+            "its serving runtime is broken."
+        )
+
+
+def _objects_found(picture: Picture, found: Detections) -> int:
+    """How many labelled objects a detection of the same label shows."""
+    same_label = np.array(picture.labels)[:, None] == np.array(found.labels)[None]
+    same_place = iou_matrix(picture.boxes, found.boxes) >= _SAME_PLACE
+    return int((same_label & same_place).any(axis=1).sum())
+
+
+def _client(cluster: Cluster, endpoint: Endpoint) -> Client:
+    """A client for the endpoint, from wherever this process runs."""
+    if cluster.inside:
+        return connect(endpoint.address, endpoint.name)
+    if endpoint.mode == "Knative":  # its Services lead to a gateway that wants the right host
+        return connect(endpoint.url, endpoint.name)
+    place = f"{endpoint.address} (model {endpoint.name}, through the API server)"
+    return Client(place, _ThroughApiServer(cluster, endpoint))
+
+
+class _ThroughApiServer:
+    """TensorFlow Serving's REST API of a Service that only the cluster's own network reaches."""
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint) -> None:
+        service = (urlsplit(endpoint.address).hostname or "").split(".")[0]
+        path = f"v1/models/{endpoint.name}:predict"
+        self._post = functools.partial(cluster.post_to_service, service, path)
+
+    def predict(self, image: bytes) -> tuple[Mapping[str, Any], str]:
+        """As kfdet.serving.client.Transport says."""
+        answer = self._post({"instances": [{"b64": base64.b64encode(image).decode()}]})
+        (row,) = answer["predictions"]
+        return row, ""
+
+    def close(self) -> None:
+        """Nothing is kept open."""

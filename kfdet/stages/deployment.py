@@ -1,0 +1,53 @@
+"""Deployment stage: exported model and its metrics in; a served endpoint out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kfdet.events import stage
+
+
+@stage("deployment")
+def deploy(
+    saved_model: str,
+    metrics: str,
+    records: str,
+    *,
+    endpoint: str,
+    model_root: str,
+    canary_percent: int = 0,
+) -> tuple[str, str]:
+    """Serve the model under a name; the version before stays until the new one has answered.
+
+    Args:
+        saved_model: Folder of the export, with the version folder "1".
+        metrics: metrics.json of the evaluation.
+        records: Folder of the TFRecord build, for validation pictures to ask about.
+        endpoint: Name of the InferenceService.
+        model_root: Bucket path that keeps every deployed version.
+        canary_percent: Share of the requests that the new model gets; 0: all.
+
+    Returns:
+        The endpoint's URL, and the model's version.
+
+    Raises:
+        InputError: The cluster or the bucket does not allow it.
+        KfdetError: The model does not become ready, or does not answer well.
+    """
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.deploying import deploy as deploy_model
+    from kfdet.deployment.deploying import read_metrics
+    from kfdet.deployment.rollout import Options
+    from kfdet.deployment.smoke_test import validation_pictures
+
+    served = deploy_model(
+        connect(),
+        Path(saved_model),
+        endpoint,
+        model_root=model_root,
+        metrics=read_metrics(Path(metrics)),
+        pictures=validation_pictures(Path(records)),
+        options=Options(canary_percent=canary_percent),
+    )
+    latest = served.serving.canary.release if served.serving.canary else served.serving.stable
+    return served.url, latest.version
