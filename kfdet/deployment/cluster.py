@@ -107,7 +107,9 @@ class Cluster:
                 "GET", "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
             )
             ingress: dict[str, Any] = json.loads(settings["data"]["ingress"])
-        except (InputError, _NoSuchObjectError, KeyError, ValueError):
+        except UnreachableError:
+            raise
+        except (KfdetError, KeyError, ValueError):
             return None
         return ingress
 
@@ -147,7 +149,7 @@ class Cluster:
         except ApiException as error:
             raise _explain(error, method, path, self.namespace) from error
         except urllib3.exceptions.HTTPError as error:
-            cause = getattr(error, "reason", None) or error
+            cause = str(getattr(error, "reason", None) or error).rpartition("): ")[2].rstrip(".")
             raise UnreachableError(
                 f"The Kubernetes API server {self.api.configuration.host} cannot be reached: "
                 f"{cause}. Is the cluster up, and is it the one you mean (kubectl config "
@@ -198,12 +200,14 @@ def _load_kubeconfig(settings: Any) -> str:
 
     where = os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
-        config.load_kube_config(client_configuration=settings)
-        _, context = config.list_kube_config_contexts()
+        config.load_kube_config(where, client_configuration=settings)
+        _, context = config.list_kube_config_contexts(where)
     except (config.ConfigException, OSError, yaml.YAMLError) as error:
         missing = not any(Path(name).expanduser().exists() for name in where.split(os.pathsep))
         raise InputError(
-            "there is no kubeconfig." if missing else f"the kubeconfig is not usable: {error}",
+            "there is no kubeconfig."
+            if missing
+            else f"the kubeconfig is not usable: {' '.join(str(error).split())}.",
             file=where,
             hint="Set KUBECONFIG to the file that kubectl works with.",
         ) from error
@@ -252,20 +256,19 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
         return InputError(
             f"there is no namespace {namespace}.", hint="Choose another with -n (--namespace)."
         )
-    if error.status == 404 and names.PLURAL in path and not details.get("name"):
+    if error.status == 404 and kind == names.PLURAL and not details.get("name"):
         return InputError(
             f"the cluster does not know InferenceServices ({names.API_VERSION}).",
             hint="Install KServe (https://kserve.github.io), or train without a deployment by "
             'leaving the parameter endpoint empty ("").',
         )
-    if error.status == 404:
+    if error.status == 404 and kind == names.PLURAL:
         return _NoSuchObjectError(message)
     if error.status == 409 and method == "PATCH":
         causes = details.get("causes") or []
         fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes)
-        name = details.get("name", "the endpoint")
         return InputError(
-            f"somebody else has changed {name}: {fields or message}.",
+            f"somebody else has changed {path.rsplit('/', 1)[-1]}: {fields or message}.",
             hint="Look at it with `kubectl get isvc -o yaml --show-managed-fields`; "
             "`kfdet deploy --force` takes these fields over.",
         )

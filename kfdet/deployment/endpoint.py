@@ -159,6 +159,8 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
         # What serves the canary is called NAME-PREDICTOR-predictor; a version may begin with a
         # digit, a predictor may not.
         canary["name"] = f"v{serving.canary.release.version}"
+        # The schema of 0.20 asks for a name here and nowhere else; KServe's own one is right.
+        canary["model"]["name"] = "kserve-container"
         spec["canary"] = [{"trafficPercent": serving.canary.percent, "predictor": canary}]
     elif serving.canary:
         # Knative keeps the revision before this one for the rest of the requests.
@@ -188,7 +190,6 @@ def _predictor(release: Release, standard: bool) -> Manifest:
     }
     predictor: Manifest = {
         "serviceAccountName": names.SERVING_ACCOUNT,
-        "minReplicas": 1,
         "model": model,
     }
     if standard:
