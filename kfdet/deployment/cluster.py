@@ -187,14 +187,21 @@ def connect(namespace: str = "", *, deployer: Path = names.DEPLOYER_FOLDER) -> C
     try:
         config.load_incluster_config(client_configuration=settings)
     except config.ConfigException:
-        own = _load_kubeconfig(settings)
+        own = load_kubeconfig(settings)
         return Cluster(_client(settings), namespace or own or names.NAMESPACE, inside=False)
     own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     return Cluster(_client(settings), namespace or own, inside=True)
 
 
-def _load_kubeconfig(settings: Any) -> str:
-    """Fill `settings` from the user's kubeconfig; returns the namespace of its context or ""."""
+def load_kubeconfig(settings: Any) -> str:
+    """Fill an API client's `settings` from the user's kubeconfig.
+
+    Returns:
+        The namespace of its context or "".
+
+    Raises:
+        InputError: There is none, or it is not usable.
+    """
     import yaml
     from kubernetes import config
 
