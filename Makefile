@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: venv demo test lint golden lock bench clean
+.PHONY: venv demo test lint golden lock bench cluster cluster-down clean
 
 venv: .venv/installed
 
@@ -42,6 +42,14 @@ lock:
 
 bench: venv
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA))
+
+# A Kubernetes cluster of one node with Kubeflow Pipelines, KServe and MinIO on this machine; needs root and Go.
+cluster:
+	$(PYTHON) tests/cluster/rig up
+
+# Leaves the builds for the next time; CACHE=--cache removes those, too.
+cluster-down:
+	$(PYTHON) tests/cluster/rig down $(CACHE)
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

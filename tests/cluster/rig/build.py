@@ -1,0 +1,134 @@
+"""What the cluster is made of: Debian packages, Go programs, the metadata server's environment."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from layout import BINARIES, CACHE, RIG
+from processes import RigError, run, say
+
+_PACKAGES = {
+    "buildah": "buildah",
+    "containerd": "containerd",
+    "debootstrap": "debootstrap",
+    "gcc": "gcc libc6-dev",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mariadbd": "mariadb-server mariadb-client",
+    "modprobe": "kmod",
+    "openssl": "openssl",
+    "python3.11": "python3.11 python3.11-venv",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+}
+"""Debian packages by the program that shows that they are there."""
+
+METADATA_PYTHON = CACHE / "metadata" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Go program of one of the modules in go/."""
+
+    module: str
+    package: str
+    name: str
+    flags: list[str] = field(default_factory=list)
+    c: bool = False
+    """Whether it needs the C compiler; it is linked statically all the same."""
+
+
+_KUBERNETES_VERSION = "v1.34.4"
+_KUBERNETES_FLAGS = [
+    f"-X k8s.io/{package}.gitVersion={_KUBERNETES_VERSION}"
+    for package in ("component-base/version", "client-go/pkg/version")
+]
+_PIPELINES = "github.com/kubeflow/pipelines/backend/src"
+_WORKFLOWS = "github.com/argoproj/argo-workflows/v4/cmd"
+PROGRAMS = [
+    *(
+        Program("kubernetes", f"k8s.io/kubernetes/cmd/{name}", name, _KUBERNETES_FLAGS)
+        for name in (
+            *("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+            *("kubelet", "kube-proxy", "kubectl"),
+        )
+    ),
+    Program("etcd", "go.etcd.io/etcd/server/v3", "etcd"),
+    Program("pause", "rig/pause", "pause"),
+    Program("coredns", "github.com/coredns/coredns", "coredns"),
+    Program("minio", "github.com/minio/minio", "minio"),
+    Program("argo", f"{_WORKFLOWS}/workflow-controller", "workflow-controller"),
+    Program("argo", f"{_WORKFLOWS}/argoexec", "argoexec"),
+    Program("kserve", "github.com/kserve/kserve/cmd/manager", "kserve-manager"),
+    Program("kfp", f"{_PIPELINES}/apiserver", "apiserver", c=True),
+    Program("kfp", f"{_PIPELINES}/agent/persistence", "persistence_agent"),
+    Program("kfp", f"{_PIPELINES}/v2/cmd/driver", "driver"),
+    Program("kfp", f"{_PIPELINES}/v2/cmd/launcher-v2", "launcher-v2"),
+]
+
+
+def up() -> list[str]:
+    """Install and build what is missing.
+
+    Returns:
+        The modules of which a program could not be had; the error was shown. Kubernetes, etcd,
+        CoreDNS and MinIO are needed: RigError.
+    """
+    _install_packages()
+    missing: list[str] = []
+    for program in PROGRAMS:
+        if program.module not in missing and not _build(program):
+            missing.append(program.module)
+    if needed := {"kubernetes", "etcd", "pause", "coredns", "minio"} & set(missing):
+        raise RigError(f"cannot build {', '.join(sorted(needed))}: no cluster")
+    if not METADATA_PYTHON.exists():
+        say("metadata store: its Python environment")
+        run("python3.11", "-m", "venv", "--clear", METADATA_PYTHON.parents[1])
+        requirements = RIG / "metadata.txt"
+        run(METADATA_PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements)
+    return missing
+
+
+def module_folder(module: str, dependency: str) -> Path:
+    """Where Go keeps the source of a dependency, manifests included, of one of the modules."""
+    command = ("go", "list", "-m", "-f", "{{.Dir}}", dependency)
+    return Path(run(*command, cwd=RIG / "go" / module).strip())
+
+
+def _install_packages() -> None:
+    missing = [package for program, package in _PACKAGES.items() if not shutil.which(program)]
+    if missing:
+        packages = " ".join(missing).split()
+        say(f"packages: {' '.join(packages)}")
+        run("apt-get", "update", "--quiet")
+        install = ("apt-get", "install", "--yes", "--no-install-recommends", "--quiet")
+        run("env", "DEBIAN_FRONTEND=noninteractive", *install, *packages)
+
+
+def _build(program: Program) -> bool:
+    target = BINARIES / program.name
+    if target.exists():
+        return True
+    if not shutil.which("go"):
+        raise RigError("Go is missing: install 1.21 or newer, which fetches the one it needs")
+    say(f"building {program.name} (the first time takes minutes)")
+    BINARIES.mkdir(parents=True, exist_ok=True)
+    linker = ["-s", "-w", *program.flags, *(["-extldflags=-static"] if program.c else [])]
+    tags = ["-tags=netgo,osusergo,sqlite_omit_load_extension"] if program.c else []
+    done = subprocess.run(
+        [
+            *("nice", "-n", "19", "go", "build", "-trimpath", "-buildvcs=false", *tags),
+            *(f"-ldflags={' '.join(linker)}", "-o", target, program.package),
+        ],
+        check=False,
+        cwd=RIG / "go" / program.module,
+        env={
+            **os.environ,
+            "CGO_ENABLED": str(int(program.c)),
+            "GOFLAGS": "",
+            "GOTOOLCHAIN": "auto",
+        },
+    )
+    return done.returncode == 0

@@ -1,0 +1,44 @@
+"""containerd with a socket of its own; its store outlives the cluster, so that images stay."""
+
+from pathlib import Path
+
+from layout import CONTAINERD_ROOT, CONTAINERD_SOCKET, STATE, image_of
+from processes import run, start, wait
+
+
+def up() -> None:
+    """Start containerd with a configuration, a socket and a store of its own."""
+    configuration = STATE / "containerd.toml"
+    pause = image_of("pause")
+    # restrict_oom_score_adj: not every root may protect a process from the memory killer.
+    configuration.write_text(f"""version = 2
+root = "{CONTAINERD_ROOT}"
+state = "{STATE}/containerd"
+[grpc]
+address = "{CONTAINERD_SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{STATE}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+""")
+    start("containerd", ["containerd", "--config", configuration])
+    wait("containerd", lambda: ctr("version"), log="containerd")
+
+
+def ctr(*arguments: str | Path) -> str:
+    """Run containerd's client on the images and containers of Kubernetes."""
+    return run("ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", *arguments)
+
+
+def remove_containers() -> None:
+    """End every container of the cluster; containerd must run, the kubelet must not."""
+    for line in ctr("tasks", "list").splitlines()[1:]:
+        ctr("tasks", "delete", "--force", line.split()[0])
+    for name in ctr("containers", "list", "--quiet").split():
+        ctr("containers", "delete", name)

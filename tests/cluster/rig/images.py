@@ -1,0 +1,105 @@
+"""Container images on the node: the rig's own, of one static program each, and the project's."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import containerd
+from layout import BINARIES, image_of
+from processes import run, say
+
+_BASE = "docker.io/library/python:3.11-slim-bookworm"
+_SOURCE = "kfdet.io/source"
+"""Label of an image on the node: what it was made of, to see whether it is up to date."""
+
+
+def load_program(binary: str) -> None:
+    """Put an image of nothing but a static program, at /bin/NAME, and /tmp on the node."""
+    program, image = BINARIES / binary, image_of(binary)
+    facts = program.stat()
+
+    def save(archive: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+            root = Path(folder)
+            for name, mode in {"bin": 0o755, "tmp": 0o1777}.items():
+                (root / name).mkdir()
+                (root / name).chmod(mode)
+            shutil.copy2(program, root / "bin")
+            container = run("buildah", "from", "scratch").strip()
+            path = ["--env", "PATH=/bin", "--entrypoint", f'["/bin/{binary}"]']
+            run("buildah", "copy", "--quiet", container, root, "/")
+            run("buildah", "config", "--user", "65532:65532", *path, container)
+            run("buildah", "commit", "--quiet", container, f"docker-archive:{archive}:{image}")
+            run("buildah", "rm", container)
+
+    _load(image, f"{facts.st_size}-{facts.st_mtime_ns}", save)
+
+
+def build_base() -> None:
+    """Make the image that Python images start from, where no registry has it: plain Debian.
+
+    Also used by `make images` on such a machine.
+    """
+    if run("buildah", "images", "--quiet", _BASE, quiet=True):
+        return
+    say(f"image {_BASE}, from Debian's packages")
+    with tempfile.TemporaryDirectory(dir=BINARIES.parent) as folder:
+        root = Path(folder) / "root"
+        packages = "python3,python3-venv,python3-pip,ca-certificates"
+        run("debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", root)
+        (root / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink()
+        (root / "usr/bin/python").symlink_to("python3")
+        for archive in (root / "var/cache/apt/archives").glob("*.deb"):
+            archive.unlink()
+        container = run("buildah", "from", "scratch").strip()
+        run("buildah", "copy", "--quiet", container, root, "/")
+        run("buildah", "config", "--cmd", "python3", container)
+        run("buildah", "commit", "--quiet", "--rm", container, _BASE)
+
+
+def build(image: str, folder: Path) -> None:
+    """Build an image from a folder with a Dockerfile, on a machine where only root may nest."""
+    say(f"image {image}")
+    host_files = ("/etc/ssl/certs", "/etc/resolv.conf")
+    volumes = [f"--volume={file}:{file}:ro" for file in host_files]
+    run(
+        *("buildah", "bud", "--quiet", "--isolation", "chroot", "--network", "host"),
+        *("--pull-never", *volumes, "--tag", image, str(folder)),
+    )
+
+
+def load(image: str) -> None:
+    """Put an image that buildah knows on the node, under the name that pods call it by."""
+    made_of = run("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image)
+    name = on_the_node(image)
+
+    def save(archive: Path) -> None:
+        run("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{name}")
+
+    _load(name, made_of.strip(), save)
+
+
+def on_the_node(image: str) -> str:
+    """An image's whole name, as the node looks for it."""
+    image = image.removeprefix("localhost/")
+    first, slash, _ = image.partition("/")
+    if not slash:
+        return f"docker.io/library/{image}"
+    return image if set(".:") & set(first) else f"docker.io/{image}"
+
+
+def _load(image: str, source: str, save: Callable[[Path], None]) -> None:
+    label = f"{_SOURCE}={source}"
+    if any(
+        line.startswith(f"{image} ") and label in line
+        for line in containerd.ctr("images", "list").splitlines()
+    ):
+        return
+    say(f"image {image}")
+    # Beside the cache, not in a small memory file system: a project's image has gigabytes.
+    with tempfile.TemporaryDirectory(dir=BINARIES.parent) as folder:
+        archive = Path(folder) / "image.tar"
+        save(archive)
+        containerd.ctr("images", "import", "--digests=false", archive)
+    containerd.ctr("images", "label", image, label)

@@ -1,0 +1,91 @@
+"""The KServe controller in Standard mode: deployments and services, no Knative, no ingress."""
+
+import base64
+import json
+from pathlib import Path
+
+import certificates
+from api import Object, apply, apply_text, kubectl, named, wait_for_deployment
+from build import module_folder
+from layout import CERTIFICATES, STORAGE_INITIALIZER, image_of
+from processes import say
+
+_SPACE = "kserve"
+_WEBHOOK = "kserve-webhook-server-service"
+_CONTROLLER = "kserve-controller-manager"
+
+
+def up() -> None:
+    """Install KServe's own manifests, changed where they expect cert-manager, Knative, proxies."""
+    say("serving: KServe")
+    config = module_folder("kserve", "github.com/kserve/kserve") / "config"
+    apply_text(kubectl("kustomize", str(config / "crd")))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    certificates.issue(_CONTROLLER, f"/CN={_WEBHOOK}", [f"{_WEBHOOK}.{_SPACE}.svc"])
+    secret = {
+        f"tls.{kind}": (CERTIFICATES / f"{_CONTROLLER}.{kind}").read_text()
+        for kind in ("crt", "key")
+    }
+    apply(
+        named("Namespace", _SPACE, None),
+        named("Secret", "kserve-webhook-server-cert", _SPACE, stringData=secret),
+        *_manifests(config, "rbac", "configmap", "manager"),
+    )
+    wait_for_deployment(_CONTROLLER, _SPACE)
+    # Only now: until the controller answers its webhooks, nothing else can be made.
+    apply(*_manifests(config, "webhook", "storagecontainers"))
+
+
+def _manifests(config: Path, *folders: str) -> list[Object]:
+    items = [item for folder in folders for item in _read(config / folder)]
+    return [changed for item in items if (changed := _change(item))]
+
+
+def _read(folder: Path) -> list[Object]:
+    """The objects of a folder of manifests."""
+    text = kubectl("kustomize", str(folder))
+    # Which prints JSON texts one after another; the standard library reads no YAML.
+    command = ("create", "--namespace", _SPACE, "--dry-run=client", "--validate=false")
+    text = kubectl(*command, "-o", "json", "-f", "-", text=text).strip()
+    objects, decoder = [], json.JSONDecoder()
+    while text:
+        item, end = decoder.raw_decode(text)
+        objects.append(item)
+        text = text[end:].lstrip()
+    return objects
+
+
+def _change(item: Object) -> Object | None:
+    """An object as this cluster needs it; None for one that it does without."""
+    kind = item["kind"]
+    item["metadata"].pop("creationTimestamp", None)
+    if kind == "Service" and item["metadata"]["name"] != _WEBHOOK:
+        return None  # of the metrics' proxy
+    if kind == "Secret":
+        return None
+    for subject in item.get("subjects", []):
+        subject["namespace"] = _SPACE
+    if kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        authority = base64.b64encode(certificates.CA.read_bytes()).decode()
+        for hook in item["webhooks"]:
+            hook["clientConfig"]["caBundle"] = authority
+            hook["clientConfig"]["service"] |= {"name": _WEBHOOK, "namespace": _SPACE}
+    if kind == "ConfigMap":
+        data = item["data"]
+        data.pop("_example")
+        _update(data, "deploy", {"defaultDeploymentMode": "Standard"})
+        _update(data, "ingress", {"disableIngressCreation": True})
+        _update(data, "storageInitializer", {"image": STORAGE_INITIALIZER})
+    if kind == "ClusterStorageContainer":
+        item["spec"]["container"]["image"] = STORAGE_INITIALIZER
+    if kind == "Deployment":
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        container |= {"image": image_of("kserve-manager"), "imagePullPolicy": "Never"}
+        container |= {"command": ["kserve-manager"], "args": []}
+        container["readinessProbe"] |= {"initialDelaySeconds": 0, "periodSeconds": 1}
+        del container["resources"]
+    return item
+
+
+def _update(data: dict[str, str], key: str, values: Object) -> None:
+    data[key] = json.dumps(json.loads(data[key]) | values)
