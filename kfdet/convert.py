@@ -16,7 +16,8 @@ from kfdet.annotations.formats import FORMATS, Format, read_annotations
 from kfdet.annotations.matching import picture_name
 from kfdet.annotations.model import Item, KeyBox, Labelled, SourceAnnotations, key_table
 from kfdet.boxes import BOX_SCHEMA
-from kfdet.dataset import LAYOUT, all_errors, load_items
+from kfdet.dataset import all_errors, load_items
+from kfdet.dataset_files import LAYOUT
 from kfdet.errors import InputError, Problem
 from kfdet.interpolation import interpolate
 

@@ -6,7 +6,6 @@ searched.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,20 @@ from kfdet.annotations.formats import detect_format, read_annotations
 from kfdet.annotations.labels import Use, check_labels
 from kfdet.annotations.model import Item, KeyBox, SourceAnnotations, key_table
 from kfdet.annotations.pairing import pair
+from kfdet.dataset_files import (
+    ANNOTATION_SUFFIXES,
+    IMAGE_SUFFIXES,
+    LAYOUT,
+    VIDEO_SUFFIXES,
+    find_files,
+    is_medium,
+    suffix,
+)
 from kfdet.duplicates import identical_files
 from kfdet.errors import InputError, Problem
 
 __all__ = ["Dataset", "Item", "KeyBox", "all_errors", "check", "load", "load_items"]
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm"))
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-ANNOTATION_SUFFIXES = frozenset((".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip"))
-LAYOUT = (
-    "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
-    "place."
-)
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
@@ -101,8 +102,8 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     Raises:
         InputError: The folder is missing or holds no video and no image.
     """
-    files = _find_files(root)
-    media_names = [n for n in files if _suffix(n) in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    files = find_files(root)
+    media_names = [name for name in files if is_medium(name)]
     if not media_names:
         raise InputError("holds no videos and no images.", file=root, hint=LAYOUT)
     problems: list[Problem] = []
@@ -114,8 +115,8 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
             problems.append(_problem(error))
     sources = list(_read_all(root, files, problems))
     # Media that cannot be opened take part in matching, or their annotations would go astray.
-    videos = [name for name in media_names if _suffix(name) in VIDEO_SUFFIXES]
-    images = [name for name in media_names if _suffix(name) in IMAGE_SUFFIXES]
+    videos = [name for name in media_names if suffix(name) in VIDEO_SUFFIXES]
+    images = [name for name in media_names if suffix(name) in IMAGE_SUFFIXES]
     for source, name in pair(root, sources, videos, images, problems):
         if name in items:
             _annotate(items[name], source, root, problems)
@@ -123,33 +124,9 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     return list(items.values()), problems
 
 
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def _find_files(root: Path) -> list[str]:
-    """Relative paths of all files, sorted; not hidden ones, not the outputs of a run."""
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise InputError(f"the dataset {what}.", file=root, hint=LAYOUT)
-    found = []
-    seen: set[str] = set()
-    # Links are followed: large videos often live elsewhere.
-    for folder, folders, names in os.walk(root, followlinks=True):
-        inner, real = Path(folder), os.path.realpath(folder)
-        if real in seen or (inner != root and "run.json" in names):
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = (name for name in names if not name.startswith("."))
-        found += [(inner / name).relative_to(root).as_posix() for name in visible]
-    return sorted(found)
-
-
 def _open(root: Path, name: str, problems: list[Problem]) -> Item:
     path = root / name
-    if _suffix(name) in VIDEO_SUFFIXES:
+    if suffix(name) in VIDEO_SUFFIXES:
         from kfdet.video.probe import probe
 
         info = probe(path)
@@ -204,7 +181,7 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
     class_files = []
     for name in files:
         path = root / name
-        if _suffix(name) not in ANNOTATION_SUFFIXES:
+        if suffix(name) not in ANNOTATION_SUFFIXES:
             continue
         try:
             found = detect_format(path)
@@ -215,7 +192,7 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
             class_files.append(path)
         elif found:
             yield path
-        elif "annotations" in Path(name).parts[:-1] and _suffix(name) in (".json", ".xml", ".zip"):
+        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".json", ".xml", ".zip"):
             text = "is in no annotation format that is known; it is not read."
             problems.append(Problem("warning", text, str(path)))
     # Tools write several lists of class names; each label file is read with one of them, the one

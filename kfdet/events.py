@@ -29,6 +29,8 @@ _TERMINATION_BYTES = 4096  # Kubernetes keeps no more
 _INTERVAL_SECONDS = {True: 0.2, False: 5.0}
 
 _listeners: list[Callable[[dict[str, Any]], None]] = []
+_names: dict[str, str] = {}
+"""What a user calls a path that appears in messages."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,8 +40,15 @@ T = TypeVar("T")
 def emit(kind: str, **fields: Any) -> None:
     """Append one event to the event file; where there is none, give it to the listener or print."""
     path = os.environ.get(EVENTS_VARIABLE)
-    stage = os.environ.get(_STAGE_VARIABLE, "")
-    event = {"event": kind, "stage": stage, "pid": os.getpid(), "time": time.time(), **fields}
+    if isinstance(fields.get("message"), str):
+        fields["message"] = _renamed(fields["message"])
+    event = {
+        "event": kind,
+        "stage": running_stage(),
+        "pid": os.getpid(),
+        "time": time.time(),
+        **fields,
+    }
     if path:
         with open(path, "a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # a pipe keeps only short lines whole
@@ -59,6 +68,35 @@ def listening(listener: Callable[[dict[str, Any]], None]) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+@contextmanager
+def naming(path: Path, name: str) -> Iterator[None]:
+    """Say `name` where an event or an InputError of the block says `path`, such as a local copy."""
+    _names[str(path)] = name
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            _renamed(error.problem),
+            file=_renamed(error.file),
+            line=error.line,
+            frame=error.frame,
+            hint=_renamed(error.hint),
+        ) from error
+    finally:
+        del _names[str(path)]
+
+
+def _renamed(text: str) -> str:
+    for path, name in _names.items():
+        text = text.replace(path, name)
+    return text
+
+
+def running_stage() -> str:
+    """Name of the stage that this process runs; "" outside stages."""
+    return os.environ.get(_STAGE_VARIABLE, "")
 
 
 def warn(message: str) -> None:

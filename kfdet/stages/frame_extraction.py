@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from kfdet import events
 from kfdet.errors import InputError
 from kfdet.plan import KEYS_FILE, Source, read_plan
+from kfdet.storage import local_dataset
 from kfdet.video.extraction import Picture, cores, extract
 from kfdet.video.images import read_image
 from kfdet.video.selection import Frames, select_frames
@@ -42,7 +43,7 @@ def extract_group(
     """Extract the planned frames of one group into shards.
 
     Args:
-        dataset: The dataset's folder.
+        dataset: The dataset's folder or bucket URI, of which the sources of the group are copied.
         plan: The folder that planning wrote.
         group: Position of the group in the plan.
         frames: Folder to create: shards and their index (`kfdet.video.shards`).
@@ -73,10 +74,10 @@ def extract_group(
     running = max(1, min(len(lanes), cores()))
     lock, ended = threading.Lock(), threading.Event()
 
-    def run(lane: int, writer: FrameWriter, encoders: ThreadPoolExecutor) -> None:
+    def run(folder: Path, lane: int, writer: FrameWriter, encoders: ThreadPoolExecutor) -> None:
         try:
             for source, wanted in lanes[lane]:
-                path = Path(dataset) / source.name
+                path = folder / source.name
                 if source.kind == "image":
                     image = read_image(path, longest_side=longest_side, quality=jpeg_quality)
                     pictures: Iterable[Picture] = [image]
@@ -100,12 +101,15 @@ def extract_group(
             raise
 
     with (
+        local_dataset(dataset, {source.name for source, _ in jobs}) as folder,
         FrameWriter(Path(frames)) as writer,
         ThreadPoolExecutor(cores()) as encoders,
         ThreadPoolExecutor(running) as decoders,
     ):
         try:
-            for done in [decoders.submit(run, n, writer, encoders) for n in range(len(lanes))]:
+            for done in [
+                decoders.submit(run, folder, n, writer, encoders) for n in range(len(lanes))
+            ]:
                 done.result()
         finally:
             ended.set()  # An interrupt must not wait for whole videos.

@@ -12,6 +12,7 @@ from kfdet.errors import InputError
 from kfdet.files import atomic_folder
 from kfdet.plan import KEYS_FILE, write_plan
 from kfdet.planning import Sampling, make_plan
+from kfdet.storage import local_dataset
 
 MOST_WARNINGS = 20
 
@@ -31,7 +32,8 @@ def plan_dataset(
     """Decide what the run does with every video and image.
 
     Args:
-        dataset: The dataset's folder.
+        dataset: The dataset's folder or bucket URI. Every video is read to its end (frames are
+            counted, not believed) and every image compared, so that all of a bucket is copied.
         plan: Folder to create: plan.json and keys.parquet.
         frame_rate: At most this many frames of a video are used a second.
         every: Every Nth annotated frame instead, where it is not 0.
@@ -52,26 +54,29 @@ def plan_dataset(
         raise InputError(f"a guard gap of {guard_seconds} seconds makes no sense.")
     if max_groups < 1:
         raise InputError(f"max_groups={max_groups} makes no sense.", hint="Give at least 1.")
-    data = load(Path(dataset))
-    warnings = [str(p) for p in data.problems if p.severity == "warning"]
-    for warning in warnings[:MOST_WARNINGS]:
-        events.warn(warning)
-    if len(warnings) > MOST_WARNINGS:
-        events.warn(f"{len(warnings) - MOST_WARNINGS} more warnings: see 'kfdet check {dataset}'.")
-    errors = all_errors(data.problems)
-    if errors:
-        raise errors
-    made, keys, said = make_plan(
-        data,
-        Sampling(frame_rate, every),
-        val_share=val_share,
-        guard_seconds=guard_seconds,
-        seed=seed,
-        max_groups=max_groups,
-    )
-    for warning in said:
-        events.warn(warning)
-    with atomic_folder(Path(plan)) as folder:
-        write_plan(made, folder)
-        pq.write_table(keys, folder / KEYS_FILE)
+    with local_dataset(dataset) as folder:
+        data = load(folder)
+        warnings = [str(p) for p in data.problems if p.severity == "warning"]
+        for warning in warnings[:MOST_WARNINGS]:
+            events.warn(warning)
+        if len(warnings) > MOST_WARNINGS:
+            events.warn(
+                f"{len(warnings) - MOST_WARNINGS} more warnings: see 'kfdet check {dataset}'."
+            )
+        errors = all_errors(data.problems)
+        if errors:
+            raise errors
+        made, keys, said = make_plan(
+            data,
+            Sampling(frame_rate, every),
+            val_share=val_share,
+            guard_seconds=guard_seconds,
+            seed=seed,
+            max_groups=max_groups,
+        )
+        for warning in said:
+            events.warn(warning)
+    with atomic_folder(Path(plan)) as written:
+        write_plan(made, written)
+        pq.write_table(keys, written / KEYS_FILE)
     return [{"index": index} for index in range(len(made.groups))]

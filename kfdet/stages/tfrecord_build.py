@@ -46,7 +46,7 @@ def build_tfrecords(
     """Write the training and validation examples of a dataset; same input and seed, same bytes.
 
     Args:
-        dataset: The dataset's folder, for messages.
+        dataset: The dataset's folder or bucket URI, for messages.
         plan: The folder that planning wrote.
         boxes: One parquet file (BOX_SCHEMA) a group.
         frames: One folder of extracted frames a group.

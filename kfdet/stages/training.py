@@ -10,6 +10,14 @@ from pathlib import Path
 
 from kfdet.events import stage
 from kfdet.files import atomic_folder
+from kfdet.storage import mirrored
+from kfdet.storage.mirroring import any_time
+from kfdet.training.history import HISTORY_FILE
+
+CHECKPOINT_STATE = "checkpoint"
+"""The file that names the newest checkpoint; TensorFlow writes it last."""
+
+_EXAMPLES = "examples"
 
 
 @stage("training")
@@ -35,9 +43,9 @@ def train(
         records: Folder of the TFRecord build.
         model: Folder to write.
         network: Name of the network.
-        checkpoint_root: Folder for checkpoints; a killed run with the same data and parameters
-            continues from what it finds there.
-        tensorboard_root: Folder for TensorBoard logs.
+        checkpoint_root: Folder or bucket URI for checkpoints; a killed run with the same data and
+            parameters continues from what it finds there.
+        tensorboard_root: Folder or bucket URI for TensorBoard logs.
         input_size: "HEIGHTxWIDTH", "" fits it to the dataset.
         steps: Training steps, 0 fits them.
         batch_size: Images a step, 0 fits it to the machine.
@@ -67,13 +75,37 @@ def train(
 
     digest = records_digest(Path(records))
     key = hashlib.sha256(json.dumps([digest, repr(settings)]).encode()).hexdigest()[:12]
-    checkpoints = Path(checkpoint_root) / f"{network}-{key}"
-    tensorboard = Path(tensorboard_root) / f"{network}-{key}"
-    scratch = checkpoints / "examples"
-    with atomic_folder(Path(model)) as folder:
+    name = f"{network}-{key}"
+    with (
+        atomic_folder(Path(model)) as folder,
+        mirrored(
+            checkpoint_root, name, rank=checkpoint_rank, resume=CHECKPOINT_STATE
+        ) as checkpoints,
+        mirrored(tensorboard_root, name) as tensorboard,
+    ):
+        scratch = checkpoints / _EXAMPLES
         scratch.mkdir(parents=True, exist_ok=True)
         train_detector(Path(records), folder, settings, digest, checkpoints, tensorboard, scratch)
-    shutil.rmtree(scratch)
+    if scratch.exists():
+        shutil.rmtree(scratch)
+
+
+def checkpoint_rank(name: str) -> int | None:
+    """When a file of the checkpoint folder is copied to a bucket; None: never.
+
+    A run that was killed between two of these copies continues: the state file names a checkpoint
+    only when that is there as a whole; and best weights that the history does not know come from a
+    validation that is made again, because the history does not know it either.
+    """
+    if name.startswith(f"{_EXAMPLES}/") or "_temp/" in name or ".tmp" in name:
+        return None
+    if name == CHECKPOINT_STATE:
+        return 1
+    if name.startswith("best/"):
+        return 2
+    if name == HISTORY_FILE:
+        return 3
+    return any_time(name)
 
 
 def records_digest(records: Path) -> str:

@@ -22,7 +22,7 @@ def test_bucket_uris(text, expected):
 
 def test_no_endpoint_names_the_variables(tmp_path, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with pytest.raises(InputError, match="Set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID"):
+    with pytest.raises(InputError, match="Set AWS_ENDPOINT_URL"):
         download("minio://models/run", tmp_path)
 
 
@@ -33,7 +33,7 @@ def test_nobody_listens(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
-    with pytest.raises(InputError, match="minio://models/run: cannot be read") as raised:
+    with pytest.raises(InputError, match="minio://models/run: http:.* cannot be reached") as raised:
         download("minio://models/run", tmp_path)
     assert "hidden-word" not in str(raised.value)
     assert not list(tmp_path.iterdir())

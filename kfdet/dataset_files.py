@@ -1,0 +1,60 @@
+"""Which files of a folder make up a dataset: its layout, in one place for reading and uploading."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from kfdet.errors import InputError
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+ANNOTATION_SUFFIXES = frozenset((".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip"))
+LAYOUT = (
+    "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
+    "place."
+)
+_SIDE_FILES = frozenset(("seqinfo.ini",))
+"""Files without an annotation's suffix that a reader looks at."""
+
+
+def suffix(name: str) -> str:
+    """The suffix by which the kind of a file is told: lower case, with its dot."""
+    return os.path.splitext(name)[1].lower()
+
+
+def is_medium(name: str) -> bool:
+    """Whether the file is a video or an image, by its name."""
+    return suffix(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of that path, relative to the dataset, is one that readers look at."""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    return is_medium(name) or suffix(name) in ANNOTATION_SUFFIXES or path.name in _SIDE_FILES
+
+
+def find_files(root: Path) -> list[str]:
+    """Relative paths of all files, sorted; not hidden ones, not the outputs of a run.
+
+    Raises:
+        InputError: The folder is missing.
+    """
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(f"the dataset {what}.", file=root, hint=LAYOUT)
+    found = []
+    seen: set[str] = set()
+    # Links are followed: large videos often live elsewhere.
+    for folder, folders, names in os.walk(root, followlinks=True):
+        inner, real = Path(folder), os.path.realpath(folder)
+        if real in seen or (inner != root and "run.json" in names):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        visible = (name for name in names if not name.startswith("."))
+        found += [(inner / name).relative_to(root).as_posix() for name in visible]
+    return sorted(found)

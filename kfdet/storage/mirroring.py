@@ -1,0 +1,210 @@
+"""A folder that a long stage writes to, copied to a bucket while it does.
+
+A pod may be killed at any moment, so what is in the bucket must always be something to continue
+from. Each pass therefore takes all files at one moment (as hard links, which cost nothing) and
+sends what is new in an order that its user chooses; what is gone is deleted last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from kfdet import events
+from kfdet.errors import KfdetError
+from kfdet.storage.address import Place, is_bucket_uri, place_of
+from kfdet.storage.downloading import fetch
+from kfdet.storage.listing import entries
+from kfdet.storage.sending import send, target_for
+from kfdet.storage.store import PATIENCE_SECONDS, Store
+from kfdet.storage.uploading import make_bucket
+
+INTERVAL_SECONDS = 15.0
+_POLL_SECONDS = 1.0
+_SHORT_PATIENCE_SECONDS = 3.0  # a hiccup; a longer outage is a matter of the next copy
+_TRIES = 20
+_THREADS = 2  # training goes on meanwhile
+
+Rank = Callable[[str], int | None]
+"""When a file of that name is sent, lower numbers first; None: never."""
+
+Stamp = tuple[int, int]
+"""Size and time of the last change, in bytes and nanoseconds."""
+
+
+def any_time(name: str) -> int | None:
+    """The rank of files that do not depend on each other; hidden ones stay where they are."""
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return None if hidden else 0
+
+
+@contextmanager
+def mirrored(
+    root: str,
+    name: str,
+    *,
+    rank: Rank = any_time,
+    resume: str = "",
+    interval: float = INTERVAL_SECONDS,
+) -> Iterator[Path]:
+    """The folder `name` below `root`: itself, or a temporary one that is copied to a bucket.
+
+    Copies are made in the background, every `interval` seconds. While the store is away the work
+    goes on and copying is tried again; at the end of the block it is waited for.
+
+    Args:
+        root: A folder, or the URI of one in a bucket.
+        name: Its folder to work in.
+        rank: The order of copying.
+        resume: Where given, the folder begins with what is in the bucket; and a change of this file
+            is copied at once.
+        interval: Seconds between two copies.
+
+    Raises:
+        InputError: The bucket can be neither read nor made.
+        KfdetError: At the end, what is new could not be copied.
+    """
+    if not is_bucket_uri(root):
+        yield Path(root, name)
+        return
+    place = place_of(f"{root.rstrip('/')}/{name}")
+    with (
+        tempfile.TemporaryDirectory(prefix="kfdet-mirror-") as scratch,
+        Store(f"{root.rstrip('/')}/{name}") as store,
+    ):
+        make_bucket(store, place.bucket)
+        mirror = _Mirror(store, place, Path(scratch), rank)
+        if resume:
+            mirror.fetch()
+        urgent = mirror.folder / resume if resume else None
+        with _Background(mirror, urgent, interval):
+            yield mirror.folder
+
+
+class _Mirror:
+    """A folder and its copy in a bucket."""
+
+    def __init__(self, store: Store, place: Place, scratch: Path, rank: Rank) -> None:
+        self.store, self.place = store, place
+        self.folder, self._links = scratch / "folder", scratch / "links"
+        self.folder.mkdir()
+        self._rank = rank
+        self._there: dict[str, Stamp] = {}
+
+    def fetch(self) -> None:
+        """Fill the folder with what is in the bucket."""
+        found = [
+            each for each in entries(self.store, self.place) if self._rank(each.name) is not None
+        ]
+        if found:
+            fetch(self.store, self.place.bucket, found, self.folder)
+        self._there = self._list()
+
+    def copy(self) -> None:
+        """Bring the bucket to the state of the folder.
+
+        Raises:
+            KfdetError: It did not work; the same again continues.
+        """
+        try:
+            found = self._link()
+            with ThreadPoolExecutor(_THREADS, "mirror") as parts:
+                for name in sorted(found, key=lambda each: (self._rank(each) or 0, each)):
+                    if self._there.get(name) != found[name]:
+                        key = self.place.key(name)
+                        target = target_for(self._links / name, self.place.bucket, key, grows=True)
+                        send(self.store, self._links / name, target, parts, lambda _: None)
+                        self._there[name] = found[name]
+            for name in [each for each in self._there if each not in found]:
+                self.store.do(
+                    self.store.client.remove_object, self.place.bucket, self.place.key(name)
+                )
+                del self._there[name]
+        finally:
+            shutil.rmtree(self._links, ignore_errors=True)
+
+    def _list(self) -> dict[str, Stamp]:
+        found: dict[str, Stamp] = {}
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                path = Path(folder, name)
+                relative = path.relative_to(self.folder).as_posix()
+                with suppress(FileNotFoundError):
+                    if self._rank(relative) is not None:
+                        state = path.stat()
+                        found[relative] = (state.st_size, state.st_mtime_ns)
+        return found
+
+    def _link(self) -> dict[str, Stamp]:
+        """The files of one moment, as links that stay when the files are replaced."""
+        for _ in range(_TRIES):
+            shutil.rmtree(self._links, ignore_errors=True)
+            found = self._list()
+            with suppress(FileNotFoundError):  # deleted just now
+                for name in found:
+                    link = self._links / name
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    os.link(self.folder / name, link)
+                if self._list() == found:
+                    break
+        return {name: stamp for name, stamp in found.items() if (self._links / name).exists()}
+
+
+class _Background:
+    """Copies in a thread while the block runs, and once more at its end."""
+
+    def __init__(self, mirror: _Mirror, urgent: Path | None, interval: float) -> None:
+        self._mirror, self._urgent, self._interval = mirror, urgent, interval
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+
+    def __enter__(self) -> None:
+        self._mirror.store.patience = _SHORT_PATIENCE_SECONDS
+        self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        if kind is not None:  # what there is may help to see why
+            with suppress(KfdetError, OSError):
+                self._mirror.copy()
+            return
+        self._mirror.store.patience = PATIENCE_SECONDS
+        self._mirror.copy()
+
+    def _work(self) -> None:
+        due, seen, failing = time.monotonic() + self._interval, self._urgency(), False
+        while not self._ending.wait(_POLL_SECONDS):
+            urgency = self._urgency()
+            if time.monotonic() < due and urgency == seen:
+                continue
+            try:
+                self._mirror.copy()
+            except (KfdetError, OSError) as error:
+                if not failing:
+                    events.warn(f"{error} The work goes on, and copying is tried again.")
+                failing, due = True, time.monotonic() + _SHORT_PATIENCE_SECONDS
+            else:
+                if failing:
+                    events.emit("info", message=f"{self._mirror.store.uri}: copied again")
+                failing, seen, due = False, urgency, time.monotonic() + self._interval
+
+    def _urgency(self) -> int:
+        """Changes when the urgent file does."""
+        try:
+            return self._urgent.stat().st_mtime_ns if self._urgent else 0
+        except FileNotFoundError:
+            return 0
