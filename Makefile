@@ -34,11 +34,41 @@ golden: venv
 	$(BIN)/kfdet compile --output tests/pipelines/golden/training.yaml
 	git diff --stat -- tests/pipelines/golden
 
+COMPILE := uv pip compile --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	--no-emit-find-links --quiet --python-version 3.11
+# What one image needs, in the versions of requirements.lock.
+COMPILE_IMAGE := $(COMPILE) --python-platform linux --constraint requirements.lock
+
 # Needs uv; --upgrade moves every pin.
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra serve --group dev \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		--quiet --output-file requirements.lock
+	$(COMPILE) pyproject.toml --universal --extra train --extra serve --group dev --output-file requirements.lock
+	printf 'setuptools\nsetuptools-scm\nwheel\n' | $(COMPILE_IMAGE) - --output-file docker/build.lock
+	echo tensorflow | $(COMPILE_IMAGE) pyproject.toml - --output-file docker/common.lock
+	$(COMPILE_IMAGE) pyproject.toml --extra train --output-file docker/kfdet.lock
+	echo 'tensorflow[and-cuda]' | $(COMPILE_IMAGE) pyproject.toml - --extra train --output-file docker/kfdet-training.lock
+	$(COMPILE_IMAGE) pyproject.toml --extra serve --output-file docker/kfdet-serving.lock
+	printf 'boto3\ntensorboard\n' | $(COMPILE_IMAGE) - --output-file docker/kfdet-tensorboard.lock
+
+# The images that the pipeline and the manifests name, for linux/amd64, built with Docker, Podman or
+# Buildah, whichever is there. For a registry of your own:
+#   make images IMAGE_PREFIX=registry.example.org/team/ TAG=2
+# IMAGE_PREFIX  what comes before kfdet, kfdet-training, kfdet-serving and kfdet-tensorboard; empty:
+#               nothing, for a node that finds them in its own image store (kind load docker-image)
+# TAG           the tag of all four; empty: kfdet's version, as the pipeline expects them
+# SOURCE        address of the source code, for the label of that name; empty: no such label
+# IMAGE_BUILD   the command that builds, with flags of your own such as --build-arg BASE=...
+IMAGES := kfdet-tensorboard kfdet-serving kfdet kfdet-training
+TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' kfdet/__init__.py)
+IMAGE_BUILD ?= $(shell if docker info >/dev/null 2>&1; then echo docker build; \
+	elif command -v podman >/dev/null; then echo podman build; else echo buildah build --layers; fi)
+
+images: $(IMAGES:%=image/%)
+
+image/%:
+	$(IMAGE_BUILD) --file docker/Dockerfile --target $* --tag $(IMAGE_PREFIX)$*:$(TAG) \
+		--label org.opencontainers.image.version=$(TAG) \
+		--label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+		$(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE)) .
 
 bench: venv
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA))
