@@ -1,0 +1,47 @@
+"""A detector as a service: serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kfdet.cli.app import app
+
+
+@app.command()
+def serve(
+    model_dir: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL_DIR",
+            help="Folder of an exported model, such as RUN/model: numbered versions with a "
+            "saved_model.pb each, or one of them.",
+        ),
+    ],
+    model_name: Annotated[str, typer.Option(help="Name of the model in URLs.")] = "detector",
+    rest_api_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the REST API.")
+    ] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gRPC API.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+) -> None:
+    """Serve an exported model with TensorFlow Serving's REST and gRPC API until it is stopped.
+
+    The highest version in MODEL_DIR is served; one that is added later takes a restart. When the
+    process is told to stop (SIGTERM), requests that run are answered first. Needs the extra
+    kfdet[serve].
+
+    [bold]Example[/]
+
+    kfdet serve run/model
+
+    curl localhost:8501/v1/models/detector
+
+    (printf '{"instances":[{"b64":"'; base64 -w0 photo.jpg; printf '"}]}') |
+    curl -d @- localhost:8501/v1/models/detector:predict
+    """
+    from kfdet.serving.server import serve as serve_model
+
+    serve_model(model_dir, model_name=model_name, host=host, rest_api_port=rest_api_port, port=port)

@@ -1,0 +1,1 @@
+"""An exported model behind TensorFlow Serving's APIs, and a client for them."""

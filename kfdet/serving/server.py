@@ -1,0 +1,126 @@
+"""`kfdet serve`: one SavedModel over REST and gRPC until a signal ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from kfdet.errors import InputError, KfdetError
+from kfdet.evaluation.detections import find_saved_model
+from kfdet.events import emit
+from kfdet.files import os_hint
+
+GRACE_SECONDS = 20
+"""How long running requests may take after the signal; Kubernetes kills after 30 by default."""
+
+
+def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port: int) -> None:
+    """Serve the highest version in `folder`; returns after SIGTERM, when all is answered.
+
+    Nothing listens before the model is loaded and warm: a connection is as good as readiness.
+    A version that appears later is not picked up; that takes a restart.
+
+    Args:
+        folder: Folder with numbered versions, or one version.
+        model_name: The name in URLs and requests.
+        host: Address to listen on.
+        rest_api_port: Port of the REST API.
+        port: Port of gRPC.
+
+    Raises:
+        InputError: No SavedModel, a port in use.
+        KfdetError: The packages for serving are not installed.
+    """
+    path = find_saved_model(folder.resolve())
+    _check_packages()
+    if rest_api_port == port:
+        raise InputError(f"port {port} cannot be both REST's and gRPC's.")
+    rest_socket = _bind(host, rest_api_port, "--rest-api-port")
+    _bind(host, port, "--port").close()
+
+    from kfdet.serving.model import load_model
+
+    model = load_model(path, model_name)
+    model.warm_up()
+
+    from kfdet.serving import grpc_api, rest_api
+
+    rest = rest_api.create_server(model, rest_api_port)
+    try:
+        grpc_server = grpc_api.start(model, _address(host, port))
+    except RuntimeError as error:
+        raise _in_use(port, "--port", str(error)) from error
+    try:
+        rest_socket.listen()
+    except OSError as error:
+        raise _in_use(rest_api_port, "--rest-api-port", error.strerror or str(error)) from error
+    emit(
+        "serving",
+        model=model.name,
+        version=model.version,
+        rest=f"http://{_address(host, rest_api_port)}/v1/models/{model.name}",
+        grpc=_address(host, port),
+    )
+    # uvicorn stops at the signal and raises it again when it is done; by then it has had its say.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _uvicorn_server(rest.config, grpc_server).run(sockets=[rest_socket])
+
+
+def _uvicorn_server(config: Any, grpc_server: Any) -> Any:
+    """A uvicorn server that takes the gRPC server down with it, side by side."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            stopped = grpc_server.stop(GRACE_SECONDS)
+            await super().shutdown(sockets)
+            await asyncio.to_thread(stopped.wait)
+
+    config.timeout_graceful_shutdown = GRACE_SECONDS
+    return Server(config)
+
+
+def _check_packages() -> None:
+    missing = [
+        name
+        for name in ("tensorflow", "kserve", "tensorflow_serving")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise KfdetError(
+            f"Serving needs the packages {', '.join(missing)}: pip install 'kfdet[serve]'."
+        )
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    """A socket that has the port, before minutes of loading end at a port in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise InputError(f"--host {host} is no address: {error.strerror or error}.") from error
+    bound = socket.socket(family, kind, protocol)
+    # A port that an earlier server left a moment ago is free.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise _in_use(port, option, os.strerror(error.errno or 0), os_hint(error)) from error
+    return bound
+
+
+def _in_use(port: int, option: str, reason: str, hint: str = "") -> InputError:
+    return InputError(
+        f"cannot listen on port {port}: {reason}.", hint=hint or f"Choose another with {option}."
+    )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
