@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from object_store import ObjectStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -14,6 +19,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not on this machine: {folder} is absent")
     return folder
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """An empty S3 server, to which the environment points."""
+    from object_store import ObjectStore
+
+    store = ObjectStore()
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,124 @@
+"""What a user is told, and how long a store may be away."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from object_store import BUCKET, ObjectStore
+
+from kfdet.errors import InputError
+from kfdet.storage import dataset_version, download, local_dataset, upload
+from kfdet.storage.store import AwayError, Store
+
+URI = f"minio://{BUCKET}/toys"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"picture")
+    return folder
+
+
+def _copy(dataset: Path) -> None:
+    with local_dataset(URI):
+        pass
+
+
+ASKING: dict[str, Callable[[Path], object]] = {
+    "download": lambda dataset: download(URI, dataset),
+    "upload": lambda dataset: upload(dataset, URI),
+    "dataset_version": lambda _: dataset_version(URI),
+    "local_dataset": _copy,
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("AWS_ENDPOINT_URL", "", "Set AWS_ENDPOINT_URL"),
+        ("AWS_SECRET_ACCESS_KEY", "", "Set AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ENDPOINT_URL", "minio:9000", 'is "minio:9000", which is no address'),
+    ],
+)
+def test_what_the_environment_lacks(
+    asking: str,
+    variable: str,
+    value: str,
+    message: str,
+    dataset: Path,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=message) as raised:
+        ASKING[asking](dataset)
+    assert raised.value.file == URI
+    assert object_store.log[1:] == []
+
+
+@pytest.mark.parametrize("asking", ASKING)
+def test_wrong_credentials(asking: str, dataset: Path, object_store: ObjectStore) -> None:
+    object_store.client.make_bucket(BUCKET)
+    object_store.check_credentials(strictly=True)
+    try:
+        with pytest.raises(InputError, match=r"refuses the credentials.*Check AWS_ACCESS_KEY_ID"):
+            ASKING[asking](dataset)
+    finally:
+        object_store.check_credentials(strictly=False)
+
+
+@pytest.mark.parametrize("asking", ["download", "dataset_version", "local_dataset"])
+def test_missing(asking: str, dataset: Path, object_store: ObjectStore) -> None:
+    with pytest.raises(InputError, match='there is no bucket "kfdet"'):
+        ASKING[asking](dataset)
+    object_store.client.make_bucket(BUCKET)
+    with pytest.raises(InputError, match="holds nothing"):
+        ASKING[asking](dataset)
+
+
+def test_a_name_that_no_store_takes(dataset: Path, object_store: ObjectStore) -> None:
+    with pytest.raises(InputError, match="minio://B_/toys: "):
+        upload(dataset, "minio://B_/toys")
+
+
+def test_nobody_listens(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
+    monkeypatch.setattr("kfdet.storage.store._FIRST_CONTACT_SECONDS", 0.5)
+    with pytest.raises(InputError, match=r"cannot be reached: .*Check the network") as raised:
+        download(URI, dataset)
+    assert "hidden-word" not in str(raised.value)
+    assert [path.name for path in dataset.iterdir()] == ["a.jpg"]
+
+
+def test_an_outage_is_waited_out(object_store: ObjectStore) -> None:
+    with Store(URI, patience=30) as store:
+        store.do(store.client.list_buckets)
+        object_store.stop()
+        threading.Timer(2, object_store.start).start()
+        started = time.monotonic()
+        assert store.do(store.client.list_buckets) == []
+        assert 2 <= time.monotonic() - started < 10
+
+
+def test_patience_ends(object_store: ObjectStore) -> None:
+    with Store(URI, patience=1) as store:
+        store.do(store.client.list_buckets)
+        object_store.stop()
+        try:
+            with pytest.raises(AwayError, match=r"has not answered for . s: .*refused"):
+                store.do(store.client.list_buckets)
+        finally:
+            object_store.start()
