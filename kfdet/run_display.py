@@ -115,7 +115,7 @@ class Display:
             return
         stage.bars[event["task"], event["pid"]] = (event["done"], event["total"])
         bars = [bar for (task, _), bar in stage.bars.items() if task == event["task"]]
-        title = _title(event["stage"])
+        title = stage_title(event["stage"])
         if event["task"] not in {event["stage"], title}:
             title = f"{title}: {event['task']}" if title else event["task"]
         self._progress.update(
@@ -129,7 +129,7 @@ class Display:
 
     def _show(self, name: str, stage: StageState) -> None:
         if stage.row is None:
-            stage.row = self._progress.add_task(_title(name), total=None, unit="", note="")
+            stage.row = self._progress.add_task(stage_title(name), total=None, unit="", note="")
 
     def _print(self, name: str) -> None:
         stage = self.stages[name]
@@ -140,8 +140,9 @@ class Display:
             self._progress.remove_task(stage.row)
         times = "unchanged" if stage.cached == stage.ended else f"{stage.seconds:.1f} s"
         count = f" ({stage.ended} groups)" if name in _LOOP and stage.ended > 1 else ""
-        self.console.print(f"  {_title(name):<18}{times:>12}{count}", highlight=False)
+        self.console.print(f"  {stage_title(name):<18}{times:>12}{count}", highlight=False)
 
 
-def _title(stage: str) -> str:
+def stage_title(stage: str) -> str:
+    """A stage's name as a person reads it."""
     return stage.replace("_", " ").replace("tfrecord", "TFRecord")

@@ -21,6 +21,18 @@ def print_summary(
         record: What run.json holds.
         metrics: What metrics.json holds.
     """
+    print_metrics(console, metrics)
+    for name in ("report.html", "detections.mp4", "detections.png", "model", "model.zip"):
+        if (folder / name).exists():
+            console.print(f"  {escape(str(folder / name))}", soft_wrap=True)
+    redone = [stage["stage"] for stage in record["stages"] if stage["cached"] < stage["tasks"]]
+    minutes, seconds = divmod(record["seconds"], 60)
+    time = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
+    console.print(f"{time}, {len(redone)} of {len(record['stages'])} stages run")
+
+
+def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
+    """Print what metrics.json holds: the detector's figures and the verdict."""
     table = Table(title=f"{metrics['split']['val_frames']} unseen frames", title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -30,16 +42,9 @@ def print_summary(
         cells = (values[name] for name in ("AP50", "AP", "precision", "recall"))
         table.add_row(label, *("-" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)
-    if record["verdict"]:
+    if metrics["verdict"]:
         console.print("[green]verdict: good enough to serve[/]")
     else:
         console.print("[red]verdict: not good enough to serve[/]")
     for reason in metrics["verdict_reasons"]:
         console.print(f"  {escape(reason)}", soft_wrap=True)
-    for name in ("report.html", "detections.mp4", "detections.png", "model", "model.zip"):
-        if (folder / name).exists():
-            console.print(f"  {escape(str(folder / name))}", soft_wrap=True)
-    redone = [stage["stage"] for stage in record["stages"] if stage["cached"] < stage["tasks"]]
-    minutes, seconds = divmod(record["seconds"], 60)
-    time = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
-    console.print(f"{time}, {len(redone)} of {len(record['stages'])} stages run")

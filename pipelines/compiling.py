@@ -6,13 +6,19 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
-from kfdet.components.image import IMAGE, TRAINING_IMAGE
+from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.files import atomic_file
-from kfdet.pipelines.training import SHARED_MEMORY, training_pipeline
+from kfdet.kubeflow.parameters import COMPILATION_DEFAULTS
+from kfdet.pipelines.training import training_pipeline
 
 
 def compile_training(
-    output: Path, *, image: str = "", training_image: str = "", shared_memory: str = ""
+    output: Path,
+    *,
+    image: str = "",
+    training_image: str = "",
+    tensorboard_image: str = "",
+    shared_memory: str = COMPILATION_DEFAULTS.shared_memory,
 ) -> None:
     """Write the training pipeline to `output`.
 
@@ -20,7 +26,9 @@ def compile_training(
         output: The YAML file.
         image: Image of the stages; empty: components.image.IMAGE.
         training_image: Image of the training stage; empty: components.image.TRAINING_IMAGE.
-        shared_memory: Size of /dev/shm of the training stage; empty: SHARED_MEMORY.
+        tensorboard_image: Default of the parameter of that name; empty:
+            components.image.TENSORBOARD_IMAGE.
+        shared_memory: Size of /dev/shm of the training stage.
 
     Raises:
         InputError: The file cannot be written.
@@ -31,7 +39,12 @@ def compile_training(
         text = compiled.read_text()
     images = {IMAGE: image or IMAGE, TRAINING_IMAGE: training_image or TRAINING_IMAGE}
     text = re.sub(r"(?m)(?<=^        image: ).+$", lambda match: images[match[0]], text)
-    sizes = {SHARED_MEMORY: shared_memory or SHARED_MEMORY}
-    text = re.sub(r"(?m)(?<= sizeLimit: ).+$", lambda match: sizes[match[0]], text)
+    text = text.replace(
+        f"defaultValue: {TENSORBOARD_IMAGE}",
+        f"defaultValue: {tensorboard_image or TENSORBOARD_IMAGE}",
+    )
+    text = text.replace(
+        f"sizeLimit: {COMPILATION_DEFAULTS.shared_memory}", f"sizeLimit: {shared_memory}"
+    )
     with atomic_file(output) as temporary:
         temporary.write_text(text)

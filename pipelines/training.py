@@ -19,14 +19,9 @@ from kfdet.components.planning import planning
 from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
 from kfdet.deployment.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
+from kfdet.kubeflow.parameters import CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
 from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
-
-SHARED_MEMORY = "1Gi"
-"""Size of /dev/shm, through which several GPUs of one pod talk; `kfdet compile` replaces it.
-
-No parameter of the pipeline, because KFP's driver takes the size of a volume as it was compiled.
-"""
 
 
 class Outputs(NamedTuple):
@@ -96,18 +91,18 @@ def training_pipeline(
     min_recall: float = DEFAULTS.min_recall,
     max_false_positives: float = DEFAULTS.max_false_positives,
     seed: int = DEFAULTS.seed,
-    endpoint: str = "",
-    canary_percent: int = 0,
-    model_root: str = "minio://kfdet/models",
-    checkpoint_root: str = "minio://kfdet/checkpoints",
-    tensorboard_root: str = "minio://kfdet/tensorboard",
+    endpoint: str = CLUSTER_DEFAULTS.endpoint,
+    canary_percent: int = CLUSTER_DEFAULTS.canary_percent,
+    model_root: str = CLUSTER_DEFAULTS.model_root,
+    checkpoint_root: str = CLUSTER_DEFAULTS.checkpoint_root,
+    tensorboard_root: str = CLUSTER_DEFAULTS.tensorboard_root,
     tensorboard_image: str = TENSORBOARD_IMAGE,
-    accelerator_type: str = "nvidia.com/gpu",
-    accelerator_count: str = "0",
+    accelerator_type: str = CLUSTER_DEFAULTS.accelerator_type,
+    accelerator_count: str = str(CLUSTER_DEFAULTS.accelerator_count),
     node_selector: dict[str, str] = {},  # noqa: B006 (KFP only reads it)
     tolerations: list[dict[str, Any]] = [],  # noqa: B006
-    training_cpu: str = "1",
-    training_memory: str = "4Gi",
+    training_cpu: str = CLUSTER_DEFAULTS.training_cpu,
+    training_memory: str = CLUSTER_DEFAULTS.training_memory,
 ) -> Outputs:
     """Train, export, evaluate and serve a detector on filmed objects.
 
@@ -227,9 +222,13 @@ def training_pipeline(
     trained.set_accelerator_limit(accelerator_count)
     kubernetes.add_node_selector_json(trained, node_selector)
     kubernetes.add_toleration_json(trained, tolerations)
-    shared = "/dev/shm"  # noqa: S108
+    # several GPUs talk through it; its size is compiled in, as KFP's driver wants it
     kubernetes.empty_dir_mount(
-        trained, "shared-memory", shared, medium="Memory", size_limit=SHARED_MEMORY
+        trained,
+        "shared-memory",
+        "/dev/shm",  # noqa: S108
+        medium="Memory",
+        size_limit=COMPILATION_DEFAULTS.shared_memory,
     )
     exported = export(model=trained.outputs["model"], records=records.outputs["records"])
     _on_cluster(exported, "Export", cpu="500m", memory="2Gi")

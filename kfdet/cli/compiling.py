@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +10,18 @@ import typer
 from rich.markup import escape
 
 from kfdet.cli.app import app, err
+from kfdet.cli.options import with_parameters
+from kfdet.kubeflow.parameters import Compilation
 
 
 @app.command("compile")
+@with_parameters
 def compile_(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The YAML file to write.")
     ] = Path("pipeline.yaml"),
-    image: Annotated[
-        str, typer.Option(help="Image of the stages; empty: kfdet's own name for it.")
-    ] = "",
-    training_image: Annotated[
-        str, typer.Option(help="Image of the training stage; empty: kfdet's own name for it.")
-    ] = "",
+    *,
+    compilation: Compilation,
 ) -> None:
     """Write the pipeline as YAML, to upload in the Kubeflow Pipelines UI.
 
@@ -31,5 +31,5 @@ def compile_(
     """
     from kfdet.pipelines.compiling import compile_training
 
-    compile_training(output, image=image, training_image=training_image)
+    compile_training(output, **asdict(compilation))
     err.print(f"wrote {escape(str(output))}")

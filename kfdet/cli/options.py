@@ -1,59 +1,59 @@
-"""One command line option for each parameter of a run."""
+"""One command line option for each field of the dataclasses that hold parameters."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from docstring_parser import parse
 
-from kfdet.parameters import Network, Parameters
+from kfdet.parameters import Network
 
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of kfdet.parameters, in place of its argument `parameters`.
+    """Give a command options in place of each argument of a dataclass, one a field.
 
-    The help of an option is its description in the docstring of Parameters. `--overrides` names a
-    file; the parameter holds its text.
+    The help of an option is its description in the docstring of the dataclass. `--overrides` names
+    a file; the parameter holds its text.
     """
     own = inspect.signature(command, eval_str=True)
-    place = list(own.parameters).index("parameters")
-    arguments = list(own.parameters.values())
-    arguments[place : place + 1] = _options()
+    groups: dict[str, Any] = {
+        name: p.annotation for name, p in own.parameters.items() if is_dataclass(p.annotation)
+    }
+    arguments: list[inspect.Parameter] = []
+    for name, argument in own.parameters.items():
+        arguments += _options(groups[name], argument.kind) if name in groups else [argument]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        values = {field.name: given.pop(field.name) for field in fields(Parameters)}
-        overrides: Path | None = values["overrides"]
-        values["overrides"] = overrides.read_text() if overrides else ""
-        command(**given, parameters=Parameters(**values))
+        overrides: Path | None = given.get("overrides")
+        if "overrides" in given:
+            given["overrides"] = overrides.read_text() if overrides else ""
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        command(**given)
 
     run.__dict__["__signature__"] = own.replace(parameters=arguments)
     run.__annotations__ = {argument.name: argument.annotation for argument in arguments}
     return run
 
 
-def _options() -> list[inspect.Parameter]:
-    described = {
-        entry.arg_name: entry.description for entry in parse(Parameters.__doc__ or "").params
-    }
+def _options(kind: Any, place: Any) -> Iterator[inspect.Parameter]:
+    described = {entry.arg_name: entry.description for entry in parse(kind.__doc__ or "").params}
     described["network"] = f"One of {', '.join(get_args(Network))}."
     described["overrides"] = "File of Model Garden settings on top of everything else."
-    hints = get_type_hints(Parameters)
-    hints["overrides"] = Path | None
-    return [
-        inspect.Parameter(
+    hints = {**get_type_hints(kind), "overrides": Path | None}
+    for field in fields(kind):
+        yield inspect.Parameter(
             field.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            place,
             default=None if field.name == "overrides" else field.default,
             annotation=Annotated[
                 hints[field.name], typer.Option(help=described[field.name], **field.metadata)
             ],
         )
-        for field in fields(Parameters)
-    ]

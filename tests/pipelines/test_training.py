@@ -13,10 +13,11 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
+from kfdet.kubeflow.parameters import CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
 from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
 from kfdet.pipelines.compiling import compile_training
-from kfdet.pipelines.training import SHARED_MEMORY, training_pipeline
+from kfdet.pipelines.training import training_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
 
@@ -92,7 +93,9 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
         for name, parameter in signature.parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
-    assert defaults.items() >= dataclasses.asdict(DEFAULTS).items()
+    images = {"tensorboard_image": TENSORBOARD_IMAGE}
+    rest = {"dataset_version": "", **CLUSTER_DEFAULTS.arguments(), **images}
+    assert defaults == {**dataclasses.asdict(DEFAULTS), **rest}
 
 
 def test_only_the_dataset_has_to_be_given(spec: dict[str, Any]) -> None:
@@ -171,8 +174,8 @@ def test_what_a_pod_is_patched_with_is_text(spec: dict[str, Any]) -> None:
 
 def test_shared_memory_is_as_large_as_asked_for(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    for size, asked in ((SHARED_MEMORY, ""), ("8Gi", "8Gi")):
-        compile_training(compiled, shared_memory=asked)
+    for size in (COMPILATION_DEFAULTS.shared_memory, "8Gi"):
+        compile_training(compiled, shared_memory=size)
         (memory,) = [
             d for d in documents(compiled)[1]["training"]["emptyDirMounts"] if "medium" in d
         ]
@@ -198,3 +201,10 @@ def test_other_images_take_their_place(tmp_path: Path) -> None:
     found = images(compiled)
     assert found.pop("exec-training") == "hub/gpu:2"
     assert set(found.values()) == {"hub/cpu@sha256:1"}
+
+
+def test_another_tensorboard_becomes_the_default(tmp_path: Path) -> None:
+    compiled = tmp_path / "training.yaml"
+    compile_training(compiled, tensorboard_image="hub/board:3")
+    parameters = documents(compiled)[0]["root"]["inputDefinitions"]["parameters"]
+    assert parameters["tensorboard_image"]["defaultValue"] == "hub/board:3"

@@ -1,0 +1,126 @@
+"""The pipeline on a cluster: submit."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from kfdet.cli.app import Json, app, err, out
+from kfdet.cli.options import with_parameters
+from kfdet.errors import InputError
+from kfdet.kubeflow.parameters import ClusterParameters, Compilation
+from kfdet.parameters import Parameters
+
+if TYPE_CHECKING:
+    from kfdet.kubeflow.backend import Backend
+
+
+@app.command()
+@with_parameters
+def submit(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI", help="The dataset in a bucket, where `kfdet upload` has put it."
+        ),
+    ] = "",
+    *,
+    host: Annotated[
+        str,
+        typer.Option(
+            envvar="KFDET_KFP_HOST",
+            metavar="URL",
+            help="Address of Kubeflow Pipelines; empty: through the kubeconfig's cluster.",
+        ),
+    ] = "",
+    namespace: Annotated[
+        str,
+        typer.Option("-n", "--namespace", help="Your profile, where several users share Kubeflow."),
+    ] = "",
+    experiment: Annotated[str, typer.Option(help="The experiment that lists the run.")] = "kfdet",
+    follow: Annotated[
+        str, typer.Option(metavar="RUN", help="Follow this run instead of starting one.")
+    ] = "",
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="Start the run and leave it.")
+    ] = False,
+    parameters: Parameters,
+    cluster: ClusterParameters,
+    compilation: Compilation,
+    as_json: Json = False,
+) -> None:
+    """Run the pipeline on Kubeflow Pipelines, follow it, and tell its metrics and its endpoint.
+
+    The pipeline is uploaded unless that very version is there. Stages whose inputs have not changed
+    come from the cluster's cache. Interrupting this command leaves the run alone.
+
+    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, the
+    credentials of the bucket from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+
+    [bold]Examples[/]
+
+    kfdet submit minio://kfdet/datasets/toys --endpoint toys
+
+    kfdet submit minio://kfdet/datasets/toys --accelerator-count 1 --host http://localhost:8888
+
+    kfdet submit --follow RUN
+    """
+    from kfdet.kubeflow.backend import connect
+    from kfdet.kubeflow.submission import submit as submit_run
+
+    if bool(dataset) == bool(follow):
+        raise InputError(
+            "give either a dataset or a run to follow.",
+            hint="kfdet submit minio://BUCKET/NAME, or kfdet submit --follow RUN.",
+        )
+    backend = connect(host, namespace)
+    run_id = follow or submit_run(backend, dataset, parameters, cluster, compilation, experiment)
+    err.print(f"run {run_id}", soft_wrap=True)
+    err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
+    if no_follow:
+        if as_json:
+            print(json.dumps({"run": run_id, "link": backend.link(run_id)}))
+        return
+    _follow(backend, run_id, as_json)
+
+
+def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
+    from kfdet.kubeflow.following import follow
+    from kfdet.kubeflow.submission import result
+    from kfdet.run_display import Display
+    from kfdet.run_summary import print_metrics
+
+    started = time.monotonic()
+    try:
+        ended = follow(backend, run_id, Display(err))
+    except KeyboardInterrupt:
+        err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
+        raise
+    found = result(backend, ended)
+    seconds = time.monotonic() - started
+    if as_json:
+        record: dict[str, Any] = {
+            "run": run_id,
+            "link": backend.link(run_id),
+            "metrics": found.metrics,
+            "endpoint": found.endpoint,
+            "url": found.url,
+            "pods": ended.progress.pods,
+            "stages": [
+                {"stage": task.stage, "state": task.state, "seconds": task.seconds}
+                for task in ended.progress.tasks
+            ],
+        }
+        print(json.dumps(record))
+        return
+    if found.metrics:
+        print_metrics(out, found.metrics)
+    else:
+        err.print(f"the metrics are on the run's page; from here: {escape(found.unread)}")
+    if found.endpoint:
+        out.print(f"  endpoint {escape(found.endpoint)} {escape(found.url)}", soft_wrap=True)
+    out.print(f"{seconds:.0f} s, {ended.progress.pods} pods")

@@ -1,0 +1,300 @@
+"""Kubeflow Pipelines' API server: the few requests a run needs, each refusal in clear words.
+
+Through KFP's generated client, but not through kfp.Client: that one prints for itself, and only
+version 1 of the API shows a run's Argo workflow, which tells what the pods wait for and why they
+failed. Version 2 has no field for that in 2.17.
+
+Source of the paths: backend/api/{v1beta1,v2beta1}/*.proto and backend/src/apiserver/main.go of
+Kubeflow Pipelines 2.17.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kfdet.deployment.cluster import load_kubeconfig
+from kfdet.errors import InputError, KfdetError
+
+TOKEN_VARIABLE = "KFDET_KFP_TOKEN"  # noqa: S105
+COOKIES_VARIABLE = "KFDET_KFP_COOKIES"
+
+_TIMEOUT = (5, 30)
+"""Seconds to connect and to wait for an answer."""
+
+_PAGE = 100
+_POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
+"""Where full Kubeflow mounts a notebook's token (kfp/client/set_volume_credentials.py)."""
+
+Answer = dict[str, Any]
+
+
+class UnreachableError(KfdetError):
+    """The API server does not answer; it may again in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An API server of Kubeflow Pipelines.
+
+    Args:
+        api: kfp_server_api.ApiClient.
+        page: What the links of its UI begin with; "" where that is not known.
+        namespace: Where the runs are, on an installation for several users; "" on others.
+    """
+
+    api: Any
+    page: str
+    namespace: str
+
+    def link(self, run_id: str) -> str:
+        """Where the UI shows a run, or how to get there."""
+        place = f"#/runs/details/{run_id}"
+        if self.page:
+            return f"{self.page}/{place}"
+        return (
+            f"http://localhost:8080/{place} after "
+            "`kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80`"
+        )
+
+    def find_version(self, pipeline: str, version: str) -> tuple[str, str]:
+        """The IDs of a pipeline and of one of its versions, by their names; "" where absent."""
+        for found in self._pages("/apis/v2beta1/pipelines", "pipelines", self._owner()):
+            if found["display_name"] == pipeline:
+                pipeline_id: str = found["pipeline_id"]
+                break
+        else:
+            return "", ""
+        path = f"/apis/v2beta1/pipelines/{pipeline_id}/versions"
+        for found in self._pages(path, "pipeline_versions"):
+            if found["display_name"] == version:
+                return pipeline_id, str(found["pipeline_version_id"])
+        return pipeline_id, ""
+
+    def create_pipeline(self, name: str, description: str) -> str:
+        """Create a pipeline without versions; returns its ID."""
+        body = {"display_name": name, "description": description, **self._owner()}
+        created: Answer = self._request("POST", "/apis/v2beta1/pipelines", body=body)
+        return str(created["pipeline_id"])
+
+    def upload_version(self, pipeline_id: str, name: str, file: Path) -> str:
+        """Add a version to a pipeline; returns its ID."""
+        query = {"name": name, "pipelineid": pipeline_id}
+        created: Answer = self._request(
+            "POST", "/apis/v2beta1/pipelines/upload_version", query, file=file
+        )
+        return str(created["pipeline_version_id"])
+
+    def experiment(self, name: str) -> str:
+        """The ID of the experiment of that name, which is created where it is absent."""
+        path = "/apis/v2beta1/experiments"
+        for found in self._pages(path, "experiments", self._owner()):
+            if found["display_name"] == name and found.get("storage_state") != "ARCHIVED":
+                return str(found["experiment_id"])
+        body = {"display_name": name, **self._owner()}
+        created: Answer = self._request("POST", path, body=body)
+        return str(created["experiment_id"])
+
+    def start(
+        self,
+        name: str,
+        experiment_id: str,
+        pipeline_id: str,
+        version_id: str,
+        arguments: Mapping[str, Any],
+    ) -> str:
+        """Start a run of a pipeline's version; returns the run's ID."""
+        body = {
+            "display_name": name,
+            "experiment_id": experiment_id,
+            "pipeline_version_reference": {
+                "pipeline_id": pipeline_id,
+                "pipeline_version_id": version_id,
+            },
+            "runtime_config": {"parameters": dict(arguments)},
+        }
+        created: Answer = self._request("POST", "/apis/v2beta1/runs", body=body)
+        return str(created["run_id"])
+
+    def run(self, run_id: str) -> Answer:
+        """A run: name, state, error, parameters.
+
+        Raises:
+            InputError: There is none of that ID.
+        """
+        found: Answer = self._request("GET", f"/apis/v2beta1/runs/{quote(run_id)}")
+        return found
+
+    def runs(self, experiment_id: str) -> Iterator[Answer]:
+        """The runs of an experiment, the newest first."""
+        query = {"experiment_id": experiment_id, "sort_by": "created_at desc"}
+        return self._pages("/apis/v2beta1/runs", "runs", query)
+
+    def workflow(self, run_id: str) -> Answer:
+        """The Argo workflow of a run as it was last reported; {} before that."""
+        found = self._request("GET", f"/apis/v1beta1/runs/{quote(run_id)}")
+        manifest = (found.get("pipeline_runtime") or {}).get("workflow_manifest")
+        workflow: Answer = json.loads(manifest) if manifest else {}
+        return workflow
+
+    def log(self, run_id: str, pod: str) -> str:
+        """What a pod of a run has printed so far; "" where that is not to be had any more."""
+        path = f"/apis/v1alpha1/runs/{quote(run_id)}/nodes/{quote(pod)}/log"
+        try:
+            return str(self._request("GET", path, text=True))
+        except (InputError, KfdetError):
+            return ""
+
+    def _owner(self) -> dict[str, str]:
+        return {"namespace": self.namespace} if self.namespace else {}
+
+    def _pages(
+        self, path: str, name: str, query: Mapping[str, str] | None = None
+    ) -> Iterator[Answer]:
+        token = ""
+        while True:
+            page = self._request(
+                "GET", path, {**(query or {}), "page_size": str(_PAGE), "page_token": token}
+            )
+            yield from page.get(name) or []
+            token = page.get("next_page_token") or ""
+            if not token:
+                return
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Answer | None = None,
+        file: Path | None = None,
+        text: bool = False,
+    ) -> Any:
+        import urllib3
+        from kfp_server_api.exceptions import ApiException
+
+        headers = {"Accept": "text/plain" if text else "application/json"}
+        if file is not None:
+            headers["Content-Type"] = "multipart/form-data"
+        elif body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            answer = self.api.call_api(
+                path,
+                method,
+                query_params=[(key, value) for key, value in (query or {}).items() if value],
+                header_params=headers,
+                body=body,
+                files={"uploadfile": str(file)} if file is not None else {},
+                response_type="str" if text else "object",
+                auth_settings=["Bearer"],
+                _return_http_data_only=True,
+                _request_timeout=_TIMEOUT,
+            )
+        except ApiException as error:
+            raise _explain(error, self.api.configuration.host) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreachable(error, self.api.configuration.host) from error
+        if not text and not isinstance(answer, dict):
+            raise InputError(
+                "answers with something else than Kubeflow Pipelines does, perhaps a login page.",
+                file=self.api.configuration.host,
+                hint=f"Is it the right address? Full Kubeflow wants {TOKEN_VARIABLE} or "
+                f"{COOKIES_VARIABLE} in the environment.",
+            )
+        return answer
+
+
+def connect(host: str = "", namespace: str = "") -> Backend:
+    """The API server at `host`.
+
+    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES.
+
+    Args:
+        host: Its address; "": inside a cluster the Service of KFP, elsewhere the kubeconfig's
+            cluster, through its API server.
+        namespace: Where the runs are, on an installation for several users.
+
+    Raises:
+        InputError: There is no way to one, or it is for several users and no namespace is given.
+        KfdetError: It does not answer.
+    """
+    from kfp_server_api import ApiClient, Configuration
+
+    settings = Configuration()
+    settings.retries = False  # nor redirects, which lead to a login page
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ and _POD_ACCOUNT.exists()
+    if host:
+        settings.host = (host if "://" in host else f"https://{host}").rstrip("/")
+    elif inside:
+        settings.host = "http://ml-pipeline.kubeflow:8888"
+    else:
+        try:
+            load_kubeconfig(settings)
+        except InputError as error:
+            raise InputError(
+                error.problem,
+                file=error.file,
+                hint=f"{error.hint} Or give --host: http://localhost:8888 after `kubectl "
+                "port-forward -n kubeflow svc/ml-pipeline 8888`.",
+            ) from error
+        settings.host += "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
+    token = os.environ.get(TOKEN_VARIABLE)
+    if not token and inside and _POD_TOKEN.exists():
+        token = _POD_TOKEN.read_text().strip()
+    if token:
+        settings.api_key["authorization"] = f"Bearer {token}"
+    cookies = os.environ.get(COOKIES_VARIABLE) or None
+    backend = Backend(ApiClient(settings, cookie=cookies), settings.host if host else "", namespace)
+    several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
+    if several and not namespace:
+        raise InputError(
+            "this Kubeflow is for several users.",
+            file=settings.host,
+            hint="Give the namespace of your profile with --namespace.",
+        )
+    return backend if several else replace(backend, namespace="")
+
+
+def _explain(error: Any, host: str) -> KfdetError:
+    """The API server's refusal as an exception that says what to do.
+
+    Source of the format: google.rpc.Status as grpc-gateway writes it; Kubernetes' metav1.Status
+    where its API server stands in between.
+    """
+    try:
+        answer = json.loads(error.body)
+    except (TypeError, ValueError):
+        answer = {}
+    detail = answer.get("error_message") or answer.get("message") or answer.get("error")
+    message = str(detail or error.reason or "no reason given").rstrip(".")
+    if error.status in (301, 302, 303, 307, 401, 403):
+        return InputError(
+            f"does not let you in ({error.status}): {message}.",
+            file=host,
+            hint=f"Set {TOKEN_VARIABLE} or {COOKIES_VARIABLE}, or log in to the cluster again.",
+        )
+    if error.status in (502, 503, 504):
+        return _unreachable(message, host)
+    if error.status == 404:
+        return InputError(
+            f"is not there: {message}.",
+            file=host,
+            hint="Check the run's ID, and that Kubeflow Pipelines is installed at this address.",
+        )
+    return KfdetError(f"Kubeflow Pipelines refused ({error.status}): {message}.")
+
+
+def _unreachable(error: object, host: str) -> UnreachableError:
+    cause = getattr(error, "reason", None) or error
+    return UnreachableError(
+        f"Kubeflow Pipelines at {host} cannot be reached: {cause}. Is it up (kubectl get pods -n "
+        "kubeflow), and the address right (--host)?"
+    )

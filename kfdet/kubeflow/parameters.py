@@ -1,0 +1,103 @@
+"""What only a run on a cluster has: parameters of the pipeline, and what is compiled into it.
+
+Nothing heavy is imported, so that `kfdet --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kfdet.errors import InputError
+
+_SERVING = {"rich_help_panel": "Serving"}
+_CLUSTER = {"rich_help_panel": "Cluster"}
+_IMAGES = {"rich_help_panel": "Images"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterParameters:
+    """Parameters of the pipeline that a run on one machine leaves alone.
+
+    Args:
+        endpoint: Name of the InferenceService that serves the model if the verdict is good; empty:
+            no deployment.
+        canary_percent: Share of the requests that the new model gets beside the one before, where
+            the cluster can split them; 0: all.
+        model_root: Bucket path that keeps every deployed version.
+        checkpoint_root: Bucket path that keeps checkpoints while training runs.
+        tensorboard_root: Bucket path that gets TensorBoard logs while training runs.
+        accelerator_type: Resource name of the GPUs that training asks for.
+        accelerator_count: How many GPUs training asks for; 0: it runs on the CPU.
+        node_selector: Labels of the nodes that training may run on, as JSON.
+        tolerations: Taints that training tolerates, as a JSON list of Kubernetes tolerations.
+        training_cpu: CPU cores that training requests.
+        training_memory: Memory that training requests.
+    """
+
+    endpoint: str = field(default="", metadata={"metavar": "NAME", **_SERVING})
+    canary_percent: int = field(default=0, metadata={"min": 0, "max": 100, **_SERVING})
+    model_root: str = field(default="minio://kfdet/models", metadata={"metavar": "URI", **_SERVING})
+    checkpoint_root: str = field(
+        default="minio://kfdet/checkpoints", metadata={"metavar": "URI", **_CLUSTER}
+    )
+    tensorboard_root: str = field(
+        default="minio://kfdet/tensorboard", metadata={"metavar": "URI", **_CLUSTER}
+    )
+    accelerator_type: str = field(default="nvidia.com/gpu", metadata=_CLUSTER)
+    accelerator_count: int = field(default=0, metadata={"min": 0, **_CLUSTER})
+    node_selector: str = field(default="{}", metadata={"metavar": "JSON", **_CLUSTER})
+    tolerations: str = field(default="[]", metadata={"metavar": "JSON", **_CLUSTER})
+    training_cpu: str = field(default="1", metadata={"metavar": "CORES", **_CLUSTER})
+    training_memory: str = field(default="4Gi", metadata={"metavar": "SIZE", **_CLUSTER})
+
+    def arguments(self) -> dict[str, Any]:
+        """The parameters as keyword arguments of the pipeline.
+
+        Raises:
+            InputError: Something is not the JSON it should be.
+        """
+        return {
+            **asdict(self),
+            # text, because KFP's driver reads a number in a pod's resources as nothing
+            "accelerator_count": str(self.accelerator_count),
+            "node_selector": _json("node selector", self.node_selector, {"disktype": "ssd"}),
+            "tolerations": _json(
+                "tolerations", self.tolerations, [{"key": "gpu", "operator": "Exists"}]
+            ),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What is written into the pipeline's YAML instead of its defaults.
+
+    Args:
+        image: Image of the stages; empty: kfdet's own name for it.
+        training_image: Image of the training stage; empty: kfdet's own name for it.
+        tensorboard_image: Image of the TensorBoard that the run's page starts; empty: kfdet's own
+            name for it.
+        shared_memory: Size of /dev/shm of the training stage, which several GPUs share.
+    """
+
+    image: str = field(default="", metadata=_IMAGES)
+    training_image: str = field(default="", metadata=_IMAGES)
+    tensorboard_image: str = field(default="", metadata=_IMAGES)
+    shared_memory: str = field(default="1Gi", metadata={"metavar": "SIZE", **_CLUSTER})
+
+
+CLUSTER_DEFAULTS = ClusterParameters()
+COMPILATION_DEFAULTS = Compilation()
+
+
+def _json(name: str, text: str, example: Any) -> Any:
+    """The value of a JSON text, which has to be of the type of `example`."""
+    hint = f"Write for example {json.dumps(example)}."
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"the {name} {text!r}: this is no JSON: {error}.", hint=hint) from error
+    if not isinstance(value, type(example)):
+        raise InputError(f"the {name} {text!r}: this is of the wrong kind.", hint=hint)
+    return value

@@ -1,0 +1,72 @@
+"""What a user can do about a pod that does not start or was ended from outside.
+
+kfdet's own stages say in their message what to do; these are the words of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HINTS = (
+    (
+        r"Unschedulable.*Insufficient \S*(gpu|tpu|/)",
+        "No node has such an accelerator free: lower --accelerator-count (0 trains on the CPU), "
+        "name another --accelerator-type, or wait until one is free.",
+    ),
+    (
+        r"Unschedulable.*Insufficient (cpu|memory|ephemeral-storage)",
+        "No node has so much free: lower --training-cpu or --training-memory, or wait.",
+    ),
+    (
+        r"Unschedulable.*untolerated taint",
+        "The nodes that would do are kept for others: name their taints with --tolerations.",
+    ),
+    (
+        r"Unschedulable.*(node selector|affinity)",
+        "No node has these labels: compare --node-selector with `kubectl get nodes --show-labels`.",
+    ),
+    (
+        r'secret "[^"]+" not found|couldn\'t find key',
+        "Create what manifests/ describes in the namespace of the runs: kubectl apply -k "
+        "manifests/overlays/standalone.",
+    ),
+    (
+        r"ErrImage|ImagePull|InvalidImageName|failed to pull",
+        "The nodes cannot get the image: push it to a registry that they reach and name it with "
+        "--image and --training-image.",
+    ),
+    (
+        r"OOMKilled|exit code 137",
+        "It took more memory than it may: raise --training-memory, or lower --batch-size or "
+        "--longest-side.",
+    ),
+    (
+        r"evict|low on resource|node was|preempt|pod deleted|exit code 143",
+        "The node gave it up; a retry continues from the last checkpoint.",
+    ),
+    (
+        r"NoSuchBucket|bucket does not exist",
+        "Create the bucket: kubectl apply -k manifests/overlays/standalone does.",
+    ),
+    (
+        r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Access Key Id",
+        "The object store does not accept the credentials: compare the Secret of the namespace "
+        "(kubectl get secret kfdet-storage) with the store's.",
+    ),
+)
+
+
+def hint(message: str) -> str:
+    """What to do about the message of a pod or a node; "" where there is nothing to add."""
+    for pattern, text in _HINTS:
+        if re.search(pattern, message, re.IGNORECASE | re.DOTALL):
+            return text
+    return ""
+
+
+def with_hint(message: str) -> str:
+    """The message and what to do about it, as sentences."""
+    sentence = message.rstrip(" \n:")
+    if sentence and sentence[-1] not in ".!?":
+        sentence += "."
+    return f"{sentence} {hint(message)}".strip()

@@ -1,0 +1,168 @@
+"""Start a run of the training pipeline on Kubeflow Pipelines, and tell what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kfdet import __version__
+from kfdet.errors import InputError, KfdetError
+from kfdet.kubeflow.backend import Backend
+from kfdet.kubeflow.following import Ended
+from kfdet.kubeflow.parameters import ClusterParameters, Compilation
+from kfdet.kubeflow.workflow import artifact_uri
+from kfdet.parameters import Parameters
+
+PIPELINE = "kfdet-training"
+_DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, served detector."
+
+_LATER = {
+    *("endpoint", "canary_percent", "model_root"),
+    *("training_cpu", "training_memory", "node_selector", "tolerations"),
+}
+"""Parameters that change nothing about an evaluation that comes from the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run has come to.
+
+    Args:
+        metrics: What metrics.json holds; None where it cannot be read from here.
+        unread: Why it cannot.
+        endpoint: Name of the endpoint that serves the model; "" where none does.
+        url: Where it answers, as far as that can be seen from here.
+    """
+
+    metrics: dict[str, Any] | None
+    unread: str
+    endpoint: str
+    url: str
+
+
+def version_name(pipeline: str) -> str:
+    """The name of a pipeline's version: the same YAML has the same name."""
+    return f"{__version__}-{hashlib.sha256(pipeline.encode()).hexdigest()[:12]}"
+
+
+def upload_pipeline(backend: Backend, compilation: Compilation) -> tuple[str, str, str]:
+    """Upload the training pipeline, unless that very version is there.
+
+    Returns:
+        ID of the pipeline, ID of the version, name of the version.
+    """
+    from kfdet.pipelines.compiling import compile_training
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pipeline.yaml")
+        compile_training(file, **asdict(compilation))
+        name = version_name(file.read_text())
+        pipeline_id, version_id = backend.find_version(PIPELINE, name)
+        if not pipeline_id:
+            pipeline_id = backend.create_pipeline(PIPELINE, _DESCRIPTION)
+        if not version_id:
+            version_id = backend.upload_version(pipeline_id, name, file)
+    return pipeline_id, version_id, name
+
+
+def submit(
+    backend: Backend,
+    dataset: str,
+    parameters: Parameters,
+    cluster: ClusterParameters,
+    compilation: Compilation,
+    experiment: str,
+) -> str:
+    """Start a run on the dataset in a bucket; returns the run's ID.
+
+    Raises:
+        InputError: Something is wrong with the dataset's address or a parameter.
+        KfdetError: Kubeflow Pipelines refuses.
+    """
+    from kfdet.storage import dataset_version, is_bucket_uri
+
+    if not is_bucket_uri(dataset):
+        raise InputError(
+            "is not in an object store, where the cluster could read it.",
+            file=dataset,
+            hint=f"Put it there: kfdet upload {dataset} minio://kfdet/datasets/NAME.",
+        )
+    if parameters.init_checkpoint and "://" not in parameters.init_checkpoint:
+        raise InputError(
+            "is a file of this machine.",
+            file=parameters.init_checkpoint,
+            hint="Give a URL or a bucket path, which the cluster can read.",
+        )
+    parameters.check()
+    arguments = {
+        "dataset": dataset,
+        "dataset_version": dataset_version(dataset),
+        **parameters.arguments(),
+        **cluster.arguments(),
+    }
+    pipeline_id, version_id, _ = upload_pipeline(backend, compilation)
+    name = f"{dataset.rstrip('/').rpartition('/')[2]} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    return backend.start(name, backend.experiment(experiment), pipeline_id, version_id, arguments)
+
+
+def result(backend: Backend, ended: Ended) -> Result:
+    """Metrics and endpoint of a run that has ended well."""
+    metrics, unread = None, ""
+    try:
+        metrics = _read_metrics(_metrics_uri(backend, ended))
+    except KfdetError as error:
+        unread = str(error)
+    deployed = any(
+        task.stage == "deployment" and task.state == "succeeded" for task in ended.progress.tasks
+    )
+    endpoint = _parameters(ended.run).get("endpoint", "") if deployed else ""
+    return Result(metrics, unread, endpoint, _url(backend, endpoint) if endpoint else "")
+
+
+def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
+    return given
+
+
+def _metrics_uri(backend: Backend, ended: Ended) -> str:
+    """Where the run's metrics lie: in its workflow, or in that of the run it took them from."""
+    for stage in ("deployment", "evaluation"):
+        if uri := artifact_uri(ended.workflow, stage, "metrics"):
+            return uri
+
+    def identity(run: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = {name: v for name, v in _parameters(run).items() if name not in _LATER}
+        return run.get("pipeline_version_reference"), given
+
+    for run in backend.runs(ended.run["experiment_id"]):
+        if identity(run) == identity(ended.run) and run["run_id"] != ended.run["run_id"]:
+            workflow = backend.workflow(run["run_id"])
+            if uri := artifact_uri(workflow, "evaluation", "metrics"):
+                return uri
+    raise KfdetError("the run that computed them is not to be found any more")
+
+
+def _read_metrics(uri: str) -> dict[str, Any]:
+    from kfdet.storage import download
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = download(uri, Path(folder))
+        metrics: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return metrics
+
+
+def _url(backend: Backend, endpoint: str) -> str:
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.endpoint import read
+
+    try:
+        found = connect(backend.namespace).get(endpoint)
+    except KfdetError:
+        return ""
+    return read(found).url if found else ""

@@ -1,0 +1,195 @@
+"""A run's Argo workflow as stages: which wait, run, came from the cache, ended, failed, and why.
+
+Source of the format: WorkflowStatus and NodeStatus of Argo Workflows 4.0
+(pkg/apis/workflow/v1alpha1/workflow_types.go); how KFP 2.17 compiles a task into nodes:
+backend/src/v2/compiler/argocompiler/{container,dag}.go. A task `training` is a pod
+`training-driver`, which asks the cache, and a node `training` with a node `executor` inside; that
+is a pod, or one `executor(N)` an attempt where the task may be retried.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Node = Mapping[str, Any]
+State = Literal["pending", "running", "cached", "succeeded", "failed", "skipped"]
+
+_EXECUTORS = ("system-container-executor", "retry-system-container-executor")
+_DRIVERS = ("system-container-driver", "system-dag-driver")
+_STATES: Mapping[str, State] = {
+    "": "pending",
+    "Pending": "pending",
+    "Running": "running",
+    "Succeeded": "succeeded",
+    "Failed": "failed",
+    "Error": "failed",
+    "Skipped": "skipped",
+    "Omitted": "skipped",
+}
+_WRAPPED = re.compile(r"main: (\w+) \(exit code (\d+)\)(?:: (.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One stage, for one group where it is in the loop.
+
+    Args:
+        stage: Its name, as in kfdet.run_display.STAGES.
+        key: Its node's name, unique within the run.
+        state: Where it is.
+        seconds: How long its last pod has worked or worked.
+        message: What its pod waits for, or why its last attempt failed; "" where nothing is said.
+        attempt: How many times it has been started.
+        pod: Name of its last pod; "" as long as there is none.
+    """
+
+    stage: str
+    key: str
+    state: State
+    seconds: float = 0.0
+    message: str = ""
+    attempt: int = 0
+    pod: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is.
+
+    Args:
+        tasks: Its tasks in the order in which they were started.
+        pods: How many pods it has taken so far.
+        trouble: Why something between the stages failed; "" where nothing has.
+    """
+
+    tasks: list[Task]
+    pods: int
+    trouble: str
+
+
+def read_workflow(workflow: Mapping[str, Any]) -> Progress:
+    """What the workflow says of a run; nothing yet of an empty one."""
+    name = workflow.get("metadata", {}).get("name", "")
+    status = workflow.get("status", {})
+    nodes: dict[str, Node] = {node["name"]: node for node in status.get("nodes", {}).values()}
+    tasks = []
+    for driver in nodes.values():
+        if driver.get("templateName") != "system-container-driver":
+            continue
+        key = driver["name"].removesuffix("-driver")
+        tasks.append((driver.get("startedAt") or "", key, _task(name, key, nodes)))
+    pods = [n for n in nodes.values() if n.get("type") == "Pod" and _state(n) != "skipped"]
+    failed_drivers = [
+        plain_message(node.get("message", ""))
+        for node in nodes.values()
+        if node.get("templateName") == "system-dag-driver" and _state(node) == "failed"
+    ]
+    return Progress(
+        [task for _, _, task in sorted(tasks, key=lambda entry: entry[:2])],
+        len(pods),
+        next((text for text in failed_drivers if text), status.get("message", "")),
+    )
+
+
+def _task(workflow: str, key: str, nodes: Mapping[str, Node]) -> Task:
+    driver = nodes[f"{key}-driver"]
+    stage = key.rpartition(".")[2].replace("-", "_")
+    if _state(driver) != "succeeded":
+        pod = _pod_name(workflow, driver)
+        return Task(
+            stage,
+            key,
+            "failed" if _state(driver) == "failed" else "pending",
+            message=plain_message(driver.get("message", "")),
+            pod=pod,
+        )
+    if _output(driver, "cached-decision") == "true":
+        return Task(stage, key, "cached")
+    node = nodes.get(f"{key}.executor")
+    if node is None:
+        return Task(stage, key, _state(nodes[key]) if key in nodes else "pending")
+    attempts = [node] if node.get("type") == "Pod" else list(_attempts(key, nodes))
+    if not attempts:
+        return Task(stage, key, "pending")
+    last = attempts[-1]
+    state = _state(last)
+    if _state(node) in ("running", "pending") and state in ("failed", "succeeded"):
+        state = "pending" if state == "failed" else "running"
+    return Task(
+        stage,
+        key,
+        state,
+        seconds=_seconds(last),
+        message=plain_message(last.get("message", "")),
+        attempt=len(attempts),
+        pod=_pod_name(workflow, last),
+    )
+
+
+def _attempts(key: str, nodes: Mapping[str, Node]) -> Iterator[Node]:
+    number = 0
+    while node := nodes.get(f"{key}.executor({number})"):
+        yield node
+        number += 1
+
+
+def _state(node: Node) -> State:
+    return _STATES.get(node.get("phase", ""), "pending")
+
+
+def _output(node: Node, name: str) -> str:
+    for parameter in node.get("outputs", {}).get("parameters", []):
+        if parameter["name"] == name:
+            return str(parameter.get("value", ""))
+    return ""
+
+
+def _seconds(node: Node) -> float:
+    start, end = node.get("startedAt"), node.get("finishedAt")
+    if not start or not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def _pod_name(workflow: str, node: Node) -> str:
+    """The name that Argo gives a node's pod (workflow/util/pod_name.go)."""
+    number = node["id"].rpartition("-")[2]
+    return f"{workflow}-{node['templateName']}"[:242] + f"-{number}"
+
+
+def plain_message(message: str) -> str:
+    """A node's message without the container's name and exit code where it says more than these."""
+    found = _WRAPPED.fullmatch(message.strip())
+    if found is None:
+        return message.strip()
+    reason, status, words = found.groups()
+    if words:
+        return str(words).strip()
+    return f"{reason} (exit code {status})"
+
+
+def artifact_uri(workflow: Mapping[str, Any], stage: str, name: str) -> str:
+    """Where an artifact that a stage reads or writes lies; "" where the workflow does not say.
+
+    It is on the command line of the stage's pod, which the driver writes; the driver of a stage
+    that comes from the cache writes none.
+    """
+    for node in workflow.get("status", {}).get("nodes", {}).values():
+        if node.get("displayName") != f"{stage.replace('_', '-')}-driver":
+            continue
+        patch = _output(node, "pod-spec-patch")
+        containers = json.loads(patch).get("containers", []) if patch else []
+        command = [word for container in containers for word in container.get("command", [])]
+        if "--executor_input" not in command:
+            continue
+        given = json.loads(command[command.index("--executor_input") + 1])
+        for side in ("outputs", "inputs"):
+            found = given.get(side, {}).get("artifacts", {}).get(name, {}).get("artifacts", [])
+            if found:
+                return str(found[0]["uri"])
+    return ""

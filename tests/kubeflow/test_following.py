@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from workflow_samples import cached, driver, node, ran, workflow
+
+from kfdet.errors import KfdetError
+from kfdet.kubeflow import following
+from kfdet.kubeflow.backend import UnreachableError
+from kfdet.kubeflow.following import follow, last_words, log_events
+from kfdet.kubeflow.workflow import Task
+from kfdet.run_display import Display
+
+GPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+FAILED = {"phase": "Failed", "message": "main: Error (exit code 1)"}
+
+
+class Backend:
+    """An API server of the looks of a run, one after the other; an exception is raised."""
+
+    def __init__(self, *looks: tuple[str, dict[str, Any]] | Exception, log: str = "") -> None:
+        self.looks = list(looks)
+        self.printed = log
+        self.now: tuple[str, dict[str, Any]] = ("", {})
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        look = self.looks.pop(0)
+        if isinstance(look, Exception):
+            raise look
+        self.now = look
+        return {"run_id": run_id, "state": look[0]}
+
+    def workflow(self, _: str) -> dict[str, Any]:
+        return self.now[1]
+
+    def log(self, _: str, pod: str) -> str:
+        return self.printed if pod else ""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_POLL_SECONDS", 0.0)
+
+
+def watch(backend: Backend) -> list[str]:
+    """The lines that following prints."""
+    out = io.StringIO()
+    try:
+        follow(backend, "r1", Display(Console(file=out, width=1000)))  # type: ignore[arg-type]
+    finally:
+        lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    return lines
+
+
+def test_a_run_from_before_its_first_report() -> None:
+    running = {"phase": "Running"}
+    loop = "root.for-loop-1.iteration-item({0}:{0}).iteration"
+    groups = [n for i in range(2) for n in ran(f"{loop.format(i)}.interpolation")]
+    lines = watch(
+        Backend(
+            ("PENDING", {}),
+            ("RUNNING", workflow(driver("root.planning", "Running"))),
+            ("RUNNING", workflow(*ran("root.planning", running, phase="Running"))),
+            UnreachableError("gone for a moment"),
+            ("RUNNING", workflow(*ran("root.planning"), *groups)),
+            ("SUCCEEDED", workflow(*ran("root.planning"), *groups, *cached("root.export"))),
+        )
+    )
+    assert lines == ["planning 12.0 s", "interpolation 24.0 s (2 groups)", "export unchanged"]
+
+
+def test_a_pod_that_waits_says_for_what_once() -> None:
+    waiting = workflow(*ran("root.training", {"phase": "Pending", "message": GPU}, phase="Running"))
+    done = workflow(*ran("root.training"))
+    (line, _) = watch(Backend(("RUNNING", waiting), ("RUNNING", waiting), ("SUCCEEDED", done)))
+    assert line.startswith(f"warning: training waits: {GPU} No node has such an accelerator free")
+
+
+def test_a_pod_that_starts_says_nothing() -> None:
+    fields = {"phase": "Pending", "message": "ContainerCreating"}
+    starting = workflow(*ran("root.training", fields, phase="Running"))
+    lines = watch(Backend(("RUNNING", starting), ("SUCCEEDED", workflow(*ran("root.training")))))
+    assert lines == ["training 12.0 s"]
+
+
+def test_an_attempt_that_failed_says_why() -> None:
+    killed = {"phase": "Failed", "message": "main: Error (exit code 143)"}
+    lines = watch(
+        Backend(
+            ("RUNNING", workflow(*ran("root.training", killed, phase="Running"))),
+            ("SUCCEEDED", workflow(*ran("root.training", killed, {}))),
+        )
+    )
+    assert lines == [
+        "warning: training, attempt 1 failed and is tried again: Error (exit code 143). The node "
+        "gave it up; a retry continues from the last checkpoint.",
+        "training 12.0 s",
+    ]
+
+
+FAILURES = [
+    (
+        ran(
+            "root.planning", {"phase": "Failed", "message": "main: Error (exit code 2): a.xml: no."}
+        ),
+        *("", "Stage planning failed: a.xml: no."),
+    ),
+    (
+        ran("root.planning", FAILED),
+        *(
+            "error: stage=planning message=a.xml: no. exit_status=2\n",
+            "Stage planning failed: a.xml: no.",
+        ),
+    ),
+    (
+        ran("root.tfrecord-build", FAILED),
+        "I1121 09:00:01.000000 1 main.go:9] fine\nF1121 09:00:01.000000 1 main.go:9] no bucket\n",
+        "Stage TFRecord build failed: no bucket.",
+    ),
+    (
+        ran("root.export", FAILED),
+        'Traceback (most recent call last):\n  File "a.py", line 1\nTypeError: odd\n',
+        "Stage export failed: TypeError: odd.",
+    ),
+    (
+        ran("root.training", {"phase": "Failed", "message": "main: OOMKilled (exit code 137)"}),
+        *("", "Stage training failed: OOMKilled (exit code 137). It took more memory than it may"),
+    ),
+    ([driver("root.export", "Failed")], "", "Stage export failed: it gave no reason."),
+    (
+        [
+            node(
+                "root-driver", "system-dag-driver", "Failed", message="main: Error (exit code 1): x"
+            )
+        ],
+        *("", "The run failed: x."),
+    ),
+    ([], "", "The run failed: no reason given."),
+]
+
+
+@pytest.mark.parametrize(("nodes", "log", "message"), FAILURES)
+def test_a_failed_run_says_why(nodes: list[dict[str, Any]], log: str, message: str) -> None:
+    with pytest.raises(KfdetError) as error:
+        watch(Backend(("FAILED", workflow(*nodes)), log=log))
+    assert error.value.exit_status == 1
+    assert str(error.value).startswith(message)
+
+
+def test_a_cancelled_run() -> None:
+    with pytest.raises(KfdetError, match="cancelled"):
+        watch(Backend(("CANCELED", workflow())))
+
+
+def test_a_backend_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_PATIENCE_SECONDS", -1.0)
+    with pytest.raises(UnreachableError):
+        watch(Backend(UnreachableError("gone")))
+
+
+def test_a_log_tells_warnings_and_the_latest_progress() -> None:
+    task = Task("training", "t", "running", pod="pod-1")
+    assert log_events("", task) == []
+    log = (
+        "warning: message=odd frame rate\n"
+        "progress: task=train it done=1 total=300 unit=steps note=loss 1.5\n"
+        "progress: task=train it done=40 total=300 unit=steps note=loss 0.5\n"
+        "progress: done\n"
+    )
+    warning, progress = log_events(log, task)
+    assert warning == {"event": "warning", "message": "odd frame rate"}
+    assert isinstance(progress.pop("pid"), int)
+    assert progress == {
+        **{"event": "progress", "stage": "training", "task": "train it", "unit": "steps"},
+        **{"done": 40, "total": 300, "note": "loss 0.5"},
+    }
+
+
+def test_no_last_words() -> None:
+    assert last_words("") == ""
+    assert last_words("all is well\n") == ""
+
+
+def test_progress_without_a_note() -> None:
+    task = Task("export", "t", "running", pod="pod-1")
+    (progress,) = log_events("progress: task=t done=0 total=2 unit=examples\n", task)
+    assert (progress["unit"], progress["note"]) == ("examples", "")

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workflow_samples import cached, driver, patch, ran, workflow
+
+from kfdet.errors import InputError
+from kfdet.kubeflow import submission
+from kfdet.kubeflow.following import Ended
+from kfdet.kubeflow.parameters import ClusterParameters, Compilation
+from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
+from kfdet.kubeflow.workflow import read_workflow
+from kfdet.parameters import Parameters
+
+
+class Backend:
+    """Remembers what was uploaded; knows the workflows of earlier runs."""
+
+    namespace = ""
+
+    def __init__(self, *earlier: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        self.versions: dict[str, str] = {}
+        self.pipelines: list[str] = []
+        self.earlier = {run["run_id"]: (run, manifest) for run, manifest in earlier}
+
+    def find_version(self, _: str, version: str) -> tuple[str, str]:
+        return ("p1" if self.pipelines else ""), ("v" if version in self.versions else "")
+
+    def create_pipeline(self, name: str, _: str) -> str:
+        self.pipelines.append(name)
+        return "p1"
+
+    def upload_version(self, _: str, name: str, file: Path) -> str:
+        self.versions[name] = file.read_text()
+        return "v"
+
+    def runs(self, _: str) -> list[dict[str, Any]]:
+        return [run for run, _ in self.earlier.values()]
+
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        return self.earlier[run_id][1]
+
+
+def test_the_version_is_named_after_its_content() -> None:
+    assert version_name("a") == version_name("a")
+    assert version_name("a") != version_name("b")
+
+
+def test_an_unchanged_pipeline_is_uploaded_once() -> None:
+    backend: Any = Backend()
+    first = upload_pipeline(backend, Compilation())
+    assert upload_pipeline(backend, Compilation()) == first
+    assert backend.pipelines == ["kfdet-training"]
+    assert list(backend.versions) == [first[2]]
+    other = upload_pipeline(backend, Compilation(image="hub/kfdet@sha256:1"))
+    assert other[2] != first[2]
+    assert backend.pipelines == ["kfdet-training"]
+    assert "hub/kfdet@sha256:1" in backend.versions[other[2]]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "parameters", "message"),
+    [
+        ("videos", Parameters(), "kfdet upload videos minio://"),
+        ("minio://a/b", Parameters(init_checkpoint="ckpt"), "ckpt: is a file of this machine"),
+    ],
+)
+def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, message: str) -> None:
+    backend: Any = Backend()
+    with pytest.raises(InputError) as error:
+        submit(backend, dataset, parameters, ClusterParameters(), Compilation(), "kfdet")
+    assert message in str(error.value)
+    assert not backend.pipelines
+
+
+# --- what came of it ---
+
+
+def a_run(run_id: str, version: str = "v1", **parameters: Any) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "experiment_id": "e",
+        "pipeline_version_reference": {"pipeline_id": "p", "pipeline_version_id": version},
+        "runtime_config": {"parameters": parameters},
+    }
+
+
+EVALUATED = workflow(
+    driver("root.evaluation", pod_spec_patch=patch(outputs={"metrics": "minio://b/computed"}))
+)
+CACHED = workflow(*cached("root.evaluation"))
+RESULTS = [
+    (EVALUATED, [], "minio://b/computed"),
+    (
+        workflow(
+            *cached("root.evaluation"),
+            driver(
+                "root.condition-2.condition-3.deployment",
+                pod_spec_patch=patch(inputs={"metrics": "minio://b/given"}),
+            ),
+        ),
+        *([], "minio://b/given"),
+    ),
+    (CACHED, [], ""),
+    (CACHED, [(a_run("r1", seed=0), EVALUATED)], "minio://b/computed"),
+    (
+        CACHED,
+        [(a_run("r1", seed=0, endpoint="e", training_cpu="2"), EVALUATED)],
+        "minio://b/computed",
+    ),
+    (CACHED, [(a_run("r1", seed=1), EVALUATED)], ""),
+    (CACHED, [(a_run("r1", "v0", seed=0), EVALUATED)], ""),
+    (
+        CACHED,
+        [(a_run("r1", seed=0), CACHED), (a_run("r2", seed=0), EVALUATED)],
+        "minio://b/computed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("manifest", "earlier", "uri"), RESULTS)
+def test_metrics_come_from_the_run_that_computed_them(
+    manifest: dict[str, Any], earlier: Any, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def read_metrics(place: str) -> dict[str, Any]:
+        read.append(place)
+        return {"AP50": 1.0}
+
+    monkeypatch.setattr(submission, "_read_metrics", read_metrics)
+    backend: Any = Backend(*earlier)
+    ended = Ended(a_run("r9", seed=0), manifest, read_workflow(manifest))
+    found = result(backend, ended)
+    assert read == ([uri] if uri else [])
+    assert (found.metrics is None) == (not uri)
+    assert bool(found.unread) == (not uri)
+    assert (found.endpoint, found.url) == ("", "")
+
+
+def test_the_endpoint_of_a_run_that_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    manifest = workflow(*ran("root.condition-2.condition-3.deployment"))
+    backend: Any = Backend()
+    ended = Ended(a_run("r9", endpoint="toys"), manifest, read_workflow(manifest))
+    found = result(backend, ended)
+    assert (found.endpoint, found.url) == ("toys", "")
