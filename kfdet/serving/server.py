@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,29 @@ def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port:
     rest_socket = _bind(host, rest_api_port, "--rest-api-port")
     _bind(host, port, "--port").close()
 
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        _load_and_run(path, model_name, host, rest_socket, rest_api_port, port)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(*_: object) -> None:
+    """End the process; the first of a container would not end by itself while it loads.
+
+    uvicorn takes the signal over while it runs, and raises it again when all is answered.
+    """
+    sys.exit(0)
+
+
+def _load_and_run(
+    path: Path,
+    model_name: str,
+    host: str,
+    rest_socket: socket.socket,
+    rest_api_port: int,
+    port: int,
+) -> None:
     from kfdet.serving.model import load_model
 
     model = load_model(path, model_name)
@@ -66,8 +90,6 @@ def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port:
         rest=f"http://{_address(host, rest_api_port)}/v1/models/{model.name}",
         grpc=_address(host, port),
     )
-    # uvicorn stops at the signal and raises it again when it is done; by then it has had its say.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _uvicorn_server(rest.config, grpc_server).run(sockets=[rest_socket])
 
 
