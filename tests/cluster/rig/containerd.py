@@ -31,14 +31,17 @@ runtime_type = "io.containerd.runc.v2"
     wait("containerd", lambda: ctr("version"), log="containerd")
 
 
-def ctr(*arguments: str | Path) -> str:
+def ctr(*arguments: str | Path, quiet: bool = False) -> str:
     """Run containerd's client on the images and containers of Kubernetes."""
-    return run("ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", *arguments)
+    address = ("--address", CONTAINERD_SOCKET)
+    return run("ctr", *address, "--namespace", "k8s.io", *arguments, quiet=quiet)
 
 
 def remove_containers() -> None:
     """End every container of the cluster; containerd must run, the kubelet must not."""
     for line in ctr("tasks", "list").splitlines()[1:]:
-        ctr("tasks", "delete", "--force", line.split()[0])
+        ctr("tasks", "delete", "--force", line.split()[0], quiet=True)  # complains, yet does it
     for name in ctr("containers", "list", "--quiet").split():
-        ctr("containers", "delete", name)
+        ctr("containers", "delete", name, quiet=True)
+        for result in Path("/var/lib/cni/results").glob(f"*-{name}-*"):
+            result.unlink()

@@ -60,11 +60,10 @@ def build_base() -> None:
 
 def build(image: str, folder: Path) -> None:
     """Build an image from a folder with a Dockerfile, on a machine where only root may nest."""
-    say(f"image {image}")
     host_files = ("/etc/ssl/certs", "/etc/resolv.conf")
     volumes = [f"--volume={file}:{file}:ro" for file in host_files]
     run(
-        *("buildah", "bud", "--quiet", "--isolation", "chroot", "--network", "host"),
+        *("buildah", "bud", "--quiet", "--layers", "--isolation", "chroot", "--network", "host"),
         *("--pull-never", *volumes, "--tag", image, str(folder)),
     )
 

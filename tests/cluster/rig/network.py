@@ -10,9 +10,14 @@ SETTINGS = {
     "net/ipv4/ip_forward": "1",
     # Answers between two pods pass the bridge, and have to be translated back on their way.
     "net/bridge/bridge-nf-call-iptables": "1",
+    # What the kubelet sets; here to be set back.
+    "kernel/keys/root_maxbytes": "25000000",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "vm/overcommit_memory": "1",
 }
 _BEFORE = STATE / "sysctl.json"
-_CNI_CACHE = Path("/var/lib/cni/results")
 _CNI_NAME = "kfdet-cluster"
 
 
@@ -64,8 +69,6 @@ def down() -> None:
         kept = [line for line in rules.splitlines() if "KUBE-" not in line]
         if len(kept) != len(rules.splitlines()):
             run(f"{command}-restore", text="\n".join([*kept, ""]))
-    for result in _CNI_CACHE.glob(f"{_CNI_NAME}-*"):
-        result.unlink()
     if _BEFORE.exists():
         for name, value in json.loads(_BEFORE.read_text()).items():
             (Path("/proc/sys") / name).write_text(value)

@@ -8,7 +8,7 @@ import certificates
 from api import Object, apply, apply_text, kubectl, named, wait_for_deployment
 from build import module_folder
 from layout import CERTIFICATES, STORAGE_INITIALIZER, image_of
-from processes import say
+from processes import say, wait
 
 _SPACE = "kserve"
 _WEBHOOK = "kserve-webhook-server-service"
@@ -20,7 +20,8 @@ def up() -> None:
     say("serving: KServe")
     config = module_folder("kserve", "github.com/kserve/kserve") / "config"
     apply_text(kubectl("kustomize", str(config / "crd")))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=5s")
+    wait("KServe's resource definitions", lambda: kubectl(*established))
     certificates.issue(_CONTROLLER, f"/CN={_WEBHOOK}", [f"{_WEBHOOK}.{_SPACE}.svc"])
     secret = {
         f"tls.{kind}": (CERTIFICATES / f"{_CONTROLLER}.{kind}").read_text()
@@ -74,7 +75,11 @@ def _change(item: Object) -> Object | None:
         data = item["data"]
         data.pop("_example")
         _update(data, "deploy", {"defaultDeploymentMode": "Standard"})
-        _update(data, "ingress", {"disableIngressCreation": True})
+        # Without an ingress the endpoint's address is its service's.
+        address = "{{ .Name }}-predictor.{{ .Namespace }}.{{ .IngressDomain }}"
+        no_ingress = {"disableIngressCreation": True, "disableIstioVirtualHost": True}
+        domain = {"domainTemplate": address, "ingressDomain": "svc.cluster.local"}
+        _update(data, "ingress", no_ingress | domain)
         _update(data, "storageInitializer", {"image": STORAGE_INITIALIZER})
     if kind == "ClusterStorageContainer":
         item["spec"]["container"]["image"] = STORAGE_INITIALIZER
