@@ -31,7 +31,7 @@ def serve(
 
     The highest version in MODEL_DIR is served; one that is added later takes a restart. When the
     process is told to stop (SIGTERM), requests that run are answered first. Needs the extra
-    kfdet[serve].
+    "serve".
 
     [bold]Example[/]
 
