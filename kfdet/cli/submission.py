@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,14 +93,12 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     from kfdet.run_display import Display
     from kfdet.run_summary import print_metrics
 
-    started = time.monotonic()
     try:
         ended = follow(backend, run_id, Display(err))
     except KeyboardInterrupt:
         err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
         raise
     found = result(backend, ended)
-    seconds = time.monotonic() - started
     if as_json:
         record: dict[str, Any] = {
             "run": run_id,
@@ -110,6 +107,7 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
             "endpoint": found.endpoint,
             "url": found.url,
             "pods": ended.progress.pods,
+            "seconds": ended.seconds,
             "stages": [
                 {"stage": task.stage, "state": task.state, "seconds": task.seconds}
                 for task in ended.progress.tasks
@@ -123,4 +121,5 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
         err.print(f"the metrics are on the run's page; from here: {escape(found.unread)}")
     if found.endpoint:
         out.print(f"  endpoint {escape(found.endpoint)} {escape(found.url)}", soft_wrap=True)
-    out.print(f"{seconds:.0f} s, {ended.progress.pods} pods")
+    minutes, seconds = divmod(ended.seconds, 60)
+    out.print(f"{minutes:.0f} min {seconds:.0f} s, {ended.progress.pods} pods")

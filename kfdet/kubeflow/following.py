@@ -6,6 +6,7 @@ import re
 import time
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kfdet.errors import KfdetError
@@ -48,6 +49,12 @@ class Ended:
     run: Answer
     workflow: Answer
     progress: Progress
+
+    @property
+    def seconds(self) -> float:
+        """From its start to its end."""
+        start, end = (datetime.fromisoformat(self.run[n]) for n in ("created_at", "finished_at"))
+        return (end - start).total_seconds()
 
 
 def follow(backend: Backend, run_id: str, display: Display) -> Ended:
