@@ -147,7 +147,7 @@ class Cluster:
                 _request_timeout=_TIMEOUT,
             )
         except ApiException as error:
-            raise _explain(error, method, path, self.namespace) from error
+            raise _explain(error, method, path, self) from error
         except urllib3.exceptions.HTTPError as error:
             cause = str(getattr(error, "reason", None) or error).rpartition("): ")[2].rstrip(".")
             raise UnreachableError(
@@ -233,7 +233,7 @@ class _NoSuchObjectError(Exception):
     """The kind is known, the object is not there."""
 
 
-def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
+def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
     """The API server's refusal as an exception that says what to do.
 
     Source of the format: metav1.Status of Kubernetes' apimachinery.
@@ -244,7 +244,7 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
         status = {}
     details = status.get("details") or {}
     message = str(status.get("message") or error.reason).rstrip(".")
-    kind = next(k for k in (names.PLURAL, "pods", "services", path) if k in path)
+    endpoints = names.PLURAL in path
     if error.status == 401:
         return InputError(
             "the Kubernetes API server does not accept your credentials.",
@@ -252,24 +252,25 @@ def _explain(error: Any, method: str, path: str, namespace: str) -> Exception:
             f"{names.DEPLOYER_TOKEN} belong to this cluster?",
         )
     if error.status == 403 and "exceeded quota" not in message:
-        verbs = {"GET": "read", "PATCH": "create or change", "DELETE": "delete", "POST": "ask"}
         return InputError(
-            f"you may not {verbs[method]} {kind} in namespace {namespace}: {message}.",
-            hint=f"In a pipeline: {_MANIFESTS} makes the account that may ({names.DEPLOYER_ACCOUNT}"
-            "). Elsewhere: is it the right namespace (-n)? Ask whoever runs the cluster for a "
-            "Role there.",
+            f"the cluster does not allow it: {message}.",
+            hint=f"{_MANIFESTS} makes the account that may ({names.DEPLOYER_ACCOUNT}), in one "
+            "namespace."
+            if cluster.inside
+            else "Is it the right namespace (-n)? Else ask whoever runs the cluster for a Role.",
         )
     if error.status == 404 and details.get("kind") == "namespaces":
         return InputError(
-            f"there is no namespace {namespace}.", hint="Choose another with -n (--namespace)."
+            f"there is no namespace {cluster.namespace}.",
+            hint="Choose another with -n (--namespace).",
         )
-    if error.status == 404 and kind == names.PLURAL and not details.get("name"):
+    if error.status == 404 and endpoints and not details.get("name"):
         return InputError(
             f"the cluster does not know InferenceServices ({names.API_VERSION}).",
             hint="Install KServe (https://kserve.github.io), or train without a deployment by "
             'leaving the parameter endpoint empty ("").',
         )
-    if error.status == 404 and kind == names.PLURAL:
+    if error.status == 404 and endpoints:
         return _NoSuchObjectError(message)
     if error.status == 409 and method == "PATCH":
         causes = details.get("causes") or []

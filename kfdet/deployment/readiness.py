@@ -49,26 +49,25 @@ class State:
     patience: float | None = None
 
 
-def judge(manifest: Manifest, pods: Sequence[Manifest], uris: Sequence[str]) -> State:
+def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
     """The state of an endpoint.
 
     Args:
         manifest: The InferenceService as the API server gives it.
         pods: Its pods.
-        uris: The storageUris that it should serve: of the release, and of a canary.
+        uri: The storageUri that it was told to serve last: of the release, or of a canary.
     """
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    wanted = {uri: [pod for pod in living if uri in _uris(pod)] for uri in uris}
-    troubles = [t for group in wanted.values() for pod in group for t in _pod_troubles(pod)]
-    ready = condition(manifest, "Ready").get("status") == "True"
-    if ready and all(any(map(_is_ready, group)) for group in wanted.values()):
-        old = [pod for pod in living if not _uris(pod) & set(uris)]
+    wanted = [pod for pod in living if uri in _uris(pod)]
+    if condition(manifest, "Ready").get("status") == "True" and any(map(_is_ready, wanted)):
+        shared = names.CANARY in (manifest["metadata"].get("annotations") or {})
         # A Knative revision that nobody asks may linger; a Deployment's old pod still answers.
-        if old and mode_of(manifest) == "Standard":
+        if len(wanted) < len(living) and mode_of(manifest) == "Standard" and not shared:
             return State("waiting", "the pod of the version before is ending")
         return State("ready")
-    if troubles:
-        return troubles[0]
+    for pod in wanted:
+        for trouble in _pod_troubles(pod):
+            return trouble
     return _service_trouble(manifest) or State("waiting", _progress(manifest, wanted))
 
 
@@ -76,17 +75,17 @@ def wait_until_ready(
     cluster: Cluster,
     name: str,
     version: str,
-    uris: Sequence[str],
+    uri: str,
     timeout: float,
     report: Callable[[str], None],
 ) -> Manifest:
-    """Wait until an endpoint serves `uris`; returns its InferenceService.
+    """Wait until an endpoint serves `uri`; returns its InferenceService.
 
     Args:
         cluster: Where it is.
         name: The InferenceService.
         version: The version that it was given; another one means that somebody else deploys.
-        uris: As for `judge`.
+        uri: As for `judge`.
         timeout: Seconds to wait at most.
         report: Gets a few words about the state whenever they change.
 
@@ -107,7 +106,7 @@ def wait_until_ready(
                 f"Somebody else deploys version {found} as {name} at the same time. Wait for the "
                 "other deployment to end, then deploy again."
             )
-        state = judge(manifest, pods, uris)
+        state = judge(manifest, pods, uri)
         if state.kind == "ready":
             return manifest
         now = time.monotonic()
@@ -166,6 +165,7 @@ def _pod_troubles(pod: Manifest) -> Iterator[State]:
         yield State(
             "blocked",
             f"the pod failed: {status.get('reason', '')} {_sentence(status.get('message', ''))}",
+            f"`kubectl describe pod {pod['metadata']['name']}` shows more.",
             patience=30,  # a new pod usually takes its place
         )
     for entry in status.get("initContainerStatuses") or []:
@@ -258,9 +258,8 @@ def _service_trouble(manifest: Manifest) -> State | None:
     return None
 
 
-def _progress(manifest: Manifest, wanted: dict[str, list[Manifest]]) -> str:
+def _progress(manifest: Manifest, pods: Sequence[Manifest]) -> str:
     """What is happening, in a few words."""
-    pods = [pod for group in wanted.values() for pod in group]
     if not pods:
         return "waiting for a pod"
     for pod in pods:

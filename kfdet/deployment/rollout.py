@@ -168,7 +168,7 @@ def _try_out(
             cluster,
             candidate,
             release.version,
-            [release.storage_uri],
+            release.storage_uri,
             options.timeout,
             lambda note: progress.update(0, note),
         )
@@ -201,15 +201,13 @@ def _switch(
     """Make the endpoint serve `wanted`; put it back when that does not become ready."""
     progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
     cluster.apply(build(name, cluster.namespace, wanted, mode), force=options.force)
-    uris = [wanted.stable.storage_uri]
-    if wanted.canary:
-        uris.append(wanted.canary.release.storage_uri)
+    newest = wanted.canary.release if wanted.canary else wanted.stable
     try:
         manifest = wait_until_ready(
             cluster,
             name,
             wanted.stable.version,
-            uris,
+            newest.storage_uri,
             options.timeout,
             lambda note: progress.update(0, note),
         )

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from deployment.fake_cluster import FakeCluster, running
+
+from kfdet.deployment import names, readiness
+from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.endpoint import Endpoint, Manifest, Release, Serving, build, read
+from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
+from kfdet.errors import InputError, KfdetError
+
+FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP50": 0.9})
+SECOND = Release("222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95})
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "INTERVAL_SECONDS", 0.01)
+
+
+@pytest.fixture
+def fake() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def cluster(fake: FakeCluster) -> Iterator[Cluster]:
+    with running(fake) as connected:
+        yield connected
+
+
+def answers_well(endpoint: Endpoint) -> None:
+    assert endpoint.name == "toys-candidate"
+    assert endpoint.ready
+
+
+def deploy(cluster: Cluster, release: Release, canary: int = 0) -> Endpoint:
+    current = check_deployment(cluster, "toys", canary)
+    return roll_out(cluster, "toys", current, release, Options(canary), answers_well)
+
+
+def changes(fake: FakeCluster) -> list[tuple[str, str]]:
+    return [request for request in fake.requests if request[0] in ("PATCH", "DELETE")]
+
+
+def serving_now(fake: FakeCluster) -> Serving:
+    return read(fake.objects["toys"]).serving
+
+
+def test_the_candidate_comes_before_the_endpoint(fake: FakeCluster, cluster: Cluster) -> None:
+    served = deploy(cluster, FIRST)
+    assert changes(fake) == [
+        ("PATCH", "toys-candidate"),
+        ("DELETE", "toys-candidate"),
+        ("PATCH", "toys"),
+    ]
+    assert served.serving == serving_now(fake) == Serving(FIRST)
+    assert served.ready
+
+
+def test_the_version_before_is_kept_and_comes_back_twice(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    deploy(cluster, FIRST)
+    assert deploy(cluster, SECOND).serving == Serving(SECOND, FIRST)
+    assert roll_back(cluster, "toys", Options()).serving == Serving(FIRST, SECOND)
+    assert roll_back(cluster, "toys", Options()).serving == Serving(SECOND, FIRST)
+    assert list(fake.objects) == ["toys"]
+
+
+def test_the_same_version_again_needs_no_candidate(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    fake.requests.clear()
+    better = Release(FIRST.version, FIRST.storage_uri, {"AP50": 0.91})
+    assert deploy(cluster, better).serving == Serving(better)
+    assert changes(fake) == [("PATCH", "toys")]
+
+
+def test_a_candidate_that_does_not_start(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    before = fake.objects["toys"]
+    fake.broken[SECOND.storage_uri] = "no such image"
+    with pytest.raises(KfdetError, match=r"toys-candidate is not ready: .*no such image"):
+        deploy(cluster, SECOND)
+    assert fake.objects == {"toys": before}
+
+
+def test_a_candidate_that_answers_badly(fake: FakeCluster, cluster: Cluster) -> None:
+    def blind(endpoint: Endpoint) -> None:
+        raise KfdetError(f"{endpoint.name} sees nothing")
+
+    with pytest.raises(KfdetError, match="toys-candidate sees nothing"):
+        roll_out(cluster, "toys", None, FIRST, Options(), blind)
+    assert fake.objects == {}
+
+
+def test_a_switch_that_fails_is_undone(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+
+    def breaks(manifest: Manifest) -> None:
+        if manifest["metadata"]["name"] == "toys":
+            fake.broken[SECOND.storage_uri] = "the node is full"
+
+    fake.after_apply = breaks
+    with pytest.raises(
+        KfdetError, match=r"the node is full.* serves version 111111111111 as before"
+    ):
+        deploy(cluster, SECOND)
+    assert serving_now(fake) == Serving(FIRST)
+
+
+def test_a_first_version_that_fails_leaves_nothing(fake: FakeCluster, cluster: Cluster) -> None:
+    def breaks(manifest: Manifest) -> None:
+        if manifest["metadata"]["name"] == "toys":
+            fake.broken[FIRST.storage_uri] = "the node is full"
+
+    fake.after_apply = breaks
+    with pytest.raises(KfdetError, match="toys was taken away again"):
+        deploy(cluster, FIRST)
+    assert fake.objects == {}
+
+
+def test_going_back_to_a_version_that_is_gone(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    deploy(cluster, SECOND)
+    fake.broken[FIRST.storage_uri] = "NoSuchKey"
+    with pytest.raises(KfdetError, match=r"NoSuchKey.* serves version 222222222222 as before"):
+        roll_back(cluster, "toys", Options())
+    assert serving_now(fake) == Serving(SECOND, FIRST)
+
+
+def test_what_somebody_else_deploys_meanwhile_stays(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    theirs = Release("333333333333", "s3://kfdet/models/toys/333333333333")
+
+    def overtakes(manifest: Manifest) -> None:
+        if manifest["metadata"]["name"] == "toys":
+            fake.objects["toys"] = build("toys", "default", Serving(theirs), "Standard")
+
+    fake.after_apply = overtakes
+    with pytest.raises(KfdetError, match="Somebody else deploys version 333333333333"):
+        deploy(cluster, SECOND)
+    assert serving_now(fake) == Serving(theirs)
+
+
+def test_the_others_candidate_is_not_deleted(fake: FakeCluster, cluster: Cluster) -> None:
+    def overtakes(manifest: Manifest) -> None:
+        theirs = build("toys-candidate", "default", Serving(SECOND), "Standard")
+        fake.objects["toys-candidate"] = theirs
+
+    fake.after_apply = overtakes
+    with pytest.raises(KfdetError, match="Somebody else deploys"):
+        deploy(cluster, FIRST)
+    assert list(fake.objects) == ["toys-candidate"]
+
+
+def test_a_leftover_candidate_is_taken_over(fake: FakeCluster, cluster: Cluster) -> None:
+    cluster.apply(build("toys-candidate", "default", Serving(SECOND), "Standard"))
+    assert deploy(cluster, FIRST).serving == Serving(FIRST)
+    assert list(fake.objects) == ["toys"]
+
+
+def test_somebody_elses_service_is_left_alone(fake: FakeCluster, cluster: Cluster) -> None:
+    manifest = build("toys", "default", Serving(FIRST), "Standard")
+    manifest["metadata"]["labels"] = {}
+    fake.objects["toys"] = manifest
+    with pytest.raises(InputError, match="that kfdet did not make"):
+        deploy(cluster, SECOND)
+    with pytest.raises(InputError, match="there is no endpoint toys"):
+        roll_back(cluster, "toys", Options())
+    assert changes(fake) == []
+
+
+@pytest.mark.parametrize(("groups", "mode"), [((), "Standard"), (("serving.knative.dev",), None)])
+def test_plain_deployments_where_there_is_no_knative(
+    fake: FakeCluster, cluster: Cluster, groups: tuple[str, ...], mode: str | None
+) -> None:
+    fake.groups |= set(groups)
+    fake.mode = mode or "Knative"
+    deploy(cluster, FIRST)
+    assert fake.applied[0]["metadata"]["annotations"].get(names.MODE) == mode
+
+
+# --- canary ---
+
+
+@pytest.fixture
+def gateway(fake: FakeCluster) -> None:
+    fake.groups.add("gateway.networking.k8s.io")
+    settings = {"data": {"ingress": '{"enableGatewayApi": true}'}}
+    fake.answers["GET", "/configmaps/inferenceservice-config"] = (200, settings)
+    schemas = {"components": {"schemas": {}}}
+    fake.answers["GET", "/openapi/v3/apis/serving.kserve.io/v1beta1"] = (200, schemas)
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_canary_comes_and_goes(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    trial = deploy(cluster, SECOND, canary=10)
+    assert trial.serving == Serving(FIRST).with_canary(SECOND, 10)
+    assert fake.objects["toys"]["spec"]["canary"][0]["trafficPercent"] == 10
+    assert roll_back(cluster, "toys", Options()).serving == Serving(FIRST)
+    assert "canary" not in fake.objects["toys"]["spec"]
+    deploy(cluster, SECOND, canary=10)
+    assert deploy(cluster, SECOND).serving == Serving(SECOND, FIRST)
+
+
+def test_a_canary_of_knative(fake: FakeCluster, cluster: Cluster) -> None:
+    fake.groups.add("serving.knative.dev")
+    fake.mode = "Knative"
+    deploy(cluster, FIRST)
+    deploy(cluster, SECOND, canary=25)
+    predictor = fake.objects["toys"]["spec"]["predictor"]
+    assert predictor["canaryTrafficPercent"] == 25
+    assert predictor["model"]["storageUri"] == SECOND.storage_uri
+
+
+def test_the_first_version_gets_all(fake: FakeCluster, cluster: Cluster) -> None:
+    assert deploy(cluster, FIRST, canary=10).serving == Serving(FIRST)
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize(
+    ("lacks", "reason"),
+    [
+        ("group", "there is no Gateway API"),
+        ("setting", "enableGatewayApi is false"),
+        ("field", "older than 0.20"),
+    ],
+)
+def test_where_requests_cannot_be_shared_nothing_is_applied(
+    fake: FakeCluster, cluster: Cluster, lacks: str, reason: str
+) -> None:
+    deploy(cluster, FIRST)
+    if lacks == "group":
+        fake.groups.remove("gateway.networking.k8s.io")
+    elif lacks == "setting":
+        settings = {"data": {"ingress": '{"enableGatewayApi": false}'}}
+        fake.answers["GET", "/configmaps/inferenceservice-config"] = (200, settings)
+    else:
+        kind = {"kind": "InferenceService"}
+        spec = {"properties": {"spec": {"properties": {"predictor": {}}}}}
+        document = {**spec, "x-kubernetes-group-version-kind": [kind]}
+        answer = (200, {"components": {"schemas": {"isvc": document}}})
+        fake.answers["GET", "/openapi/v3/apis/serving.kserve.io/v1beta1"] = answer
+    before = changes(fake)
+    with pytest.raises(InputError, match=reason):
+        deploy(cluster, SECOND, canary=10)
+    assert changes(fake) == before
+
+
+@pytest.mark.parametrize("percent", [-1, 100])
+def test_no_share(cluster: Cluster, percent: int) -> None:
+    with pytest.raises(InputError, match="is no share"):
+        check_deployment(cluster, "toys", percent)
