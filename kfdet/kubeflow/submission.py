@@ -100,6 +100,8 @@ def submit(
             hint="Give a URL or a bucket path, which the cluster can read.",
         )
     parameters.check()
+    if cluster.endpoint:
+        _check_endpoint(backend, cluster)
     arguments = {
         "dataset": dataset,
         "dataset_version": dataset_version(dataset),
@@ -109,6 +111,21 @@ def submit(
     pipeline_id, version_id, _ = upload_pipeline(backend, compilation)
     name = f"{dataset.rstrip('/').rpartition('/')[2]} {datetime.now():%Y-%m-%d %H:%M:%S}"
     return backend.start(name, backend.experiment(experiment), pipeline_id, version_id, arguments)
+
+
+def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
+    """Find now what would stop the deployment at the end of the run.
+
+    Beyond the name only where Kubeflow Pipelines is reached by the kubeconfig: of an address
+    nobody knows whether it is in the kubeconfig's cluster.
+    """
+    from kfdet.deployment.cluster import connect
+    from kfdet.deployment.endpoint import check_name
+    from kfdet.deployment.rollout import check_deployment
+
+    check_name(cluster.endpoint)
+    if not backend.page:
+        check_deployment(connect(backend.namespace), cluster.endpoint, cluster.canary_percent)
 
 
 def result(backend: Backend, ended: Ended) -> Result:

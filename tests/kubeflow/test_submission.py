@@ -19,6 +19,7 @@ class Backend:
     """Remembers what was uploaded; knows the workflows of earlier runs."""
 
     namespace = ""
+    page = "http://kfp"
 
     def __init__(self, *earlier: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self.versions: dict[str, str] = {}
@@ -63,6 +64,7 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
 @pytest.mark.parametrize(
     ("dataset", "parameters", "message"),
     [
+        ("", Parameters(), "is not in an object store"),
         ("videos", Parameters(), "kfdet upload videos minio://"),
         ("minio://a/b", Parameters(init_checkpoint="ckpt"), "ckpt: is a file of this machine"),
     ],
@@ -73,6 +75,13 @@ def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, messag
         submit(backend, dataset, parameters, ClusterParameters(), Compilation(), "kfdet")
     assert message in str(error.value)
     assert not backend.pipelines
+
+
+def test_an_endpoint_that_cannot_be() -> None:
+    backend: Any = Backend()
+    cluster = ClusterParameters(endpoint="Toys!")
+    with pytest.raises(InputError, match="cannot be the name of an endpoint"):
+        submit(backend, "minio://a/b", Parameters(), cluster, Compilation(), "kfdet")
 
 
 # --- what came of it ---
