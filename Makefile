@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: venv demo test lint golden lock bench cluster cluster-down clean
+.PHONY: venv demo test e2e images lint golden lock bench cluster cluster-down clean
 
 venv: .venv/installed
 
@@ -23,6 +23,10 @@ demo: venv
 
 test: venv
 	$(BIN)/pytest
+
+# On the cluster that KUBECONFIG names; `make cluster` brings one up.
+e2e: venv
+	KFDET_E2E=1 $(BIN)/pytest tests/cluster
 
 lint: venv
 	$(BIN)/ruff check

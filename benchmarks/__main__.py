@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import frame_extraction, interpolation, runs, tfrecord, training
+from benchmarks import endpoint, frame_extraction, interpolation, runs, tfrecord, training
 from benchmarks.table import print_table
 
 
@@ -19,6 +19,7 @@ def main() -> None:
     rows += interpolation.measure()
     rows += tfrecord.measure(data)
     rows += training.measure(data)
+    rows += endpoint.measure()
     print_table(rows)
 
 
