@@ -71,7 +71,7 @@ images: $(IMAGES:%=image/%)
 image/%:
 	$(IMAGE_BUILD) --file docker/Dockerfile --target $* --tag $(IMAGE_PREFIX)$*:$(TAG) \
 		--label org.opencontainers.image.version=$(TAG) \
-		--label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+		--label org.opencontainers.image.revision=$(shell git describe --always --abbrev=40 --dirty --exclude '*') \
 		$(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE)) .
 
 bench: venv
