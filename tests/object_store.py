@@ -12,7 +12,7 @@ import requests
 from moto.server import ThreadedMotoServer
 
 BUCKET = "kfdet"
-_REQUEST = re.compile(r'"(PUT|POST|GET|HEAD|DELETE) /([^ ?]*)')
+_REQUEST = re.compile(r'"(?:\x1b\[\d+m)*(PUT|POST|GET|HEAD|DELETE) /([^ ?]*)')  # some are coloured
 
 
 class ObjectStore:
@@ -26,6 +26,7 @@ class ObjectStore:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log: list[str] = []
+        self._runs = False
         self._handler = logging.Handler()
         self._handler.emit = self._note  # type: ignore[method-assign]
         logger = logging.getLogger("werkzeug")
@@ -57,11 +58,16 @@ class ObjectStore:
         return minio.Minio(f"127.0.0.1:{self.port}", "someone", "hidden-word", secure=False)
 
     def start(self) -> None:
+        if self._runs:
+            return
+        self._runs = True
         self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
         self._server.start()
 
     def stop(self) -> None:
-        self._server.stop()
+        if self._runs:
+            self._runs = False
+            self._server.stop()
 
     def close(self) -> None:
         self.stop()

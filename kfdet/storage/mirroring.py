@@ -123,7 +123,7 @@ class _Mirror:
                         target = target_for(self._links / name, self.place.bucket, key, grows=True)
                         send(self.store, self._links / name, target, parts, lambda _: None)
                         self._there[name] = found[name]
-            for name in [each for each in self._there if each not in found]:
+            for name in sorted(each for each in self._there if each not in found):
                 self.store.do(
                     self.store.client.remove_object, self.place.bucket, self.place.key(name)
                 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numbered_video import HEIGHT, WIDTH, Kind, number_of, write_video
+from object_store import BUCKET, ObjectStore
 from PIL import Image
 
 from kfdet.boxes import KEY_SCHEMA
@@ -120,6 +121,44 @@ def test_same_input_same_bytes_whatever_the_cores(
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
         assert path.read_bytes() == (tmp_path / "7" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("group", [0, 2])
+def test_a_dataset_in_a_bucket_gives_the_same_bytes_and_only_its_sources_travel(
+    group: int,
+    workspace: Workspace,
+    tmp_path: Path,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset, plan = workspace
+    object_store.put(dataset, "toys")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    _extract((dataset, plan), tmp_path / "local", group)
+    object_store.log.clear()
+    extract_group(f"minio://{BUCKET}/toys", str(plan), group, str(tmp_path / "remote"))
+    for path in (tmp_path / "local").iterdir():
+        assert path.read_bytes() == (tmp_path / "remote" / path.name).read_bytes()
+    fetched = [line for line in object_store.log if line.startswith(f"GET {BUCKET}/toys/")]
+    names = [name for name in GROUPS[group] if name != "images/f.png"]
+    assert sorted(fetched) == sorted(f"GET {BUCKET}/toys/{name}" for name in names)
+    assert not list(scratch.iterdir())
+
+
+def test_a_source_that_is_no_longer_in_the_bucket(
+    workspace: Workspace,
+    tmp_path: Path,
+    object_store: ObjectStore,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    object_store.put(workspace[0] / "images", "toys/images")
+    with pytest.raises(SystemExit) as caught:
+        extract_group(f"minio://{BUCKET}/toys", str(workspace[1]), 0, str(tmp_path / "frames"))
+    assert caught.value.code == 2
+    assert f"minio://{BUCKET}/toys: videos/a.mp4 is not there any more" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_ends_at_the_total(

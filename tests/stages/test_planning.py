@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numbered_video import HEIGHT, WIDTH, Kind, write_video
+from object_store import BUCKET, ObjectStore
 from PIL import Image
 
 from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
@@ -147,8 +148,28 @@ def test_the_same_again_gives_the_same_bytes(run: Path, dataset: Path, tmp_path:
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
 
 
+def test_a_dataset_in_a_bucket_gives_the_same_bytes(
+    run: Path,
+    dataset: Path,
+    tmp_path: Path,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    object_store.put(dataset, dataset.name)
+    uri = f"minio://{BUCKET}/{dataset.name}"
+    assert plan_dataset(uri, str(tmp_path / "plan")) == [{"index": 0}]
+    for name in (PLAN_FILE, KEYS_FILE):
+        assert (tmp_path / "plan" / name).read_bytes() == (run / "plan" / name).read_bytes()
+    assert not list(scratch.iterdir())
+    assert f"{uri}/unlabelled.mp4: the video has no annotations" in capsys.readouterr().err
+
+
 def test_all_errors_are_in_one_message(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, tmp_path: Path, object_store: ObjectStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
@@ -164,6 +185,12 @@ def test_all_errors_are_in_one_message(
     assert "empty.mp4" in said
     assert "a.xml:8, frame 149" in said
     assert not (tmp_path / "plan").exists()
+    object_store.put(bad, "bad")
+    with pytest.raises(SystemExit) as caught:
+        plan_dataset(f"s3://{BUCKET}/bad", str(tmp_path / "plan"))
+    assert caught.value.code == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "download" not in line]
+    assert told == said.replace(str(bad), f"s3://{BUCKET}/bad").splitlines()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_what_belongs_to_the_dataset_goes_up_and_comes_down(
 def test_only_what_changed_is_sent_again(dataset: Path, object_store: ObjectStore) -> None:
     upload(dataset, URI)
     version = dataset_version(URI)
-    del object_store.log[:]
+    object_store.log.clear()
     assert upload(dataset, URI).skipped == 5
     assert dataset_version(URI) == version
     assert not [line for line in object_store.log if line.startswith(("PUT", "POST"))]
