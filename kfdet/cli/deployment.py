@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,6 +17,8 @@ from kfdet.cli.app import Json, app, err, out, progress
 if TYPE_CHECKING:
     from kfdet.deployment.endpoint import Endpoint
     from kfdet.deployment.smoke_test import Picture
+
+_WIDE = 400
 
 _Namespace = Annotated[
     str,
@@ -115,8 +118,8 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
         err.print(f"no endpoints in namespace {escape(cluster.namespace)}")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "URL", "AGE"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"):
+        table.add_column(heading)
     for endpoint in found:
         serving, canary = endpoint.serving, endpoint.serving.canary
         table.add_row(
@@ -126,10 +129,10 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
             "yes" if endpoint.ready else "no",
             f"{canary.percent} % {canary.release.version}" if canary else "-",
             serving.previous.version if serving.previous else "-",
-            escape(endpoint.url) or "-",
             _age(endpoint.created),
+            escape(endpoint.url) or "-",
         )
-    out.print(table)
+    Console(width=_WIDE).print(table)  # half an address is no use
 
 
 @app.command()

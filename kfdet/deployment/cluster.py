@@ -21,7 +21,7 @@ _MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
 
 
 class UnreachableError(KfdetError):
-    """The API server does not answer; it may again in a moment."""
+    """The API server, or what it was to ask, does not answer; it may in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,4 +285,5 @@ def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
             f"KServe does not answer: {message}. Is its controller running (kubectl get pods "
             "-n kserve)?"
         )
-    return KfdetError(f"The Kubernetes API server refused ({error.status}): {message}.")
+    kind = UnreachableError if error.status == 503 else KfdetError
+    return kind(f"The Kubernetes API server refused ({error.status}): {message}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from kfdet.boxes import Boxes, iou_matrix
-from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.cluster import Cluster, UnreachableError
 from kfdet.deployment.endpoint import Endpoint
 from kfdet.errors import InputError, KfdetError
-from kfdet.serving.client import Detections, connect
+from kfdet.serving.client import ATTEMPTS, Detections, connect
 from kfdet.serving.client import Endpoint as Client
 
 PICTURES = 4
 """How many validation pictures are asked about."""
+
+_PAUSE_SECONDS = 2.0
 
 _SAME_PLACE = 0.5
 """Intersection over union from which a detection shows a labelled object."""
@@ -140,15 +143,24 @@ class _ThroughApiServer:
     """TensorFlow Serving's REST API of a Service that only the cluster's own network reaches."""
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint) -> None:
-        service = (urlsplit(endpoint.address).hostname or "").split(".")[0]
+        service = (urlsplit(endpoint.address).hostname or "").split(".")[0] + ":80"
         path = f"v1/models/{endpoint.name}:predict"
         self._post = functools.partial(cluster.post_to_service, service, path)
 
     def predict(self, image: bytes) -> tuple[Mapping[str, Any], str]:
         """As kfdet.serving.client.Transport says."""
-        answer = self._post({"instances": [{"b64": base64.b64encode(image).decode()}]})
-        (row,) = answer["predictions"]
-        return row, ""
+        body = {"instances": [{"b64": base64.b64encode(image).decode()}]}
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                (row,) = self._post(body)["predictions"]
+            except UnreachableError:
+                # A pod is ready a moment before its Service knows it.
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return row, ""
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Nothing is kept open."""

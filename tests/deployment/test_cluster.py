@@ -67,7 +67,7 @@ REFUSALS: dict[str, tuple[int, Any, type[KfdetError], str]] = {
     ),
     "webhook": (500, WEBHOOK, KfdetError, r"KServe does not answer: .* Is its controller running"),
     "denied": (400, DENIED, KfdetError, r"refused \(400\): .*only supported in Standard"),
-    "no words": (503, "", KfdetError, r"refused \(503\): Service Unavailable\."),
+    "no words": (503, "", UnreachableError, r"refused \(503\): Service Unavailable\."),
 }
 
 

@@ -53,7 +53,7 @@ def answer(
 
 def ask(prediction: dict[str, Any], *pictures: Picture) -> None:
     fake = FakeCluster()
-    path = "/services/toys-candidate-predictor/proxy/v1/models/toys-candidate:predict"
+    path = "/services/toys-candidate-predictor:80/proxy/v1/models/toys-candidate:predict"
     fake.answers["POST", path] = (200, prediction)
     with running(fake) as cluster:
         smoke_test(cluster, pictures, ENDPOINT)
