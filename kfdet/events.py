@@ -16,10 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from kfdet.errors import InputError, KfdetError
+from kfdet.errors import InputError, KfdetError, Problem
 from kfdet.files import os_hint
 
 EVENTS_VARIABLE = "KFDET_EVENTS"
@@ -86,6 +87,16 @@ def naming(path: Path, name: str) -> Iterator[None]:
         ) from error
     finally:
         del _names[str(path)]
+
+
+def named(problem: Problem) -> Problem:
+    """The problem with the names of the block that this is called in."""
+    return replace(
+        problem,
+        problem=_renamed(problem.problem),
+        file=_renamed(problem.file),
+        hint=_renamed(problem.hint),
+    )
 
 
 def _renamed(text: str) -> str:

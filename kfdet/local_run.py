@@ -44,6 +44,8 @@ from kfdet.run_folder import (
     publish,
 )
 from kfdet.run_record import code_version, dataset_version, hashes, versions
+from kfdet.storage import dataset_version as bucket_version
+from kfdet.storage import is_bucket_uri
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _DISK = re.compile(
@@ -55,13 +57,13 @@ _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0
 
 
-def run(dataset: Path, folder: Path, parameters: Parameters, console: Console) -> dict[str, Any]:
+def run(dataset: str, folder: Path, parameters: Parameters, console: Console) -> dict[str, Any]:
     """Run the whole pipeline on `dataset`; the outputs appear in `folder` under fixed names.
 
     Stages whose inputs have not changed since the last run in `folder` are not run again.
 
     Args:
-        dataset: Folder with videos or images and their annotations.
+        dataset: Folder with videos or images and their annotations, or its bucket URI.
         folder: The run's folder; made where it is absent.
         parameters: What to turn.
         console: Where progress is drawn.
@@ -75,8 +77,9 @@ def run(dataset: Path, folder: Path, parameters: Parameters, console: Console) -
         KeyboardInterrupt: Every process of the run has been ended; the same call continues.
     """
     started = time.monotonic()
-    check_places(dataset, folder)
-    dataset, folder = dataset.resolve(), folder.resolve()
+    remote = is_bucket_uri(dataset)
+    check_places(None if remote else Path(dataset), folder)
+    dataset, folder = dataset if remote else str(Path(dataset).resolve()), folder.resolve()
     try:
         with locked(folder) as lock, open(folder / LOG, "wb") as log:
             return _run(dataset, folder, parameters, console, log, lock, started)
@@ -85,7 +88,7 @@ def run(dataset: Path, folder: Path, parameters: Parameters, console: Console) -
 
 
 def _run(
-    dataset: Path,
+    dataset: str,
     folder: Path,
     parameters: Parameters,
     console: Console,
@@ -93,7 +96,7 @@ def _run(
     lock: int,
     started: float,
 ) -> dict[str, Any]:
-    version = dataset_version(dataset)
+    version = bucket_version(dataset) if is_bucket_uri(dataset) else dataset_version(Path(dataset))
     cache = folder / ARTIFACTS / CACHE / code_version()
     prune(folder / ARTIFACTS)
     for name in (CHECKPOINTS, TENSORBOARD):
@@ -106,7 +109,7 @@ def _run(
         "pipeline_root": str(folder / ARTIFACTS),
         "cache_root": str(cache),
         "arguments": {
-            "dataset": str(dataset),
+            "dataset": dataset,
             "dataset_version": version,
             "checkpoint_root": str(folder / CHECKPOINTS),
             "tensorboard_root": str(folder / TENSORBOARD),
@@ -129,7 +132,7 @@ def _run(
         prune_checkpoints(folder)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     record = {
-        "dataset": {"path": str(dataset), "version": version},
+        "dataset": {"path": dataset, "version": version},
         "parameters": parameters.arguments(),
         "versions": {
             **versions(),

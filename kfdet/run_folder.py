@@ -40,20 +40,18 @@ PUBLISHED = {
 _OPTIONAL = {"detections.mp4", "detections.png"}
 
 
-def check_places(dataset: Path, folder: Path) -> None:
+def check_places(dataset: Path | None, folder: Path) -> None:
     """Refuse a dataset that is no folder, and a run folder that would mix with other files.
+
+    Args:
+        dataset: The dataset's folder; None where it is in a bucket.
+        folder: The run's folder.
 
     Raises:
         InputError: With what to do instead.
     """
-    if not dataset.exists():
-        raise InputError("no such folder.", file=dataset, hint="Give the folder of the dataset.")
-    if not dataset.is_dir():
-        raise InputError("is a file.", file=dataset, hint="Give the folder that holds it.")
-    if folder.resolve().is_relative_to(dataset.resolve()):
-        raise InputError(
-            "lies inside the dataset.", file=folder, hint="Choose an output folder outside it."
-        )
+    if dataset is not None:
+        _check_dataset(dataset, folder)
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file.", file=folder, hint="Choose another output folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
@@ -61,6 +59,17 @@ def check_places(dataset: Path, folder: Path) -> None:
             "holds files that are not a run's.",
             file=folder,
             hint="Choose a new or empty output folder.",
+        )
+
+
+def _check_dataset(dataset: Path, folder: Path) -> None:
+    if not dataset.exists():
+        raise InputError("no such folder.", file=dataset, hint="Give the folder of the dataset.")
+    if not dataset.is_dir():
+        raise InputError("is a file.", file=dataset, hint="Give the folder that holds it.")
+    if folder.resolve().is_relative_to(dataset.resolve()):
+        raise InputError(
+            "lies inside the dataset.", file=folder, hint="Choose an output folder outside it."
         )
 
 

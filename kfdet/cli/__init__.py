@@ -14,12 +14,12 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from kfdet.cli import compiling, data, deployment, local, serving, submission
+from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
 from kfdet.errors import KfdetError
 from kfdet.files import explain_os_error
 
-__all__ = ["compiling", "data", "deployment", "local", "main", "serving", "submission"]
+__all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

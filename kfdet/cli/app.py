@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,11 +29,11 @@ err = Console(stderr=True, highlight=False)
 """Progress, warnings and errors."""
 
 Dataset = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="DATASET",
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
-        "annotation file.",
+        "annotation file; or minio://BUCKET/NAME of one that was uploaded.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

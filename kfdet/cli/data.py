@@ -36,9 +36,11 @@ def check(dataset: Dataset, as_json: Json = False) -> None:
     kfdet check videos/ && kfdet run videos/ -o run
     """
     from kfdet.dataset import check as check_dataset
+    from kfdet.events import named
+    from kfdet.storage import local_dataset
 
-    with progress():
-        problems = check_dataset(dataset)
+    with progress(), local_dataset(dataset) as folder:
+        problems = [named(problem) for problem in check_dataset(folder)]
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     else:
@@ -59,7 +61,10 @@ def _print_problems(problems: Sequence[Problem]) -> None:
 @app.command()
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A dataset's folder, or one annotation file.")
+        str,
+        typer.Argument(
+            metavar="SRC", help="A dataset's folder, or one annotation file; either in a bucket."
+        ),
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
     to: Annotated[
@@ -79,9 +84,12 @@ def convert(
     kfdet convert annotations.xml boxes.parquet --to parquet
     """
     from kfdet.convert import convert as convert_annotations
+    from kfdet.events import named
+    from kfdet.storage import local_source
 
-    with progress():
-        done = convert_annotations(source, target, to, key_frames=key_frames)
+    with progress(), local_source(source) as path:
+        done = convert_annotations(path, target, to, key_frames=key_frames)
+        warnings = [named(warning) for warning in done.warnings]
     if as_json:
         print(
             json.dumps(
@@ -90,12 +98,12 @@ def convert(
                     "sources": done.sources,
                     "frames": done.frames,
                     "boxes": done.boxes,
-                    "warnings": [asdict(warning) for warning in done.warnings],
+                    "warnings": [asdict(warning) for warning in warnings],
                 }
             )
         )
         return
-    for warning in done.warnings:
+    for warning in warnings:
         err.print(f"[yellow]warning:[/] {escape(str(warning))}", soft_wrap=True)
     out.print(
         f"{done.boxes} boxes on {done.frames} frames of {done.sources} sources → "

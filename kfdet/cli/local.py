@@ -32,7 +32,7 @@ def demo(
     if not dataset.exists():
         with progress():
             make_sample(dataset)
-    _run(dataset, output / "run", DEFAULTS, as_json)
+    _run(str(dataset), output / "run", DEFAULTS, as_json)
 
 
 @app.command()
@@ -55,12 +55,14 @@ def run(
 
     kfdet run videos/ -o run
 
+    kfdet run minio://kfdet/datasets/toys -o run
+
     kfdet run videos/ -o run --frame-rate 5 --network ssd_resnet50_fpn --min-ap50 0.8
     """
     _run(dataset, output, parameters, as_json)
 
 
-def _run(dataset: Path, output: Path, parameters: Parameters, as_json: bool) -> None:
+def _run(dataset: str, output: Path, parameters: Parameters, as_json: bool) -> None:
     from kfdet.local_run import run as run_pipeline
     from kfdet.run_summary import print_summary
 

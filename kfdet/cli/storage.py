@@ -1,0 +1,57 @@
+"""Datasets in a bucket: upload."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+
+from kfdet.cli.app import Json, app, err, out, progress
+
+
+@app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")],
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="Where to: minio://BUCKET/NAME, s3:// as well.")
+    ],
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete what is there and not in DIR.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a dataset into MinIO or another S3 store; a missing bucket is made.
+
+    Only videos, images and annotations are copied, and only those that are not there yet. An upload
+    that was interrupted continues with the same command.
+
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where the store is and who
+    you are.
+
+    [bold]Example[/]
+
+    kfdet upload videos/ minio://kfdet/datasets/toys
+    """
+    from kfdet.storage import upload as upload_dataset
+
+    with progress():
+        done = upload_dataset(folder, uri, delete=delete)
+    if done.left:
+        err.print(
+            f"[yellow]warning:[/] {len(done.left)} files there are not in {escape(str(folder))}, "
+            f"and belong to the dataset all the same: {escape(', '.join(done.left[:3]))}"
+            f"{' ...' if len(done.left) > 3 else ''}. To delete them: --delete",
+            soft_wrap=True,
+        )
+    if as_json:
+        print(json.dumps(asdict(done)))
+        return
+    there = f", {done.skipped} of them were there" if done.skipped else ""
+    out.print(
+        f"{done.files} files, {decimal(done.bytes)}{there} → {escape(done.uri)}", soft_wrap=True
+    )
