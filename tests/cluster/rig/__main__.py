@@ -24,21 +24,16 @@ import network
 import node
 import object_store
 import processes
+import project
 import serving
-from api import apply, kubectl, named
+from api import apply, named
 from layout import (
-    BINARIES,
     CACHE,
-    KUBECONFIG,
     LOGS,
-    MINIO_PORT,
-    MINIO_USER,
     NAMESPACE,
-    PIPELINES_PORT,
     RIG,
     STATE,
     STORAGE_INITIALIZER,
-    password,
 )
 from processes import RigError, say
 
@@ -54,6 +49,7 @@ def up() -> None:
     containerd.up()
     for program in ("pause", "coredns", "minio"):
         images.load_program(program)
+    images.build_base()
     node.up()
     dns.up()
     apply(named("Namespace", NAMESPACE, None))
@@ -66,13 +62,18 @@ def up() -> None:
         backend.up()
     if "kserve" not in missing:
         images.load_program("kserve-manager")
-        images.build_base()
         images.build(STORAGE_INITIALIZER, RIG / "storage-initializer")
         images.load(STORAGE_INITIALIZER)
         serving.up()
     if dead := [name for name in processes.running() if not processes.alive(name)]:
         raise RigError(f"ended again: {', '.join(dead)}; see {LOGS}")
-    _report(missing, time.monotonic() - begin)
+    project.load_images()
+    project.load_minio()
+    if missing:
+        say(f"without {', '.join(missing)}: could not be built, see above")
+    else:
+        project.apply_manifests()
+    say(f"the cluster is up after {time.monotonic() - begin:.0f} s")
 
 
 def down(cache: bool) -> None:
@@ -90,23 +91,6 @@ def down(cache: bool) -> None:
     if cache:
         say(f"removing {CACHE}")
         shutil.rmtree(CACHE, ignore_errors=True)
-
-
-def _report(missing: list[str], seconds: float) -> None:
-    if missing:
-        say(f"without {', '.join(missing)}: could not be built, see above")
-    addresses = {
-        name: kubectl(
-            "get", "service", name, "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}", quiet=True
-        )
-        for name in ("minio", "ml-pipeline")
-    }
-    say(f"the cluster is up after {seconds:.0f} s")
-    say(f"MinIO: http://{addresses['minio']}:{MINIO_PORT}")
-    say(f"       user {MINIO_USER}, password {password('minio')}")
-    if addresses["ml-pipeline"]:
-        say(f"Kubeflow Pipelines: http://{addresses['ml-pipeline']}:{PIPELINES_PORT}")
-    say(f"export KUBECONFIG={KUBECONFIG} PATH=$PATH:{BINARIES}")
 
 
 def main() -> int:

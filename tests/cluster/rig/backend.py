@@ -7,6 +7,7 @@ SDK look for: https://www.kubeflow.org/docs/components/pipelines/operator-guides
 import json
 
 import database
+import object_store
 from api import (
     Object,
     account,
@@ -21,11 +22,11 @@ from api import (
 from build import module_folder
 from layout import (
     DATABASE_PORT,
-    MINIO_PORT,
-    MINIO_USER,
     NAMESPACE,
     PIPELINES_BUCKET,
     PIPELINES_PORT,
+    STORE_PORT,
+    STORE_USER,
     image_of,
     password,
 )
@@ -34,7 +35,7 @@ from processes import say
 PROGRAMS = ["apiserver", "persistence_agent", "driver", "launcher-v2"]
 WORKFLOW_PROGRAMS = ["workflow-controller", "argoexec"]
 _CREDENTIALS = "mlpipeline-minio-artifact"
-_ENDPOINT = f"minio.{NAMESPACE}:{MINIO_PORT}"
+_ENDPOINT = f"{object_store.NAME}.{NAMESPACE}:{STORE_PORT}"
 _TOKENS = "/var/run/secrets/kubeflow/tokens"
 
 
@@ -44,10 +45,9 @@ def up() -> None:
     workflows = module_folder("argo", "github.com/argoproj/argo-workflows/v4")
     crds = workflows / "manifests" / "base" / "crds" / "full"
     kubectl("apply", "--server-side", "--force-conflicts", "-k", str(crds))
-    secret = {"accesskey": MINIO_USER, "secretkey": password("minio")}
+    secret = {"accesskey": STORE_USER, "secretkey": password(object_store.NAME)}
     apply(
-        _custom_resource("ScheduledWorkflow", "scheduledworkflows", "v1beta1"),
-        _custom_resource("Viewer", "viewers", "v1beta1"),
+        _scheduled_workflows(),
         named("Secret", _CREDENTIALS, stringData=secret),
         named("Secret", "mysql-secret", stringData={"password": password("database")}),
         *_workflow_controller(),
@@ -64,7 +64,11 @@ def _workflow_controller() -> list[Object]:
     container = {
         "image": image_of(name),
         "args": ["--configmap", f"{name}-configmap", "--executor-image", image_of("argoexec")],
-        "env": [{"name": "LEADER_ELECTION_DISABLE", "value": "true"}],
+        "env": [
+            {"name": "LEADER_ELECTION_DISABLE", "value": "true"},
+            # It looks at a run again after this time; with its 10 s a test mostly waits.
+            {"name": "DEFAULT_REQUEUE_TIME", "value": "2s"},
+        ],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 6060}, "periodSeconds": 2},
     }
     logs = {
@@ -112,8 +116,8 @@ def _api_server() -> list[Object]:
             "ConMaxLifeTime": "120s",
         },
         "ObjectStoreConfig": {
-            "Host": f"minio.{NAMESPACE}",
-            "Port": str(MINIO_PORT),
+            "Host": f"{object_store.NAME}.{NAMESPACE}",
+            "Port": str(STORE_PORT),
             "Secure": False,
             "BucketName": PIPELINES_BUCKET,
             "PipelinePath": "pipelines",
@@ -124,6 +128,9 @@ def _api_server() -> list[Object]:
     }
     environment = {
         "CLUSTER_DOMAIN": "cluster.local",
+        # Pictures of the first version's UI; without the two names it does not start.
+        "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_HOST": "ml-pipeline-visualizationserver",
+        "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_PORT": "8888",
         "POD_NAMESPACE": NAMESPACE,
         "PIPELINE_LOG_LEVEL": "1",
         "PUBLISH_LOGS": "true",
@@ -202,25 +209,7 @@ def _runner() -> list[Object]:
         rule("argoproj.io", "workflows", "get list watch update patch"),
         rule("argoproj.io", "workflowtaskresults", "create patch"),
     ]
-    store = {
-        "endpoint": _ENDPOINT,
-        "region": "us-east-1",
-        "disableSSL": True,
-        "forcePathStyle": True,
-        "credentials": {
-            "fromEnv": False,
-            "secretRef": {
-                "secretName": _CREDENTIALS,
-                "accessKeyKey": "accesskey",
-                "secretKeyKey": "secretkey",
-            },
-        },
-    }
-    providers = {"minio": {"default": store}, "s3": {"default": store}}
-    launcher = {
-        "defaultPipelineRoot": f"minio://{PIPELINES_BUCKET}/v2/artifacts",
-        "providers": json.dumps(providers),
-    }
+    launcher = {"defaultPipelineRoot": f"minio://{PIPELINES_BUCKET}/v2/artifacts"}
     role = {"kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
     subject = {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
     return [
@@ -231,29 +220,21 @@ def _runner() -> list[Object]:
     ]
 
 
-def _custom_resource(kind: str, plural: str, version: str) -> Object:
-    """A kind of kubeflow.org that the API server asks for; only its controller knows fields."""
+def _scheduled_workflows() -> Object:
+    """The kind of recurring runs: API server and agent look for it, nothing here makes one."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    names = {
+        "kind": "ScheduledWorkflow",
+        "listKind": "ScheduledWorkflowList",
+        "plural": "scheduledworkflows",
+        "singular": "scheduledworkflow",
+    }
+    version = {"name": "v1beta1", "served": True, "storage": True}
+    version["schema"] = {"openAPIV3Schema": schema}
+    spec = {"group": "kubeflow.org", "scope": "Namespaced", "names": names, "versions": [version]}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.kubeflow.org"},
-        "spec": {
-            "group": "kubeflow.org",
-            "scope": "Namespaced",
-            "names": {
-                "kind": kind,
-                "listKind": f"{kind}List",
-                "plural": plural,
-                "singular": kind.lower(),
-            },
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": schema},
-                }
-            ],
-        },
+        "metadata": {"name": "scheduledworkflows.kubeflow.org"},
+        "spec": spec,
     }

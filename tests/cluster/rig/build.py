@@ -38,6 +38,8 @@ class Program:
     flags: list[str] = field(default_factory=list)
     c: bool = False
     """Whether it needs the C compiler; it is linked statically all the same."""
+    links: dict[str, str] = field(default_factory=dict)
+    """Symbolic links among its sources by path: Go's module archives leave them out."""
 
 
 _KUBERNETES_VERSION = "v1.34.4"
@@ -60,7 +62,12 @@ PROGRAMS = [
     Program("coredns", "github.com/coredns/coredns", "coredns"),
     Program("minio", "github.com/minio/minio", "minio"),
     Program("argo", f"{_WORKFLOWS}/workflow-controller", "workflow-controller"),
-    Program("argo", f"{_WORKFLOWS}/argoexec", "argoexec"),
+    Program(
+        "argo",
+        f"{_WORKFLOWS}/argoexec",
+        "argoexec",
+        links={"workflow/executor/osspecific/signal_linux.go": "signal_darwin.go"},
+    ),
     Program("kserve", "github.com/kserve/kserve/cmd/manager", "kserve-manager"),
     Program("kfp", f"{_PIPELINES}/apiserver", "apiserver", c=True),
     Program("kfp", f"{_PIPELINES}/agent/persistence", "persistence_agent"),
@@ -117,13 +124,14 @@ def _build(program: Program) -> bool:
     BINARIES.mkdir(parents=True, exist_ok=True)
     linker = ["-s", "-w", *program.flags, *(["-extldflags=-static"] if program.c else [])]
     tags = ["-tags=netgo,osusergo,sqlite_omit_load_extension"] if program.c else []
+    folder = _with_links(program) if program.links else RIG / "go" / program.module
     done = subprocess.run(
         [
             *("nice", "-n", "19", "go", "build", "-trimpath", "-buildvcs=false", *tags),
             *(f"-ldflags={' '.join(linker)}", "-o", target, program.package),
         ],
         check=False,
-        cwd=RIG / "go" / program.module,
+        cwd=folder,
         env={
             **os.environ,
             "CGO_ENABLED": str(int(program.c)),
@@ -132,3 +140,15 @@ def _build(program: Program) -> bool:
         },
     )
     return done.returncode == 0
+
+
+def _with_links(program: Program) -> Path:
+    """A copy of the module that the program is in, symbolic links restored."""
+    root = "/".join(program.package.split("/")[:4])
+    source = module_folder(program.module, root)
+    folder = CACHE / "source" / program.module
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    for link, target in program.links.items():
+        (folder / link).symlink_to(target)
+    return folder

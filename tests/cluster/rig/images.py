@@ -10,6 +10,14 @@ from layout import BINARIES, image_of
 from processes import run, say
 
 _BASE = "docker.io/library/python:3.11-slim-bookworm"
+BUILD = [
+    *("buildah", "build", "--layers", "--pull-never"),
+    # Without the rights that a network and processes of its own take; no container sees the host.
+    *("--isolation", "chroot", "--network", "host"),
+    *(f"--volume={file}:{file}:ro" for file in ("/etc/ssl/certs", "/etc/resolv.conf")),
+]
+"""Builds an image where root may not do everything and the host decides how to reach a network."""
+
 _SOURCE = "kfdet.io/source"
 """Label of an image on the node: what it was made of, to see whether it is up to date."""
 
@@ -59,19 +67,14 @@ def build_base() -> None:
 
 
 def build(image: str, folder: Path) -> None:
-    """Build an image from a folder with a Dockerfile, on a machine where only root may nest."""
-    host_files = ("/etc/ssl/certs", "/etc/resolv.conf")
-    volumes = [f"--volume={file}:{file}:ro" for file in host_files]
-    run(
-        *("buildah", "bud", "--quiet", "--layers", "--isolation", "chroot", "--network", "host"),
-        *("--pull-never", *volumes, "--tag", image, str(folder)),
-    )
+    """Build an image from a folder with a Dockerfile."""
+    run(*BUILD, "--quiet", "--tag", image, str(folder))
 
 
-def load(image: str) -> None:
+def load(image: str, name: str = "") -> None:
     """Put an image that buildah knows on the node, under the name that pods call it by."""
     made_of = run("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image)
-    name = on_the_node(image)
+    name = on_the_node(name or image)
 
     def save(archive: Path) -> None:
         run("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{name}")

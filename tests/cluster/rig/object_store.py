@@ -1,32 +1,38 @@
-"""MinIO, which holds the pipelines' artifacts and the user's data."""
+"""The object store that comes with Kubeflow Pipelines: MinIO here, under the name it looks for.
+
+The user's data and the runs' artifacts go to the project's own one; see project.py.
+"""
 
 import os
 
 from api import apply, deployment, named, service, wait_for_deployment
-from layout import MINIO_PORT, MINIO_USER, STATE, image_of, password
+from layout import STATE, STORE_PORT, STORE_USER, image_of, password
 from processes import say
+
+NAME = "seaweedfs"
+"""Driver and launcher know no other address, unless they are told one."""
 
 
 def up() -> None:
-    """Deploy MinIO on a folder of the host, so that its pod may be killed, and wait for it."""
-    say("object store: MinIO")
-    folder = STATE / "minio"
+    """Deploy the store on a folder of the host, and wait for it."""
+    say("object store of Kubeflow Pipelines: MinIO")
+    folder = STATE / NAME
     folder.mkdir(exist_ok=True)
     os.chown(folder, 65532, 65532)
-    secret = {"MINIO_ROOT_USER": MINIO_USER, "MINIO_ROOT_PASSWORD": password("minio")}
-    probe = {"httpGet": {"path": "/minio/health/ready", "port": MINIO_PORT}, "periodSeconds": 1}
+    secret = {"MINIO_ROOT_USER": STORE_USER, "MINIO_ROOT_PASSWORD": password(NAME)}
+    probe = {"httpGet": {"path": "/minio/health/ready", "port": STORE_PORT}, "periodSeconds": 1}
     container = {
         "image": image_of("minio"),
-        "args": ["server", "/data", "--address", f":{MINIO_PORT}"],
+        "args": ["server", "/data", "--address", f":{STORE_PORT}"],
         "env": [{"name": "HOME", "value": "/data"}, {"name": "MINIO_BROWSER", "value": "off"}],
-        "envFrom": [{"secretRef": {"name": "minio-root"}}],
+        "envFrom": [{"secretRef": {"name": NAME}}],
         "readinessProbe": probe,
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
     volumes = [{"name": "data", "hostPath": {"path": str(folder)}}]
     apply(
-        named("Secret", "minio-root", stringData=secret),
-        deployment("minio", container, volumes=volumes),
-        service("minio", {"s3": MINIO_PORT}),
+        named("Secret", NAME, stringData=secret),
+        deployment(NAME, container, volumes=volumes),
+        service(NAME, {"s3": STORE_PORT}),
     )
-    wait_for_deployment("minio")
+    wait_for_deployment(NAME)
