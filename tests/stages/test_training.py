@@ -1,0 +1,78 @@
+"""Training whose checkpoints and logs go to a bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from object_store import BUCKET, ObjectStore
+
+from kfdet.stages.training import checkpoint_rank
+
+PROGRAM = """
+import sys
+from kfdet.stages.training import train
+train(sys.argv[1], sys.argv[2], network="ssd_mobilenet_v3_small_fpnlite", input_size="96x128",
+      batch_size=4, steps=20, checkpoint_root="minio://kfdet/checkpoints",
+      tensorboard_root="minio://kfdet/tensorboard")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        ("ckpt-5.index", 0),
+        ("ckpt-5.data-00000-of-00001", 0),
+        ("checkpoint", 1),
+        ("best/weights.index", 2),
+        ("history.json", 3),
+        ("examples/train.npy", None),
+        (".history.json.abc", None),
+        ("checkpoint.tmp0f", None),
+        ("ckpt-5_temp/part-00000-of-00001.index", None),
+        ("best/weights_temp/part-00000-of-00001.index", None),
+    ],
+)
+def test_the_order_of_copies(name: str, rank: int | None) -> None:
+    assert checkpoint_rank(name) == rank
+
+
+@pytest.mark.slow
+def test_a_killed_pod_continues_in_another(
+    square_records: Path, tmp_path: Path, object_store: ObjectStore
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(square_records), str(tmp_path / "model")]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        deadline = time.monotonic() + 300
+        while not any(line.endswith("/checkpoint") for line in object_store.log):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "model").exists()
+    first = object_store.objects("checkpoints/")
+    (state,) = (name for name in first if name.endswith("/checkpoint"))
+    assert b"ckpt-20" not in first[state]
+    shutil.rmtree(scratch)
+    scratch.mkdir()
+    object_store.log.clear()
+    subprocess.run(command, env=environment, check=True)
+    assert f"GET {BUCKET}/checkpoints/{state}" in object_store.log
+    history = json.loads((tmp_path / "model" / "history.json").read_text())
+    assert history["steps"][-1] == 20
+    assert not list(scratch.iterdir())
+    there = object_store.objects()
+    assert b"ckpt-20" in there[f"checkpoints/{state}"]
+    assert not [name for name in there if "examples" in name or "temp" in name]
+    logs = {name.split("/")[2] for name in there if name.startswith("tensorboard/")}
+    assert logs == {"train", "validation"}
