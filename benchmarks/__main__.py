@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import endpoint, frame_extraction, interpolation, runs, tfrecord, training
+from benchmarks import endpoint, frame_extraction, interpolation, runs, tfrecord, training, upload
 from benchmarks.table import print_table
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     rows += tfrecord.measure(data)
     rows += training.measure(data)
     rows += endpoint.measure()
+    rows += upload.measure()
     print_table(rows)
 
 

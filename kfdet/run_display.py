@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 STAGES = (
     "planning",
@@ -31,6 +34,16 @@ STAGES = (
 )
 _LOOP = {"interpolation", "frame_extraction"}
 """The stages that run once a group, at the same time."""
+
+
+class _Count(ProgressColumn):
+    """How much is done of how much, with its unit; bytes in kB, MB or GB."""
+
+    def render(self, task: Task) -> Text:
+        unit, total = task.fields["unit"], task.total
+        if unit == "bytes":
+            return Text(f"{decimal(int(task.completed))}/{decimal(int(total or 0))}")
+        return Text(f"{task.completed:.0f}/{'?' if total is None else f'{total:.0f}'} {unit}")
 
 
 @dataclass
@@ -56,8 +69,7 @@ class Display:
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            _Count(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),

@@ -38,9 +38,17 @@ def upload(
     kfdet upload videos/ minio://kfdet/datasets/toys
     """
     from kfdet.storage import upload as upload_dataset
+    from kfdet.storage.store import AwayError
 
-    with progress():
-        done = upload_dataset(folder, uri, delete=delete)
+    try:
+        with progress():
+            done = upload_dataset(folder, uri, delete=delete)
+    except AwayError as error:
+        error.add_note("The same command continues.")
+        raise
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command continues")
+        raise
     if done.left:
         err.print(
             f"[yellow]warning:[/] {len(done.left)} files there are not in {escape(str(folder))}, "

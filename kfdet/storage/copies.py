@@ -39,7 +39,7 @@ def local_dataset(dataset: str, names: Collection[str] | None = None) -> Iterato
         folder = Path(scratch, place.name)
         folder.mkdir()
         with naming(folder, dataset.rstrip("/")):
-            if names != set():
+            if names is None or names:
                 with Store(dataset) as store:
                     found = {entry.name: entry for entry in entries(store, place)}
                     if not found:
