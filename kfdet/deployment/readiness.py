@@ -68,6 +68,8 @@ def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
     for pod in wanted:
         for trouble in _pod_troubles(pod):
             return trouble
+    if wanted and not all(map(_is_ready, wanted)):
+        return State("waiting", _progress(manifest, wanted))
     return _service_trouble(manifest) or State("waiting", _progress(manifest, wanted))
 
 
@@ -247,7 +249,9 @@ def _service_trouble(manifest: Manifest) -> State | None:
             return State(
                 "blocked",
                 f"{kind} is False ({entry.get('reason', '')}): {_sentence(entry['message'])}",
-                f"Does the ServiceAccount {names.SERVING_ACCOUNT} exist? {_MANIFESTS} makes it.",
+                f"Do the ServiceAccount {names.SERVING_ACCOUNT} and the Secret "
+                f"{names.STORAGE_SECRET} exist? {_MANIFESTS} makes them.",
+                patience=30 if entry.get("reason") == "FailedCreate" else None,
             )
     if not status:
         return State(
@@ -282,5 +286,8 @@ def _sentence(text: str) -> str:
 
 
 def _last_lines(text: str, count: int = 3) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip(" │╭╮╰╯─") for line in text.splitlines()]  # some are framed
+    lines = [line for line in lines if line]
+    if "Traceback (most recent call last):" in lines or (lines and lines[0].startswith("File ")):
+        count = 1  # the others say where, not what
     return " / ".join(lines[-count:]).rstrip(".") or "it left no message"

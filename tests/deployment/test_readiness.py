@@ -26,6 +26,10 @@ def waiting(reason: str, message: str = "", **last: Any) -> Manifest:
 
 
 ENDED = {"exitCode": 1, "reason": "Error", "message": "one\n\ntwo\nthree\nfour.\n"}
+TRACEBACK = """  File "storage_errors.py", line 43, in raise_storage_error
+    raise RuntimeError(error_msg) from error
+RuntimeError: S3 error [403]: Forbidden
+"""  # its beginning is cut off
 UNSCHEDULABLE = {
     "type": "PodScheduled",
     "status": "False",
@@ -81,6 +85,19 @@ BLOCKED: dict[str, tuple[Manifest, str]] = {
             containerStatuses=[container(**waiting("CrashLoopBackOff", "", terminated=ENDED))],
         ),
         "container kserve-container ends with exit status 1: two / three / four",
+    ),
+    "Python": (
+        pod(
+            URI,
+            ready=False,
+            initContainerStatuses=[
+                container(
+                    "storage-initializer",
+                    **waiting("CrashLoopBackOff", "", terminated={**ENDED, "message": TRACEBACK}),
+                )
+            ],
+        ),
+        f"the model cannot be fetched from {URI}: RuntimeError: S3 error [403]: Forbidden",
     ),
     "crash without a word": (
         pod(
