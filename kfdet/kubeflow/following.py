@@ -11,6 +11,7 @@ from typing import Any
 
 from kfdet.errors import KfdetError
 from kfdet.kubeflow.backend import Answer, Backend, UnreachableError
+from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.reasons import hint, with_hint
 from kfdet.kubeflow.workflow import Progress, Task, read_workflow
 from kfdet.run_display import Display, stage_title
@@ -67,74 +68,92 @@ def follow(backend: Backend, run_id: str, display: Display) -> Ended:
     away = 0.0
     with display.live():
         while True:
-            started = time.monotonic()
             try:
-                run = backend.run(run_id)
-                workflow = backend.workflow(run_id)
-                watcher.look(read_workflow(workflow))
-                away = 0.0
+                run = watcher.look()
             except UnreachableError:
-                away = away or started
+                away = away or time.monotonic()
                 if time.monotonic() - away > _PATIENCE_SECONDS:
                     raise
-                run = {}
-            if run.get("state") in _ENDED:
-                break
+            else:
+                away = 0.0
+                if run.get("state") in _ENDED:
+                    break
             time.sleep(_POLL_SECONDS)
         display.finish()
-    progress = read_workflow(workflow)
     if run["state"] != "SUCCEEDED":
-        raise failure(backend, run, progress)
-    return Ended(run, workflow, progress)
+        raise watcher.failure(run)
+    return Ended(run, watcher.workflow, watcher.progress)
 
 
 class _Watcher:
-    """Turns what has changed between two looks into events."""
+    """Looks at a run and turns what has changed since the last look into events."""
 
     def __init__(self, backend: Backend, run_id: str, display: Display) -> None:
+        self.workflow: Answer = {}
+        self.progress = read_workflow(self.workflow)
         self._backend, self._run_id, self._display = backend, run_id, display
+        self._logs = Logs(backend)
         self._tasks: dict[str, Task] = {}
-        self._running: set[str] = set()
+        self._started: set[str] = set()
         self._read: dict[str, float] = {}
 
-    def look(self, progress: Progress) -> None:
-        for task in progress.tasks:
+    def look(self) -> Answer:
+        """What the API says of the run; its changes are shown."""
+        run = self._backend.run(self._run_id)
+        self.workflow = self._backend.workflow(self._run_id)
+        self.progress = read_workflow(self.workflow)
+        for task in self.progress.tasks:
             before = self._tasks.get(task.key)
+            self._tasks[task.key] = task
             if task != before:
-                self._tell(task, before)
-                self._tasks[task.key] = task
+                self._tell(task, before.state if before else "")
             if task.state == "running":
-                self._read_log(task)
+                self._tell_progress(task)
+        return run
 
-    def _tell(self, task: Task, before: Task | None) -> None:
-        title = stage_title(task.stage)
-        if task.state == "running" or (task.state == "pending" and task.pod):
-            if task.key not in self._running:
-                self._running.add(task.key)
-                self._event("task", stage=task.stage, state="started")
-        elif task.state == "cached" and (before is None or before.state != "cached"):
+    def failure(self, run: Answer) -> KfdetError:
+        """Why a run has not ended well: which stage, and its own words."""
+        if run["state"] == "CANCELED":
+            return KfdetError("The run was cancelled.")
+        for task in self.progress.tasks:
+            if task.state == "failed":
+                why = with_hint(self._reason(task))
+                return KfdetError(f"Stage {stage_title(task.stage)} failed: {why}")
+        said = self.progress.trouble or (run.get("error") or {}).get("message", "")
+        return KfdetError(f"The run failed: {with_hint(said or 'no reason given')}")
+
+    def _tell(self, task: Task, before: str) -> None:
+        if task.attempt and task.key not in self._started:
+            self._started.add(task.key)
+            self._event("task", stage=task.stage, state="started")
+        if task.state == "cached" != before:
             self._event("task", stage=task.stage, state="cached")
-        elif task.state == "succeeded" and (before is None or before.state != "succeeded"):
-            if task.key not in self._running:  # it came and went between two looks
-                self._event("task", stage=task.stage, state="started")
+        elif task.state == "succeeded" != before:
             self._event("task", stage=task.stage, state="done", seconds=task.seconds)
-        if task.state == "pending" and task.message:
-            if task.seconds:
-                text = f"{title}, attempt {task.attempt} failed and is tried again: "
-            else:
-                text = f"{title} waits: "
-            if task.seconds or hint(task.message):
-                self._event(
-                    "warning", message=text + with_hint(_reason(self._backend, self._run_id, task))
-                )
+        elif task.state == "pending" and task.message:
+            title = stage_title(task.stage)
+            if task.seconds:  # its last pod has worked
+                title += f", attempt {task.attempt} failed and is tried again: "
+                self._event("warning", message=title + with_hint(self._reason(task)))
+            elif hint(task.message):
+                self._event("warning", message=f"{title} waits: {with_hint(task.message)}")
 
-    def _read_log(self, task: Task) -> None:
+    def _tell_progress(self, task: Task) -> None:
         now = time.monotonic()
         if now - self._read.get(task.pod, 0.0) < _LOG_SECONDS:
             return
         self._read[task.pod] = now
-        for event in log_events(self._backend.log(self._run_id, task.pod), task):
+        for event in log_events(self._log(task), task):
             self._display.event(event)
+
+    def _reason(self, task: Task) -> str:
+        """Why a pod failed: its termination message, else the last words in its log."""
+        if not _BARE.fullmatch(task.message):
+            return task.message
+        return last_words(self._log(task)) or task.message or "it gave no reason"
+
+    def _log(self, task: Task) -> str:
+        return self._logs.read(self.workflow, self._run_id, task.pod)
 
     def _event(self, kind: str, **fields: Any) -> None:
         self._display.event({"event": kind, **fields})
@@ -160,26 +179,6 @@ def log_events(log: str, task: Task) -> list[dict[str, Any]]:
             }
         )
     return events
-
-
-def failure(backend: Backend, run: Answer, progress: Progress) -> KfdetError:
-    """The error of a run that has not ended well: which stage and why, in the stage's own words."""
-    run_id = run["run_id"]
-    if run["state"] == "CANCELED":
-        return KfdetError("The run was cancelled.")
-    failed = [task for task in progress.tasks if task.state == "failed"]
-    for task in failed:
-        title = stage_title(task.stage)
-        return KfdetError(f"Stage {title} failed: {with_hint(_reason(backend, run_id, task))}")
-    said = (run.get("error") or {}).get("message", "")
-    return KfdetError(f"The run failed: {with_hint(progress.trouble or said or 'no reason given')}")
-
-
-def _reason(backend: Backend, run_id: str, task: Task) -> str:
-    """Why a pod failed: its termination message, else the last words in its log."""
-    if not _BARE.fullmatch(task.message):
-        return task.message
-    return last_words(backend.log(run_id, task.pod)) or task.message or "it gave no reason"
 
 
 def last_words(log: str) -> str:

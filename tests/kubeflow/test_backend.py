@@ -250,5 +250,8 @@ def test_what_is_not_known_yet(server: Server, backend: Backend) -> None:
     server.answers["GET /apis/v1beta1/runs/r1"] = {"run": {}}
     assert backend.workflow("r1") == {}
     assert backend.log("r1", "gone") == ""
+    refusal = '{"error_message":"BadRequestError: Failed to read logs","error_details":""}'
+    server.answers["GET /apis/v1alpha1/runs/r1/nodes/pod-1/log"] = (200, refusal)
+    assert backend.log("r1", "pod-1") == ""
     with pytest.raises(InputError, match="run's ID"):
         backend.run("r2")

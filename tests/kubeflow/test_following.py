@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +42,8 @@ class Backend:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     monkeypatch.setattr(following, "_POLL_SECONDS", 0.0)
 
 
@@ -64,6 +66,7 @@ def test_a_run_from_before_its_first_report() -> None:
             ("PENDING", {}),
             ("RUNNING", workflow(driver("root.planning", "Running"))),
             ("RUNNING", workflow(*ran("root.planning", running, phase="Running"))),
+            ("RUNNING", workflow(*ran("root.planning"), driver("root.export", "Pending"))),
             UnreachableError("gone for a moment"),
             ("RUNNING", workflow(*ran("root.planning"), *groups)),
             ("SUCCEEDED", workflow(*ran("root.planning"), *groups, *cached("root.export"))),
