@@ -56,17 +56,20 @@ class Cluster:
         items: list[Manifest] = self._request("GET", self._collection, query)["items"]
         return items
 
-    def apply(self, manifest: Manifest, *, force: bool = False) -> Manifest:
+    def apply(self, manifest: Manifest, *, force: bool = False, dry_run: bool = False) -> Manifest:
         """Create or change an InferenceService by server-side apply.
 
         Args:
             manifest: All that kfdet wants of it.
             force: Take fields over that somebody else has set to other values.
+            dry_run: Only find out whether the cluster would take it.
 
         Raises:
             InputError: Somebody else has, and `force` is not set.
         """
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
+        if dry_run:
+            query["dryRun"] = "All"
         path = f"{self._collection}/{quote(manifest['metadata']['name'])}"
         applied: Manifest = self._request("PATCH", path, query, manifest)
         return applied

@@ -113,13 +113,17 @@ def roll_out(
         unchanged = replace(current.serving, stable=release, canary=None)
         return _switch(cluster, name, current, unchanged, current.mode, options)
 
-    mode = _try_out(cluster, name, current, release, options, smoke_test)
     if current is None:
         wanted = Serving(release)
     elif options.canary_percent:
         wanted = current.serving.with_canary(release, options.canary_percent)
     else:
         wanted = current.serving.promoted(release)
+    mode = _mode_for(cluster, current)
+    # What the cluster would refuse at the end is better known at the beginning.
+    manifest = build(name, cluster.namespace, wanted, mode)
+    cluster.apply(manifest, force=options.force, dry_run=True)
+    mode = _try_out(cluster, name, release, mode, options, smoke_test)
     return _switch(cluster, name, current, wanted, mode, options)
 
 
@@ -146,20 +150,23 @@ def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
     return _switch(cluster, name, current, wanted, current.mode, options)
 
 
+def _mode_for(cluster: Cluster, current: Endpoint | None) -> Mode | None:
+    """How KServe runs the endpoint, or should; None: Knative is there, the cluster decides."""
+    if current and current.mode:
+        return current.mode
+    return None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
+
+
 def _try_out(
     cluster: Cluster,
     name: str,
-    current: Endpoint | None,
     release: Release,
+    mode: Mode | None,
     options: Options,
     smoke_test: SmokeTest,
 ) -> Mode | None:
     """Serve `release` beside the endpoint and ask it; returns how KServe runs it."""
     candidate = name + names.CANDIDATE_SUFFIX
-    if current and current.mode:
-        mode: Mode | None = current.mode
-    else:
-        mode = None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
     progress = Progress(f"trying out {candidate}", 2, "steps")
     # By force: the candidate is nobody else's, and a killed deployment may have left one.
     cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)

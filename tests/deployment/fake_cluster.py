@@ -77,6 +77,9 @@ class FakeCluster:
         if f"/{names.PLURAL}/" not in path:
             return 404, "404 page not found\n"
         name = path.rsplit("/", 1)[-1]
+        if method == "PATCH" and "dryRun" in parse_qs(urlsplit(url).query):
+            self.requests[-1] = ("dry run", name)
+            return 200, body
         if method == "PATCH":
             self.applied.append(body)
             self.objects[name] = {**body, "status": ready_status(name, self.mode)}
