@@ -89,7 +89,9 @@ class Display:
         kind = event["event"]
         if kind == "warning" and event["message"] not in self._said:
             self._said.add(event["message"])
-            self.console.print(f"[yellow]warning:[/] {escape(event['message'])}", highlight=False)
+            self.console.print(
+                f"[yellow]warning:[/] {escape(event['message'])}", highlight=False, soft_wrap=True
+            )
         elif kind == "task":
             self._task(event)
         elif kind == "progress":

@@ -45,18 +45,19 @@ def _on_cluster(
     *,
     cpu: Any = "200m",
     memory: Any = "512Mi",
-    retries: int = 4,
+    retries: int = 2,
     reads_buckets: bool = False,
 ) -> None:
     """What every stage needs in a pod: name, requests, retries, scratch, perhaps credentials.
 
-    Retries wait 15, 30, 60, ... seconds, longer than an object store takes to come back. The
-    longest duration counts from the first attempt's start and would also end an attempt that runs.
+    Retries wait 30, 60, ... seconds, longer than an object store takes to come back, and are few,
+    because bad input fails again. The longest duration counts from the first attempt's start and
+    would also end an attempt that runs.
     """
     task.set_display_name(title)
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
-    task.set_retry(retries, "15s", 2.0, "30d")
+    task.set_retry(retries, "30s", 2.0, "30d")
     # HOME and TMPDIR of the images, whose root file system may be read-only
     kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
     if reads_buckets:
@@ -215,7 +216,7 @@ def training_pipeline(
         "Training",
         cpu=training_cpu,
         memory=training_memory,
-        retries=6,
+        retries=5,
         reads_buckets=True,
     )
     trained.set_accelerator_type(accelerator_type)
