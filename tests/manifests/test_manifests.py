@@ -1,0 +1,281 @@
+"""The manifests, built as `kubectl apply -k` builds them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kfdet.cli.serving import serve
+from kfdet.components.image import TENSORBOARD_IMAGE
+from kfdet.deployment import names
+from kfdet.deployment.endpoint import Release, Serving, build
+from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+WITH_MINIO = ["standalone", "standalone-gpu"]
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> list[str]:
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    pytest.skip("neither kustomize nor kubectl is on PATH")
+
+
+@pytest.fixture(scope="session")
+def built(kustomize: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Objects of an overlay, with the examples' credentials filled in."""
+    copy = tmp_path_factory.mktemp("manifests") / "manifests"
+    shutil.copytree(MANIFESTS, copy, ignore=shutil.ignore_patterns("*.env"))
+    for example in copy.glob("overlays/*/*.env.example"):
+        text = re.sub(r"(?m)^(AWS_\w+)=$", r"\1=made-up-for-a-test", example.read_text())
+        example.with_suffix("").write_text(text)
+
+    @cache
+    def build_overlay(overlay: str) -> tuple[Object, ...]:
+        done = subprocess.run(
+            [*kustomize, str(copy / "overlays" / overlay)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return tuple(yaml.safe_load_all(done.stdout))
+
+    return build_overlay
+
+
+def one(objects: tuple[Object, ...], kind: str, name: str) -> Object:
+    (found,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pod_specs(objects: tuple[Object, ...]) -> Iterator[tuple[str, Object]]:
+    for each in objects:
+        if "template" in each.get("spec", {}):
+            yield each["metadata"]["name"], each["spec"]["template"]["spec"]
+
+
+def containers(pod: Object) -> list[Object]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def variables(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_all_that_has_a_namespace_is_in_one(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    assert len(objects) >= 8
+    assert len({each["metadata"]["namespace"] for each in objects}) == 1
+    assert {each["metadata"]["labels"]["app.kubernetes.io/part-of"] for each in objects} == {
+        "kfdet"
+    }
+
+
+@pytest.mark.parametrize("overlay", ["standalone", "existing-s3"])
+def test_the_default_namespace_is_the_codes(built: Any, overlay: str) -> None:
+    assert built(overlay)[0]["metadata"]["namespace"] == names.NAMESPACE
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_deployer_may_deploy_and_nothing_else(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    assert not [o for o in objects if o["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+    (role,) = [o for o in objects if o["kind"] == "Role"]
+    assert role["rules"] == [
+        {
+            "apiGroups": [names.GROUP],
+            "resources": [names.PLURAL],
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+    ]
+    (binding,) = [o for o in objects if o["kind"] == "RoleBinding"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    namespace = role["metadata"]["namespace"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": names.DEPLOYER_ACCOUNT, "namespace": namespace}
+    ]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_names_are_those_of_the_code(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    deployer = one(objects, "ServiceAccount", names.DEPLOYER_ACCOUNT)
+    serving = one(objects, "ServiceAccount", names.SERVING_ACCOUNT)
+    assert not deployer["automountServiceAccountToken"]
+    assert not serving["automountServiceAccountToken"]
+    assert serving["secrets"] == [{"name": names.STORAGE_SECRET}]
+    token = one(objects, "Secret", names.DEPLOYER_TOKEN)
+    assert token["type"] == "kubernetes.io/service-account-token"
+    account = token["metadata"]["annotations"]["kubernetes.io/service-account.name"]
+    assert account == names.DEPLOYER_ACCOUNT
+    storage = one(objects, "Secret", names.STORAGE_SECRET)
+    assert set(storage["data"]) == set(STORAGE_VARIABLES)
+    runtime = one(objects, "ServingRuntime", names.RUNTIME)
+    manifest = build("toys", "x", Serving(Release("1", "s3://kfdet/1")), "Standard")
+    model = manifest["spec"]["predictor"]["model"]
+    assert model["runtime"] == names.RUNTIME
+    assert model["modelFormat"] in runtime["spec"]["supportedModelFormats"]
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: str) -> None:
+    """The stages' address, KServe's and the launcher's are the same."""
+    source = "standalone" if overlay in WITH_MINIO else "existing-s3"
+    example = MANIFESTS / "overlays" / source / f"{names.STORAGE_SECRET}.env.example"
+    url = variables(example.read_text())["AWS_ENDPOINT_URL"]
+    scheme, _, host = url.partition("://")
+    objects = built(overlay)
+    annotations = one(objects, "Secret", names.STORAGE_SECRET)["metadata"]["annotations"]
+    assert annotations["serving.kserve.io/s3-endpoint"] == host
+    assert annotations["serving.kserve.io/s3-usehttps"] == str(int(scheme == "https"))
+    launcher = one(objects, "ConfigMap", "kfp-launcher")["data"]
+    provider = yaml.safe_load(launcher["providers"])["minio"]["default"]
+    assert provider["endpoint"] == host
+    assert provider["disableSSL"] is (scheme == "http")
+    assert provider["region"] == annotations["serving.kserve.io/s3-region"]
+    assert provider["credentials"]["secretRef"] == {
+        "secretName": names.STORAGE_SECRET,
+        "accessKeyKey": "AWS_ACCESS_KEY_ID",
+        "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
+    }
+    assert launcher["defaultPipelineRoot"].startswith("minio://kfdet/")
+
+
+def test_the_examples_hold_no_password() -> None:
+    examples = list(MANIFESTS.rglob("*.env.example"))
+    assert examples
+    for example in examples:
+        assert variables(example.read_text())["AWS_SECRET_ACCESS_KEY"] == ""
+
+
+def test_git_ignores_the_real_ones() -> None:
+    assert "*.env" in (MANIFESTS / ".gitignore").read_text().split()
+    for path in MANIFESTS.rglob("*.yaml"):
+        for each in yaml.safe_load_all(path.read_text()):
+            assert not {"data", "stringData"} & set(each) or each["kind"] != "Secret", path
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_confined(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    runtimes = [
+        (o["metadata"]["name"], o["spec"]) for o in objects if o["kind"] == "ServingRuntime"
+    ]
+    pods = [*pod_specs(objects), *runtimes]
+    assert len(pods) >= 2
+    for name, pod in pods:
+        for each in containers(pod):
+            where = f"{name}/{each['name']}"
+            context = {**pod.get("securityContext", {}), **each["securityContext"]}
+            assert context["runAsNonRoot"] is True, where
+            assert context["runAsUser"] > 0, where
+            assert context["readOnlyRootFilesystem"] is True, where
+            assert context["allowPrivilegeEscalation"] is False, where
+            assert context["capabilities"] == {"drop": ["ALL"]}, where
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}, where
+            assert {"cpu", "memory"} <= set(each["resources"]["requests"]), where
+            assert "memory" in each["resources"]["limits"], where
+            assert re.search(r":[\w.-]*\d", each["image"]), f"{where}: an image without a version"
+    for name, pod in pod_specs(objects):
+        assert pod["automountServiceAccountToken"] is False, name
+
+
+@pytest.mark.parametrize("overlay", WITH_MINIO)
+def test_minio_has_the_bucket_and_the_credentials(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    spec = one(objects, "StatefulSet", "minio")["spec"]
+    pod = spec["template"]["spec"]
+    (bucket,) = pod["initContainers"]
+    assert bucket["command"] == ["mkdir", "-p", "/data/kfdet"]
+    sources = {
+        e["name"]: e.get("valueFrom", {}).get("secretKeyRef") for e in pod["containers"][0]["env"]
+    }
+    assert sources["MINIO_ROOT_USER"] == {"name": names.STORAGE_SECRET, "key": "AWS_ACCESS_KEY_ID"}
+    assert sources["MINIO_ROOT_PASSWORD"] == {
+        "name": names.STORAGE_SECRET,
+        "key": "AWS_SECRET_ACCESS_KEY",
+    }
+    service = one(objects, "Service", "minio")
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    example = MANIFESTS / "overlays/standalone" / f"{names.STORAGE_SECRET}.env.example"
+    address = f"http://{host}:{service['spec']['ports'][0]['port']}"
+    assert variables(example.read_text())["AWS_ENDPOINT_URL"] == address
+    policy = one(objects, "NetworkPolicy", "kfdet-minio")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= spec["selector"]["matchLabels"].items()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
+    deployment = one(built(overlay), "Deployment", "kfdet-tensorboard")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == TENSORBOARD_IMAGE
+    assert container["envFrom"] == [{"secretRef": {"name": names.STORAGE_SECRET}}]
+    assert "--logdir=s3://kfdet/tensorboard" in container["args"]
+
+
+# --- the serving runtime ---
+
+
+def arguments(runtime: Object) -> dict[str, str]:
+    (container,) = runtime["spec"]["containers"]
+    return dict(a.removeprefix("--").split("=", 1) for a in container["args"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_runtime_serves_what_the_endpoint_asks_for(built: Any, overlay: str) -> None:
+    runtime = one(built(overlay), "ServingRuntime", names.RUNTIME)
+    found = arguments(runtime)
+    assert found["model_name"] == "{{.Name}}"
+    assert found["model_base_path"] == "/mnt/models"
+    manifest = build("toys", "x", Serving(Release("1", "s3://kfdet/1")), "Standard")
+    ports = manifest["spec"]["predictor"]["model"]["ports"]
+    assert {port["name"]: str(port["containerPort"]) for port in ports} == {
+        "http": found["rest_api_port"],
+        "grpc": found["port"],
+    }
+    (container,) = runtime["spec"]["containers"]
+    assert container["name"] == "kserve-container"
+    probe = container["readinessProbe"]["httpGet"]
+    assert probe == {"path": "/v1/models/{{.Name}}", "port": int(found["rest_api_port"])}
+    # Its last lines are what kfdet says of a pod that crashes.
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert container["image"].startswith("tensorflow/serving:2.")
+
+
+def test_kfdet_serve_takes_the_same_arguments(built: Any) -> None:
+    """Where the image cannot be had, `kfdet serve MODEL_DIR` takes its place."""
+    found = set(arguments(one(built("standalone"), "ServingRuntime", names.RUNTIME)))
+    options = set(inspect.signature(serve).parameters)
+    assert found - {"model_base_path", "rest_api_timeout_in_ms"} == {
+        "model_name",
+        "rest_api_port",
+        "port",
+    }
+    assert options >= {"model_dir", "model_name", "rest_api_port", "port"}
+
+
+def test_a_gpu_is_asked_for(built: Any) -> None:
+    spec = one(built("standalone-gpu"), "ServingRuntime", names.RUNTIME)["spec"]
+    (container,) = spec["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container["image"].endswith("-gpu")
+    assert [t["key"] for t in spec["tolerations"]] == ["nvidia.com/gpu"]
