@@ -163,6 +163,7 @@ class _Background:
 
     def __init__(self, mirror: _Mirror, urgent: Path | None, interval: float) -> None:
         self._mirror, self._urgent, self._interval = mirror, urgent, interval
+        self._seen = self._urgency()  # before the work begins
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
 
@@ -186,10 +187,10 @@ class _Background:
         self._mirror.copy()
 
     def _work(self) -> None:
-        due, seen, failing = time.monotonic() + self._interval, self._urgency(), False
+        due, failing = time.monotonic() + self._interval, False
         while not self._ending.wait(_POLL_SECONDS):
             urgency = self._urgency()
-            if time.monotonic() < due and urgency == seen:
+            if time.monotonic() < due and urgency == self._seen:
                 continue
             try:
                 self._mirror.copy()
@@ -200,7 +201,7 @@ class _Background:
             else:
                 if failing:
                     events.emit("info", message=f"{self._mirror.store.uri}: copied again")
-                failing, seen, due = False, urgency, time.monotonic() + self._interval
+                failing, self._seen, due = False, urgency, time.monotonic() + self._interval
 
     def _urgency(self) -> int:
         """Changes when the urgent file does."""
