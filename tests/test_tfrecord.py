@@ -14,6 +14,7 @@ from kfdet.errors import InputError
 from kfdet.tfrecord import (
     SHARD_BYTES,
     Example,
+    parse,
     read_label_map,
     read_records,
     serialize,
@@ -45,6 +46,24 @@ def _example(boxes: list[tuple[float, ...]], source_id: int = 7) -> Example:
         occluded=np.arange(count) % 2 == 1,
         truncated=np.arange(count) % 3 == 1,
     )
+
+
+@pytest.mark.parametrize("boxes", BOXES.values(), ids=BOXES)
+def test_what_is_serialized_is_parsed(boxes: list[tuple[float, ...]]) -> None:
+    example = _example(boxes)
+    parsed = parse(serialize(example))
+    assert np.allclose(parsed.boxes, example.boxes, atol=1e-7)
+    assert parsed.boxes.shape == example.boxes.shape
+    for name in ("source_id", "filename", "jpeg", "width", "height", "labels"):
+        assert getattr(parsed, name) == getattr(example, name), name
+    for name in ("class_ids", "occluded", "truncated"):
+        assert getattr(parsed, name).tolist() == getattr(example, name).tolist(), name
+
+
+@pytest.mark.parametrize("record", [b"", b"no message"])
+def test_other_records_are_not_parsed(record: bytes) -> None:
+    with pytest.raises(InputError, match="record"):
+        parse(record)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from kfdet.tfrecord import Example, serialize, write_shards
 
 # 1 x 1 pixel
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+# The same with a header that says 200 x 100, which is all that the client looks at
+WIDE = GIF[:6] + struct.pack("<HH", 200, 100) + GIF[10:]
 ENDPOINT = Endpoint(
     name="toys-candidate",
     namespace="default",
@@ -110,7 +113,7 @@ def example(source_id: int, labels: list[str]) -> Example:
     return Example(
         source_id=source_id,
         filename=f"film/{source_id}.jpg",
-        jpeg=GIF,
+        jpeg=WIDE,
         width=200,
         height=100,
         boxes=np.array([[0.25, 0.5, 0.75, 1.0]] * len(labels)).reshape(-1, 4),
@@ -138,7 +141,7 @@ def test_the_first_pictures_with_objects(tmp_path: Path) -> None:
     write(tmp_path, [[], *[["ball", "mug"]] * (PICTURES + 3)])
     pictures = validation_pictures(tmp_path)
     assert [picture.name for picture in pictures] == [f"film/{n}.jpg" for n in (1, 2, 3, 4)]
-    assert pictures[0].image == GIF
+    assert pictures[0].image == WIDE
     assert pictures[0].labels == ["ball", "mug"]
     assert pictures[0].boxes.tolist() == [[50, 50, 150, 100]] * 2
 

@@ -261,6 +261,13 @@ def test_the_runtime_serves_what_the_endpoint_asks_for(built: Any, overlay: str)
     assert container["image"].startswith("tensorflow/serving:2.")
 
 
+def test_the_runtime_is_as_new_as_the_tensorflow_that_exports(built: Any) -> None:
+    lock = (MANIFESTS.parent / "requirements.lock").read_text()
+    (version,) = re.findall(r"(?m)^tensorflow==(\d+\.\d+)", lock)
+    (container,) = one(built("standalone"), "ServingRuntime", names.RUNTIME)["spec"]["containers"]
+    assert container["image"].startswith(f"tensorflow/serving:{version}.")
+
+
 def test_kfdet_serve_takes_the_same_arguments(built: Any) -> None:
     """Where the image cannot be had, `kfdet serve MODEL_DIR` takes its place."""
     found = set(arguments(one(built("standalone"), "ServingRuntime", names.RUNTIME)))
