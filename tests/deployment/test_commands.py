@@ -17,7 +17,6 @@ from kfdet.cli import main
 from kfdet.deployment import readiness
 from kfdet.stages.deployment import deploy as deployment_stage
 
-
 HEADINGS = ["NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
 
 
