@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import containerd
+from archives import import_archive
 from layout import BINARIES, image_of
 from processes import run, say
 
@@ -71,15 +72,22 @@ def build(image: str, folder: Path) -> None:
     run(*BUILD, "--quiet", "--tag", image, str(folder))
 
 
-def load(image: str, name: str = "") -> None:
-    """Put an image that buildah knows on the node, under the name that pods call it by."""
+def load(image: str, alias: str = "") -> None:
+    """Put an image that buildah knows on the node, under the name that pods call it by.
+
+    Args:
+        image: As buildah knows it.
+        alias: A second name.
+    """
     made_of = run("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image)
-    name = on_the_node(name or image)
+    name = on_the_node(image)
 
     def save(archive: Path) -> None:
         run("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{name}")
 
     _load(name, made_of.strip(), save)
+    if alias:
+        containerd.ctr("images", "tag", "--force", name, on_the_node(alias))
 
 
 def on_the_node(image: str) -> str:
@@ -103,5 +111,15 @@ def _load(image: str, source: str, save: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory(dir=BINARIES.parent) as folder:
         archive = Path(folder) / "image.tar"
         save(archive)
-        containerd.ctr("images", "import", "--digests=false", archive)
+        import_archive(archive, image)
     containerd.ctr("images", "label", image, label)
+    _forget_replaced()
+
+
+def _forget_replaced() -> None:
+    """Drop the images that lost their name to a newer one, with their gigabytes."""
+    listed = [line.split() for line in containerd.ctr("images", "list").splitlines()[1:]]
+    named = [digest for name, _, digest, *_ in listed if not name.startswith("sha256:")]
+    for name, _, digest, *_ in listed:
+        if digest not in named:
+            containerd.ctr("images", "remove", name)
