@@ -61,8 +61,12 @@ class BatchMaker:
         return self._batch(indices, np.random.default_rng([self.seed, 1, step]))
 
     def validation_batch(self, start: int) -> Arrays:
-        """The `batch_size` examples from `start` on, fewer at the end, as they are."""
-        indices = list(range(start, min(start + self.batch_size, len(self.examples))))
+        """The `batch_size` examples from `start` on as they are; after the end, the last one again.
+
+        Batches are always full, so that each of several devices gets something to do.
+        """
+        last = len(self.examples) - 1
+        indices = [min(index, last) for index in range(start, start + self.batch_size)]
         return self._batch(indices, np.random.default_rng([self.seed, 2, start]))
 
     def _batch(self, indices: list[int], rng: np.random.Generator) -> Arrays:

@@ -123,7 +123,9 @@ def train_detector(
         config=config,
         task=build_task(config, entry.two_stage),
         training=BatchMaker(training, grid, entry.two_stage, batch_size, seed, Augmentation()),
-        validation=BatchMaker(validation, grid, entry.two_stage, 8, seed, None),
+        validation=BatchMaker(
+            validation, grid, entry.two_stage, 8 * strategy.num_replicas_in_sync, seed, None
+        ),
         labels=labels,
         checkpoints=checkpoints,
         tensorboard=tensorboard,

@@ -20,7 +20,7 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
     return preprocess_ops.normalize_image(tf.cast(images, tf.float32) / 255.0)
 
 
-class _NormalizesOnDevice:
+class _FedWithDecodedImages:
     """Takes uint8 images, a quarter of the bytes to move, and normalises them on the device."""
 
     def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -31,12 +31,27 @@ class _NormalizesOnDevice:
         images, labels = inputs
         return super().validation_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
 
+    def aggregate_logs(self, state: Any = None, step_outputs: Any = None) -> Any:
+        """Count every example once: the last batch is filled up with repeats (see BatchMaker)."""
+        if state is None:
+            self._counted: set[int] = set()
+        name = self.coco_metric.name  # type: ignore[attr-defined]
+        _, predictions = step_outputs[name]  # each field a tuple, one tensor a device
+        whole = {field: tf.concat(parts, axis=0) for field, parts in predictions.items()}
+        new = []
+        for row, source_id in enumerate(whole["source_id"].numpy().tolist()):
+            if source_id not in self._counted:
+                self._counted.add(source_id)
+                new.append(row)
+        once = {field: tf.gather(values, new) for field, values in whole.items()}
+        return super().aggregate_logs(state, {**step_outputs, name: ({}, once)})  # type: ignore[misc]
 
-class SingleShotTask(_NormalizesOnDevice, RetinaNetTask):  # type: ignore[misc]
+
+class SingleShotTask(_FedWithDecodedImages, RetinaNetTask):  # type: ignore[misc]
     """RetinaNet."""
 
 
-class TwoStageTask(_NormalizesOnDevice, MaskRCNNTask):  # type: ignore[misc]
+class TwoStageTask(_FedWithDecodedImages, MaskRCNNTask):  # type: ignore[misc]
     """Faster R-CNN."""
 
 
@@ -46,18 +61,21 @@ def build_task(config: Any, two_stage: bool) -> Any:
 
 
 def training_dataset(maker: BatchMaker, first_step: int, steps: int) -> tf.data.Dataset:
-    """Batches of steps `first_step` .. `steps` - 1, in order."""
+    """Batches of steps `first_step` .. `steps` - 1, in order.
+
+    Without anchors for a single-shot detector, which needs them only to decode.
+    """
     dataset = tf.data.Dataset.range(first_step, steps)
-    return _map(dataset, maker, maker.training_batch, maker.batch_size)
+    return _map(dataset, maker, maker.training_batch, decoding=False)
 
 
 def validation_dataset(maker: BatchMaker) -> tf.data.Dataset:
     """One pass over the validation split."""
     dataset = tf.data.Dataset.range(0, len(maker.examples), maker.batch_size)
-    return _map(dataset, maker, maker.validation_batch, None)
+    return _map(dataset, maker, maker.validation_batch, decoding=True)
 
 
-def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, batch: int | None) -> Any:
+def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, *, decoding: bool) -> Any:
     sample: Arrays = maker.validation_batch(0)
     types = [tf.as_dtype(array.dtype) for array in sample.values()]
     label = _two_stage_labels if maker.two_stage else _one_stage_labels
@@ -69,43 +87,34 @@ def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, batch: int | No
         )
         arrays = dict(zip(sample, values, strict=True))
         for name, value in arrays.items():
-            value.set_shape((None if name in SPARSE else batch, *sample[name].shape[1:]))
+            rows = None if name in SPARSE else maker.batch_size
+            value.set_shape((rows, *sample[name].shape[1:]))
         common = {
             "image_info": arrays["image_info"],
             "groundtruths": {"source_id": arrays["source_id"]},
         }
-        labels = label(arrays, maker.grid, batch)
+        labels = label(arrays, maker.grid)
+        if decoding or maker.two_stage:
+            labels["anchor_boxes"] = anchor_boxes(maker.grid, maker.batch_size)
         return arrays["image"], common | labels
 
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
-def _one_stage_labels(
-    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, batch: int | None
-) -> dict[str, Any]:
-    """Dense targets; Model Garden flattens the levels, so that one that holds all of them will do.
-
-    Anchors are needed only to decode, which training (a fixed `batch`) does not.
-    """
-    images = tf.shape(arrays["image"])[0] if batch is None else batch
-    shape, where = (images, len(grid.boxes)), arrays["anchors"]
+def _one_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict[str, Any]:
+    """Dense targets; one level holds all of them, because Model Garden flattens the levels."""
+    shape, where = (arrays["image"].shape[0], len(grid.boxes)), arrays["anchors"]
     classes = tf.tensor_scatter_nd_update(tf.fill(shape, -1), where, arrays["anchor_classes"])
-    labels = {
+    return {
         "cls_targets": {"all": classes},
         "box_targets": {"all": tf.scatter_nd(where, arrays["anchor_offsets"], (*shape, 4))},
         "cls_weights": tf.ones(shape),
         "box_weights": tf.cast(classes > 0, tf.float32),
     }
-    if batch is None:
-        labels["anchor_boxes"] = anchor_boxes(grid, images)
-    return labels
 
 
-def _two_stage_labels(
-    arrays: Mapping[str, tf.Tensor], grid: AnchorGrid, _batch: int | None
-) -> dict[str, Any]:
+def _two_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict[str, Any]:
     return {
-        "anchor_boxes": anchor_boxes(grid, tf.shape(arrays["image"])[0]),
         "rpn_score_targets": _levels(arrays["rpn_scores"], grid, 1),
         "rpn_box_targets": _levels(arrays["rpn_offsets"], grid, 4),
         "gt_boxes": arrays["gt_boxes"],

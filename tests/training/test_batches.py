@@ -69,8 +69,8 @@ def test_a_full_disk_is_an_error_not_a_crash(square_records, tmp_path):
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-def test_validation_leaves_pictures_alone_and_ends_with_the_rest(examples):
+def test_validation_leaves_pictures_alone_and_fills_the_last_batch_up(examples):
     batches = maker(examples, batch_size=10, augmentation=None)
     last = batches.validation_batch(90)
-    assert len(last["image"]) == 6
-    np.testing.assert_array_equal(last["image"], examples.images[90:])
+    np.testing.assert_array_equal(last["image"], examples.images[[*range(90, 96), *[95] * 4]])
+    assert last["source_id"].tolist() == examples.source_ids[[*range(90, 96), *[95] * 4]].tolist()

@@ -1,0 +1,36 @@
+"""Several devices: two logical CPUs of one process stand for two GPUs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+
+from kfdet.training import run
+from kfdet.training.settings import Settings
+
+run._strategy = lambda gpus: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+records, root = map(Path, sys.argv[1:])
+(root / "model").mkdir()
+settings = Settings("ssd_mobilenet_v3_small_fpnlite", input_size="96x128", steps=4, batch_size=4)
+folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
+folders[2].mkdir()
+run.train_detector(records, root / "model", settings, "digest", *folders)
+"""
+
+
+@pytest.mark.slow
+def test_training_and_validation_on_two_devices(square_records, tmp_path):
+    subprocess.run([sys.executable, "-c", PROGRAM, square_records, tmp_path], check=True)
+    history = json.loads((tmp_path / "model" / "history.json").read_text())
+    assert history["steps"][-1] == 4
+    assert history["val"][-1]["step"] == 4
