@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from kfdet.errors import InputError, KfdetError
 
 _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
+
+_DELETION_SECONDS = 60
 
 _MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
 
@@ -72,14 +75,30 @@ class Cluster:
             query["dryRun"] = "All"
         path = f"{self._collection}/{quote(manifest['metadata']['name'])}"
         applied: Manifest = self._request("PATCH", path, query, manifest)
+        if "deletionTimestamp" in applied["metadata"]:
+            # One of that name is on its way out and would take the change with it.
+            self._wait_until_gone(applied["metadata"]["name"])
+            applied = self._request("PATCH", path, query, manifest)
         return applied
 
     def delete(self, name: str) -> None:
-        """Delete an InferenceService; fine when it is gone already."""
+        """Delete an InferenceService and wait until it is gone; fine when there is none."""
         try:
             self._request("DELETE", f"{self._collection}/{quote(name)}")
         except _NoSuchObjectError:
             return
+        self._wait_until_gone(name)
+
+    def _wait_until_gone(self, name: str) -> None:
+        """Wait for KServe, which tidies up before an InferenceService may go."""
+        deadline = time.monotonic() + _DELETION_SECONDS
+        while self.get(name):
+            if time.monotonic() > deadline:
+                raise KfdetError(
+                    f"InferenceService {name} has been going for {_DELETION_SECONDS} s and is "
+                    "still there. Is KServe's controller running (kubectl get pods -n kserve)?"
+                )
+            time.sleep(0.2)
 
     def pods(self, name: str) -> list[Manifest]:
         """The pods of an InferenceService."""

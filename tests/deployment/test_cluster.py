@@ -102,6 +102,29 @@ def test_objects_come_and_go() -> None:
         assert cluster.get("toys") is None
 
 
+def test_one_that_is_being_deleted_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, left = FakeCluster(), iter(range(3))
+    handle = fake.handle
+
+    def slowly(method: str, url: str, body: Any) -> Any:
+        """It is there for some more requests, whatever is applied to it."""
+        if method in ("GET", "PATCH") and next(left, None) is not None:
+            return 200, {"metadata": {"name": "toys", "deletionTimestamp": "2026-01-02T03:04:05Z"}}
+        return handle(method, url, body)
+
+    monkeypatch.setattr(fake, "handle", slowly)
+    with running(fake) as cluster:
+        assert cluster.apply(MANIFEST)["spec"] == MANIFEST["spec"]
+        left = iter(range(3))
+        cluster.delete("toys")
+        assert next(left, None) is None
+        cluster.apply(MANIFEST)
+        left = iter(range(10**9))
+        monkeypatch.setattr("kfdet.deployment.cluster._DELETION_SECONDS", 0)
+        with pytest.raises(KfdetError, match="still there"):
+            cluster.delete("toys")
+
+
 def test_server_side_apply_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, urls = FakeCluster(), []
     handle = fake.handle
