@@ -18,6 +18,7 @@ STAGES = (
     "training",
     "export",
     "evaluation",
+    "deployment",
 )
 
 
