@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import Json, app, err, out
+from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.errors import InputError
 from kfdet.kubeflow.parameters import ClusterParameters, Compilation
@@ -98,7 +98,8 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     except KeyboardInterrupt:
         err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
         raise
-    found = result(backend, ended)
+    with progress():
+        found = result(backend, ended)
     if as_json:
         record: dict[str, Any] = {
             "run": run_id,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet import __version__
+from kfdet.deployment.names import NAMESPACE
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import Ended
@@ -125,7 +126,8 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     check_name(cluster.endpoint)
     if not backend.page:
-        check_deployment(connect(backend.namespace), cluster.endpoint, cluster.canary_percent)
+        place = connect(backend.namespace or NAMESPACE)
+        check_deployment(place, cluster.endpoint, cluster.canary_percent)
 
 
 def result(backend: Backend, ended: Ended) -> Result:
@@ -139,7 +141,8 @@ def result(backend: Backend, ended: Ended) -> Result:
         task.stage == "deployment" and task.state == "succeeded" for task in ended.progress.tasks
     )
     endpoint = _parameters(ended.run).get("endpoint", "") if deployed else ""
-    return Result(metrics, unread, endpoint, _url(backend, endpoint) if endpoint else "")
+    namespace = ended.workflow.get("metadata", {}).get("namespace", "")
+    return Result(metrics, unread, endpoint, _url(namespace, endpoint) if endpoint else "")
 
 
 def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,12 +177,12 @@ def _read_metrics(uri: str) -> dict[str, Any]:
     return metrics
 
 
-def _url(backend: Backend, endpoint: str) -> str:
+def _url(namespace: str, endpoint: str) -> str:
     from kfdet.deployment.cluster import connect
     from kfdet.deployment.endpoint import read
 
     try:
-        found = connect(backend.namespace).get(endpoint)
+        found = connect(namespace).get(endpoint)
     except KfdetError:
         return ""
     return read(found).url if found else ""
