@@ -84,6 +84,8 @@ def up() -> list[str]:
         CoreDNS and MinIO are needed: RigError.
     """
     _install_packages()
+    # Not every module proxy has every version, of Kubeflow Pipelines above all, whose tags are none
+    # of Go's. A cluster without it still serves; a binary that is there already is not built.
     missing: list[str] = []
     for program in PROGRAMS:
         if program.module not in missing and not _build(program):

@@ -77,14 +77,14 @@ def apply_manifests() -> None:
     wait_for_deployment("kfdet-tensorboard")
     status = ("rollout", "status", "statefulset/minio", "-n", NAMESPACE, "--timeout=5s")
     wait("MinIO", lambda: kubectl(*status))
-    address = {name: _address(name) for name in ("minio", "ml-pipeline")}
     settings = {
         "KUBECONFIG": str(KUBECONFIG),
-        "KFDET_KFP_HOST": f"http://{address['ml-pipeline']}:{PIPELINES_PORT}",
         **storage,
-        "AWS_ENDPOINT_URL": f"http://{address['minio']}:{STORE_PORT}",
+        "AWS_ENDPOINT_URL": f"http://{_address('minio')}:{STORE_PORT}",
         "PATH": f"$PATH:{BINARIES}",
     }
+    if pipelines := _address("ml-pipeline"):
+        settings["KFDET_KFP_HOST"] = f"http://{pipelines}:{PIPELINES_PORT}"
     _write(_SETTINGS, {f"export {name}": f'"{value}"' for name, value in settings.items()})
     say(f"to use it from this machine: . {_SETTINGS}")
 
@@ -105,8 +105,9 @@ def _make_volume() -> None:
 
 
 def _address(service: str) -> str:
-    """A service's address, which works on the host, too; its name does only in pods."""
-    return kubectl("get", "service", service, "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
+    """A service's address, which works on the host, too, unlike its name; empty: no service."""
+    output = ("-o", "jsonpath={.spec.clusterIP}")
+    return kubectl("get", "service", service, "-n", NAMESPACE, *output, quiet=True)
 
 
 def _write(file: Path, values: dict[str, str]) -> None:
