@@ -1,5 +1,6 @@
 """What the cluster is made of: Debian packages, Go programs, the metadata server's environment."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -101,9 +102,9 @@ def up() -> list[str]:
 
 
 def module_folder(module: str, dependency: str) -> Path:
-    """Where Go keeps the source of a dependency, manifests included, of one of the modules."""
-    command = ("go", "list", "-m", "-f", "{{.Dir}}", dependency)
-    return Path(run(*command, cwd=RIG / "go" / module).strip())
+    """Where Go keeps the source of a dependency, manifests included; fetched when it is gone."""
+    found = json.loads(run("go", "mod", "download", "-json", dependency, cwd=RIG / "go" / module))
+    return Path(found["Dir"])
 
 
 def _install_packages() -> None:
