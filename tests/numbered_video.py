@@ -54,6 +54,7 @@ def write_video(path: Path, kind: Kind) -> Path:
     """Write the numbered frames as one video at 25 frames a second."""
     with av.open(str(path), "w", options=kind.container_options) as container:
         stream = container.add_stream(kind.codec, rate=25, options=kind.options)
+        stream.codec_context.thread_count = 1  # x264's bytes depend on its threads
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, kind.pix_fmt
         stream.codec_context.time_base = Fraction(1, 25)
         stream.codec_context.thread_count = 1

@@ -59,7 +59,7 @@ def write_toy_model(folder: Path) -> None:
         start = tf.timestamp()
         goal = start + tf.reduce_max(seconds)
         (now,) = tf.while_loop(lambda now: now < goal, lambda _: (tf.timestamp(),), (start,))
-        return {"late": tf.fill(tf.shape(seconds), now > goal)}
+        return {"late": tf.fill(tf.shape(seconds), now >= goal)}
 
     def function(body: Callable[..., object], *inputs: tf.TensorSpec) -> object:
         return tf.function(body, input_signature=inputs).get_concrete_function()
