@@ -41,7 +41,13 @@ _HINTS = (
         "--longest-side.",
     ),
     (
-        r"evict|low on resource|node was|preempt|pod deleted|exit code 143",
+        r"^pod deleted",
+        "Somebody deleted it or emptied its node, which Argo retries only with "
+        "ARGO_POD_STATUS_CAPTURE_FINALIZER=true in its controller. Submit the same again: it "
+        "continues from the last checkpoint.",
+    ),
+    (
+        r"evict|low on resource|node was|preempt|exit code 143",
         "The node gave it up; a retry continues from the last checkpoint.",
     ),
     (

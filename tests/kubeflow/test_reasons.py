@@ -23,6 +23,7 @@ MESSAGES = [
     ("ImagePullBackOff: Back-off pulling image", "--image"),
     ("OOMKilled (exit code 137)", "--training-memory"),
     ("The node was low on resource: ephemeral-storage.", "continues from the last checkpoint"),
+    ("pod deleted", "Submit the same again"),
     ("failed to upload: NoSuchBucket", "Create the bucket"),
     ("failed to download: api error InvalidAccessKeyId:", "kfdet-storage"),
 ]

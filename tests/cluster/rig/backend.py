@@ -68,6 +68,8 @@ def _workflow_controller() -> list[Object]:
             {"name": "LEADER_ELECTION_DISABLE", "value": "true"},
             # It looks at a run again after this time; with its 10 s a test mostly waits.
             {"name": "DEFAULT_REQUEUE_TIME", "value": "2s"},
+            # Without it a pod that somebody deletes is an error, which KFP's stages do not retry.
+            {"name": "ARGO_POD_STATUS_CAPTURE_FINALIZER", "value": "true"},
         ],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 6060}, "periodSeconds": 2},
     }
