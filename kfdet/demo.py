@@ -395,11 +395,21 @@ def _steady(flags: Array) -> Array:
 
 
 def encode(film: Film, path: Path) -> None:
-    """Write the frames as H.264 in MP4; one thread and no encoder stamp, so bytes repeat."""
+    """Write the frames as H.264 in MP4.
+
+    Bytes repeat: one thread, no encoder stamp, and no "mbtree", whose look-ahead reads memory that
+    x264 has not set.
+    """
     with av.open(str(path), "w", options={"fflags": "+bitexact", "movflags": "+faststart"}) as out:
         stream = out.add_stream("libx264", rate=film.fps)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.options = {"threads": "1", "preset": "veryfast", "crf": "20", "flags": "+bitexact"}
+        stream.options = {
+            "threads": "1",
+            "preset": "veryfast",
+            "crf": "20",
+            "flags": "+bitexact",
+            "x264-params": "mbtree=0",
+        }
         for frame in film.frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode())
