@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from layout import CONTAINERD_ROOT, CONTAINERD_SOCKET, STATE, image_of
+from layout import CONTAINERD_ROOT, CONTAINERD_SOCKET, LOGS, STATE, image_of
 from processes import run, start, wait
 
 
@@ -29,6 +29,13 @@ runtime_type = "io.containerd.runc.v2"
 """)
     start("containerd", ["containerd", "--config", configuration])
     wait("containerd", lambda: ctr("version"), log="containerd")
+    wait("containerd's runtime interface", _serves_kubelet, log="containerd")
+
+
+def _serves_kubelet() -> bool:
+    """Whether the part that the kubelet talks to is there; it comes after the rest."""
+    log = (LOGS / "containerd.log").read_text(errors="replace")
+    return "Start streaming server" in log.rpartition("starting containerd")[2]
 
 
 def ctr(*arguments: str | Path, quiet: bool = False) -> str:
