@@ -27,7 +27,8 @@ import pytest
 
 from kfdet.demo import make_sample
 from kfdet.deployment.cluster import connect as connect_cluster
-from kfdet.deployment.names import NAMESPACE, STORAGE_SECRET
+from kfdet.deployment.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
+from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect
 from kfdet.kubeflow.workflow import Task, artifact_uri, read_workflow
 from kfdet.run_display import STAGES
@@ -51,6 +52,7 @@ CHECKPOINTS = f"minio://kfdet/checkpoints/{NAME}"
 LONG = (*QUICK, "--steps", "400", "--early-stop", "0", "--checkpoint-root", CHECKPOINTS)
 """Long enough to be disturbed; the last of an option given twice counts."""
 
+UNKNOWN = "the cluster does not know InferenceServices"
 PATIENCE_SECONDS = 1800
 
 
@@ -329,6 +331,69 @@ def test_wrong_credentials_in_the_cluster(backend: Backend, dataset: str, core: 
             wait_for(lambda: any("planning" in line and "AWS_" in line for line in lines), 600)
     finally:
         core.patch_namespaced_secret(STORAGE_SECRET, NAMESPACE, right)
+
+
+@contextmanager
+def without_endpoints(core: Any) -> Iterator[None]:
+    """The cluster as it is without KServe: it does not know InferenceServices.
+
+    They are hidden, not deleted: nothing that is served stops.
+    """
+    from kubernetes import client
+
+    elsewhere = {
+        found["metadata"]["namespace"]
+        for found in client.CustomObjectsApi(core.api_client).list_cluster_custom_object(
+            GROUP, "v1beta1", PLURAL
+        )["items"]
+    } - {NAMESPACE}
+    if elsewhere:
+        pytest.skip(f"others use KServe here: {', '.join(sorted(elsewhere))}")
+    extensions = client.ApiextensionsV1Api(core.api_client)
+    name = f"{PLURAL}.{GROUP}"
+    versions = extensions.read_custom_resource_definition(name).spec.versions
+
+    def serve(wanted: bool) -> None:
+        extensions.patch_custom_resource_definition(
+            name,
+            [
+                {"op": "replace", "path": f"/spec/versions/{i}/served", "value": wanted}
+                for i, version in enumerate(versions)
+                if version.served
+            ],
+        )
+        wait_for(lambda: knows_endpoints() == wanted, 60)
+
+    serve(False)
+    try:
+        yield
+    finally:
+        serve(True)
+
+
+def knows_endpoints() -> bool:
+    try:
+        connect_cluster(NAMESPACE).endpoints()
+    except InputError as error:
+        if UNKNOWN not in str(error):
+            raise
+        return False
+    return True
+
+
+def test_a_cluster_without_kserve(backend: Backend, first: dict[str, Any], core: Any) -> None:
+    other = f"{NAME}-un"
+    run_id = start(backend, *SMALL, "--endpoint", other)
+    with without_endpoints(core):
+        with following(backend, run_id) as lines:
+            wait_for(lambda: any("deployment" in line and UNKNOWN in line for line in lines), 600)
+        at_once = kfdet("submit", DATASET, "--endpoint", other)
+        deploying = kfdet("endpoints", "-n", NAMESPACE)
+    assert (at_once.returncode, deploying.returncode) == (2, 2)
+    for done in (at_once, deploying):
+        assert UNKNOWN in " ".join(done.stderr.split())
+        assert "Install KServe" in done.stderr
+    assert connect_cluster(NAMESPACE).get(first["endpoint"])
 
 
 def test_the_compiled_pipeline_is_accepted_as_a_file(backend: Backend, tmp_path: Path) -> None:

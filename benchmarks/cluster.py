@@ -1,0 +1,89 @@
+"""A run of `pets` on the cluster that KUBECONFIG names: its time, and what transfers take of it.
+
+    python -m benchmarks.cluster --data FOLDER
+
+Not one of the table's, because it takes a cluster: `make cluster`, or `make e2e`'s conditions.
+Lost to transfers counts, for every stage, what its pod needs beside the stage's own work (the
+launcher's copies of artifacts, and with them the start and the end of the interpreter), and the
+stage's own copies of the dataset: more than transfers, never less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import Row, print_table
+from kfdet.deployment.names import NAMESPACE
+from kfdet.kubeflow.backend import connect
+from kfdet.kubeflow.workflow import read_workflow
+from kfdet.storage import local_dataset
+
+KFDET = (sys.executable, "-m", "kfdet")
+DATASET = "minio://kfdet/datasets/benchmark-pets"
+_COPYING = ("planning", "frame_extraction")
+_END = re.compile(r"^end: stage=\w+ seconds=([\d.]+)", re.MULTILINE)
+
+
+def measure(data: Path) -> list[Row]:
+    """A run that takes nothing from the cache."""
+    subprocess.run([*KFDET, "upload", str(data / "pets"), DATASET], check=True)
+    command = [*KFDET, "submit", DATASET, "--json", "--seed", str(int(time.time()))]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    run: dict[str, Any] = json.loads(done.stdout)
+    started = time.perf_counter()
+    with local_dataset(DATASET):
+        copy = time.perf_counter() - started
+    lost = 0.0
+    for task in read_workflow(
+        connect(os.environ.get("KFDET_KFP_HOST", "")).workflow(run["run"])
+    ).tasks:
+        beside = _beside(task.pod) + (copy if task.stage in _COPYING else 0)
+        print(f"{task.stage}: {beside:.1f} s beside the stage's own work", file=sys.stderr)
+        lost += beside
+    return [
+        Row("run pets on the cluster", run["seconds"], 0, "s", 1, 0),
+        Row("run pets on the cluster: AP50", run["metrics"]["AP50"], 0, "", 1, 0),
+        Row("run pets on the cluster: pods", run["pods"], 0, "", 1, 0),
+        Row(
+            "lost to transfers / a tenth of the run",
+            lost,
+            run["seconds"] / 10,
+            "s",
+            run["seconds"] / 10 / lost,
+            1.0,
+        ),
+    ]
+
+
+def _beside(pod: str) -> float:
+    """Seconds from a pod's first line to its last without what its stage says it worked."""
+    from kubernetes import client, config
+
+    config.load_kube_config()
+    log: str = client.CoreV1Api().read_namespaced_pod_log(
+        pod, NAMESPACE, container="main", timestamps=True
+    )
+    lines = [line.partition(" ") for line in log.splitlines()]
+    first, last = (datetime.fromisoformat(lines[i][0][:26]) for i in (0, -1))  # microseconds
+    (seconds,) = _END.findall("\n".join(text for _, _, text in lines))
+    return (last - first).total_seconds() - float(seconds)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds pets/")
+    print_table(measure(parser.parse_args().data))
+
+
+if __name__ == "__main__":
+    main()
