@@ -213,6 +213,23 @@ def test_the_same_again_comes_from_the_cache(first: dict[str, Any]) -> None:
     assert again["pods"] < first["pods"]
 
 
+def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
+    script = Path(__file__).parents[2] / "examples" / "3-submit-with-the-sdk" / "submit.py"
+    given = ("training_cpu=500m", "training_memory=2Gi")  # as SMALL
+    host = os.environ.get("KFDET_KFP_HOST", "")
+    done = subprocess.run(
+        [sys.executable, str(script), DATASET, *given],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        env=os.environ | ({"KF_PIPELINES_ENDPOINT": host} if host else {}),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "SUCCEEDED"
+    assert first["metrics"]
+
+
 def test_a_gate_that_fails_deploys_nothing(first: dict[str, Any]) -> None:
     other = f"{NAME}-no"
     done = submit("--endpoint", other, "--min-ap50", "1")

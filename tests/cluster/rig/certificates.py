@@ -51,7 +51,7 @@ def kubeconfig(name: str) -> Path:
         "client-certificate-data": data(CERTIFICATES / f"{name}.crt"),
         "client-key-data": data(CERTIFICATES / f"{name}.key"),
     }
-    context = {"cluster": "kfdet", "user": name, "namespace": "default"}
+    context = {"cluster": "kfdet", "user": name}
     content = {
         "apiVersion": "v1",
         "kind": "Config",

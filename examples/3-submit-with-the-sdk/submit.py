@@ -1,0 +1,36 @@
+"""Run kfdet's pipeline with Kubeflow's own SDK, as one more pipeline of yours.
+
+python examples/3-submit-with-the-sdk/submit.py minio://kfdet/datasets/toys steps=300
+
+`kfdet submit` does this and more: it follows the run, explains what goes wrong, and tells the
+metrics. KUBECONFIG says where the cluster is.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import kfp
+import yaml
+
+from kfdet.pipelines.compiling import compile_training
+from kfdet.storage import dataset_version
+
+
+def main(dataset: str, *parameters: str) -> None:
+    """Compile, run, wait; print how it ended."""
+    # so that KFP's cache knows the dataset by its content
+    arguments = {"dataset": dataset, "dataset_version": dataset_version(dataset)}
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        arguments[name] = yaml.safe_load(value)
+    client = kfp.Client()
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "pipeline.yaml")
+        compile_training(file)
+        run = client.create_run_from_pipeline_package(str(file), arguments=arguments)
+    print(client.wait_for_run_completion(run.run_id, timeout=24 * 3600).state)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

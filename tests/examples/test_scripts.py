@@ -1,0 +1,50 @@
+"""The examples as a reader runs them; the third takes a cluster: tests/cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from annotation_samples import box, cvat, track, write_text, write_video
+from toy_server import NAME, picture, start_server, write_toy_model
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def example(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / script), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_boxes_on_every_frame(tmp_path: Path) -> None:
+    cup = track(box(0), box(4), box(11, outside=1))
+    ball = track(box(6), box(19), number=1, label="red ball")
+    write_video(tmp_path / "clip.mp4")
+    write_text(tmp_path / "clip.xml", cvat(cup, ball, source="clip.mp4"))
+    said = example("1-boxes-on-every-frame/boxes.py", str(tmp_path))
+    assert said.splitlines() == [
+        "cup: 2 drawn, 11 on every frame",
+        "red ball: 2 drawn, 14 on every frame",
+    ]
+
+
+@pytest.mark.slow
+def test_ask_an_endpoint(tmp_path: Path) -> None:
+    write_toy_model(tmp_path / "model")
+    photo, drawn = tmp_path / "photo.png", tmp_path / "drawn.png"
+    photo.write_bytes(picture(80, 40, (255, 51, 0)))
+    served = start_server(tmp_path / "model")
+    try:
+        for url in (served.rest, f"grpc://{served.grpc}"):
+            said = example("2-ask-an-endpoint/ask.py", url, NAME, str(photo), str(drawn))
+            assert said == "disc 100% at 0, 0, 40, 40\n"
+            assert (cv2.imread(str(drawn)) != cv2.imread(str(photo))).any()
+            assert np.array_equal(cv2.imread(str(drawn))[:, -20:], cv2.imread(str(photo))[:, -20:])
+            drawn.unlink()
+    finally:
+        served.process.terminate()
+        served.process.wait(60)
