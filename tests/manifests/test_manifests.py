@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kfdet import __version__
 from kfdet.cli.serving import serve
 from kfdet.components.image import TENSORBOARD_IMAGE
 from kfdet.deployment import names
@@ -230,6 +231,14 @@ def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
     assert container["image"] == TENSORBOARD_IMAGE
     assert container["envFrom"] == [{"secretRef": {"name": names.STORAGE_SECRET}}]
     assert "--logdir=s3://kfdet/tensorboard" in container["args"]
+
+
+def test_images_by_hand_are_of_this_version() -> None:
+    root = MANIFESTS.parent
+    for file in (root / "README.md", root / "tests/cluster/rig/overlay/kustomization.yaml"):
+        named = re.findall(r"\bkfdet(?:-[a-z]+)?:(\d+\.\d+\.\d+)", file.read_text())
+        assert named, file
+        assert set(named) == {__version__}, file
 
 
 # --- the serving runtime ---
