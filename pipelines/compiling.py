@@ -8,7 +8,7 @@ from kfp.compiler import Compiler
 
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.files import atomic_file
-from kfdet.kubeflow.parameters import COMPILATION_DEFAULTS
+from kfdet.kubeflow.parameters import BUCKET, COMPILATION_DEFAULTS
 from kfdet.pipelines.training import training_pipeline
 
 
@@ -19,6 +19,7 @@ def compile_training(
     training_image: str = "",
     tensorboard_image: str = "",
     shared_memory: str = COMPILATION_DEFAULTS.shared_memory,
+    bucket: str = BUCKET,
 ) -> None:
     """Write the training pipeline to `output`.
 
@@ -29,6 +30,7 @@ def compile_training(
         tensorboard_image: Default of the parameter of that name; empty:
             components.image.TENSORBOARD_IMAGE.
         shared_memory: Size of /dev/shm of the training stage.
+        bucket: Name of the bucket where everything is kept unless a parameter says otherwise.
 
     Raises:
         InputError: The file cannot be written.
@@ -39,10 +41,8 @@ def compile_training(
         text = compiled.read_text()
     images = {IMAGE: image or IMAGE, TRAINING_IMAGE: training_image or TRAINING_IMAGE}
     text = re.sub(r"(?m)(?<=^        image: ).+$", lambda match: images[match[0]], text)
-    text = text.replace(
-        f"defaultValue: {TENSORBOARD_IMAGE}",
-        f"defaultValue: {tensorboard_image or TENSORBOARD_IMAGE}",
-    )
+    text = text.replace(TENSORBOARD_IMAGE, tensorboard_image or TENSORBOARD_IMAGE)
+    text = text.replace(f"minio://{BUCKET}/", f"minio://{bucket}/")
     text = text.replace(
         f"sizeLimit: {COMPILATION_DEFAULTS.shared_memory}", f"sizeLimit: {shared_memory}"
     )

@@ -19,8 +19,8 @@ from kfdet.components.planning import planning
 from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
 from kfdet.deployment.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
-from kfdet.kubeflow.parameters import CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
-from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
+from kfdet.kubeflow.parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
+from kfdet.kubeflow.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
 
 
@@ -58,16 +58,19 @@ def _on_cluster(
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
     task.set_retry(retries, "30s", 2.0, "30d")
+    kubernetes.set_security_context(task, run_as_non_root=True)
     # HOME and TMPDIR of the images, whose root file system may be read-only
     kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
     if reads_buckets:
-        variables = {name: name for name in STORAGE_VARIABLES}
-        kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables)
+        for names, optional in ((STORAGE_VARIABLES, False), (OPTIONAL_STORAGE_VARIABLES, True)):
+            variables = {name: name for name in names}
+            kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional)
 
 
 @dsl.pipeline(
     name="kfdet-training",
     description="From filmed objects with boxes on key frames to an evaluated, served detector.",
+    pipeline_root=f"minio://{BUCKET}/runs",
 )
 def training_pipeline(
     dataset: str,
@@ -94,9 +97,9 @@ def training_pipeline(
     seed: int = DEFAULTS.seed,
     endpoint: str = CLUSTER_DEFAULTS.endpoint,
     canary_percent: int = CLUSTER_DEFAULTS.canary_percent,
-    model_root: str = CLUSTER_DEFAULTS.model_root,
-    checkpoint_root: str = CLUSTER_DEFAULTS.checkpoint_root,
-    tensorboard_root: str = CLUSTER_DEFAULTS.tensorboard_root,
+    model_root: str = f"minio://{BUCKET}/models",
+    checkpoint_root: str = f"minio://{BUCKET}/checkpoints",
+    tensorboard_root: str = f"minio://{BUCKET}/tensorboard",
     tensorboard_image: str = TENSORBOARD_IMAGE,
     accelerator_type: str = CLUSTER_DEFAULTS.accelerator_type,
     accelerator_count: str = str(CLUSTER_DEFAULTS.accelerator_count),
@@ -209,6 +212,7 @@ def training_pipeline(
         overrides=overrides,
         early_stop=early_stop,
         seed=seed,
+        gpus=accelerator_count,
     )
     # pods are moved between nodes: more retries than elsewhere, each goes on from a checkpoint
     _on_cluster(

@@ -13,6 +13,7 @@ from pathlib import Path
 import kfp
 import yaml
 
+from kfdet.kubeflow.parameters import BUCKET
 from kfdet.pipelines.compiling import compile_training
 from kfdet.storage import dataset_version
 
@@ -28,7 +29,9 @@ def main(dataset: str, *parameters: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "pipeline.yaml")
         compile_training(file)
-        run = client.create_run_from_pipeline_package(str(file), arguments=arguments)
+        run = client.create_run_from_pipeline_package(
+            str(file), arguments=arguments, pipeline_root=f"minio://{BUCKET}/runs"
+        )
     print(client.wait_for_run_completion(run.run_id, timeout=24 * 3600).state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ from rich.markup import escape
 
 from kfdet.cli.app import app, err
 from kfdet.cli.options import with_parameters
-from kfdet.kubeflow.parameters import Compilation
+from kfdet.errors import InputError
+from kfdet.kubeflow.parameters import BUCKET, Compilation
 
 
 @app.command("compile")
@@ -20,6 +22,13 @@ def compile_(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The YAML file to write.")
     ] = Path("pipeline.yaml"),
+    bucket: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Bucket for everything that runs keep, unless their parameters say otherwise.",
+        ),
+    ] = BUCKET,
     *,
     compilation: Compilation,
 ) -> None:
@@ -31,5 +40,7 @@ def compile_(
     """
     from kfdet.pipelines.compiling import compile_training
 
-    compile_training(output, **asdict(compilation))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise InputError(f"{bucket!r} is no name of a bucket.", hint="Write it without minio://.")
+    compile_training(output, bucket=bucket, **asdict(compilation))
     err.print(f"wrote {escape(str(output))}")

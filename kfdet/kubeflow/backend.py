@@ -108,8 +108,13 @@ class Backend:
         pipeline_id: str,
         version_id: str,
         arguments: Mapping[str, Any],
+        pipeline_root: str,
     ) -> str:
-        """Start a run of a pipeline's version; returns the run's ID."""
+        """Start a run of a pipeline's version, with its artifacts below `pipeline_root`.
+
+        Returns:
+            The run's ID.
+        """
         body = {
             "display_name": name,
             "experiment_id": experiment_id,
@@ -117,7 +122,7 @@ class Backend:
                 "pipeline_id": pipeline_id,
                 "pipeline_version_id": version_id,
             },
-            "runtime_config": {"parameters": dict(arguments)},
+            "runtime_config": {"parameters": dict(arguments), "pipeline_root": pipeline_root},
         }
         created: Answer = self._request("POST", "/apis/v2beta1/runs", body=body)
         return str(created["run_id"])

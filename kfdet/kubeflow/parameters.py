@@ -16,6 +16,10 @@ _CLUSTER = {"rich_help_panel": "Cluster"}
 _IMAGES = {"rich_help_panel": "Images"}
 
 
+BUCKET = "kfdet"
+"""Where everything is kept unless somebody names another bucket."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterParameters:
     """Parameters of the pipeline that a run on one machine leaves alone.
@@ -25,9 +29,12 @@ class ClusterParameters:
             no deployment.
         canary_percent: Share of the requests that the new model gets beside the one before, where
             the cluster can split them; 0: all.
-        model_root: Bucket path that keeps every deployed version.
-        checkpoint_root: Bucket path that keeps checkpoints while training runs.
-        tensorboard_root: Bucket path that gets TensorBoard logs while training runs.
+        model_root: Bucket path that keeps every deployed version; empty: models in the dataset's
+            bucket.
+        checkpoint_root: Bucket path that keeps checkpoints while training runs; empty: checkpoints
+            in the dataset's bucket.
+        tensorboard_root: Bucket path that gets TensorBoard logs while training runs; empty:
+            tensorboard in the dataset's bucket.
         accelerator_type: Resource name of the GPUs that training asks for.
         accelerator_count: How many GPUs training asks for; 0: it runs on the CPU.
         node_selector: Labels of the nodes that training may run on, as JSON.
@@ -38,13 +45,9 @@ class ClusterParameters:
 
     endpoint: str = field(default="", metadata={"metavar": "NAME", **_SERVING})
     canary_percent: int = field(default=0, metadata={"min": 0, "max": 100, **_SERVING})
-    model_root: str = field(default="minio://kfdet/models", metadata={"metavar": "URI", **_SERVING})
-    checkpoint_root: str = field(
-        default="minio://kfdet/checkpoints", metadata={"metavar": "URI", **_CLUSTER}
-    )
-    tensorboard_root: str = field(
-        default="minio://kfdet/tensorboard", metadata={"metavar": "URI", **_CLUSTER}
-    )
+    model_root: str = field(default="", metadata={"metavar": "URI", **_SERVING})
+    checkpoint_root: str = field(default="", metadata={"metavar": "URI", **_CLUSTER})
+    tensorboard_root: str = field(default="", metadata={"metavar": "URI", **_CLUSTER})
     accelerator_type: str = field(default="nvidia.com/gpu", metadata=_CLUSTER)
     accelerator_count: int = field(default=0, metadata={"min": 0, **_CLUSTER})
     node_selector: str = field(default="{}", metadata={"metavar": "JSON", **_CLUSTER})
@@ -52,14 +55,20 @@ class ClusterParameters:
     training_cpu: str = field(default="1", metadata={"metavar": "CORES", **_CLUSTER})
     training_memory: str = field(default="4Gi", metadata={"metavar": "SIZE", **_CLUSTER})
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, bucket: str) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline.
+
+        Args:
+            bucket: Name of the bucket for what nobody has named a place of.
 
         Raises:
             InputError: Something is not the JSON it should be.
         """
         return {
             **asdict(self),
+            "model_root": self.model_root or f"minio://{bucket}/models",
+            "checkpoint_root": self.checkpoint_root or f"minio://{bucket}/checkpoints",
+            "tensorboard_root": self.tensorboard_root or f"minio://{bucket}/tensorboard",
             # text, because KFP's driver reads a number in a pod's resources as nothing
             "accelerator_count": str(self.accelerator_count),
             "node_selector": _json("node selector", self.node_selector, {"disktype": "ssd"}),

@@ -25,7 +25,7 @@ _DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, se
 
 _LATER = {
     *("endpoint", "canary_percent", "model_root"),
-    *("training_cpu", "training_memory", "node_selector", "tolerations"),
+    *("training_cpu", "training_memory", "node_selector", "tolerations", "accelerator_type"),
 }
 """Parameters that change nothing about an evaluation that comes from the cache."""
 
@@ -87,6 +87,7 @@ def submit(
         KfdetError: Kubeflow Pipelines refuses.
     """
     from kfdet.storage import dataset_version, is_bucket_uri
+    from kfdet.storage.address import place_of
 
     if not is_bucket_uri(dataset):
         raise InputError(
@@ -103,15 +104,24 @@ def submit(
     parameters.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
+    bucket = place_of(dataset).bucket
     arguments = {
         "dataset": dataset,
         "dataset_version": dataset_version(dataset),
         **parameters.arguments(),
-        **cluster.arguments(),
+        **cluster.arguments(bucket),
     }
     pipeline_id, version_id, _ = upload_pipeline(backend, compilation)
     name = f"{dataset.rstrip('/').rpartition('/')[2]} {datetime.now():%Y-%m-%d %H:%M:%S}"
-    return backend.start(name, backend.experiment(experiment), pipeline_id, version_id, arguments)
+    return backend.start(
+        name,
+        backend.experiment(experiment),
+        pipeline_id,
+        version_id,
+        arguments,
+        # even for an s3:// dataset: the launcher has settings for this scheme (manifests/)
+        pipeline_root=f"minio://{bucket}/runs",
+    )
 
 
 def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:

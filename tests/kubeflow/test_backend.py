@@ -238,8 +238,11 @@ def test_a_run(server: Server, backend: Backend) -> None:
     }
     server.answers["GET /apis/v1alpha1/runs/r1/nodes/pod-1/log"] = (200, "progress: 1\n")
     arguments = {"dataset": "minio://a/b", "node_selector": {"gpu": "yes"}, "steps": 3}
-    assert backend.start("toys", "e1", "p1", "v9", arguments) == "r1"
-    assert sent(server, "POST /apis/v2beta1/runs")["runtime_config"] == {"parameters": arguments}
+    assert backend.start("toys", "e1", "p1", "v9", arguments, "minio://a/runs") == "r1"
+    assert sent(server, "POST /apis/v2beta1/runs")["runtime_config"] == {
+        "parameters": arguments,
+        "pipeline_root": "minio://a/runs",
+    }
     assert backend.run("r1")["state"] == "RUNNING"
     assert [run["run_id"] for run in backend.runs("e1")] == ["r1"]
     assert backend.workflow("r1") == manifest

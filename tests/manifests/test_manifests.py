@@ -149,7 +149,12 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
     assert annotations["serving.kserve.io/s3-endpoint"] == host
     assert annotations["serving.kserve.io/s3-usehttps"] == str(int(scheme == "https"))
     launcher = one(objects, "ConfigMap", "kfp-launcher")["data"]
-    provider = yaml.safe_load(launcher["providers"])["minio"]["default"]
+    assert "defaultPipelineRoot" not in launcher  # that of the other pipelines stays what it is
+    minio = yaml.safe_load(launcher["providers"])["minio"]
+    (own,) = minio["overrides"]
+    assert own["bucketName"] == "mlpipeline"
+    assert own["credentials"]["secretRef"]["secretName"] == "mlpipeline-minio-artifact"
+    provider = minio["default"]
     assert provider["endpoint"] == host
     assert provider["disableSSL"] is (scheme == "http")
     assert provider["region"] == annotations["serving.kserve.io/s3-region"]
@@ -158,7 +163,6 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
         "accessKeyKey": "AWS_ACCESS_KEY_ID",
         "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
     }
-    assert launcher["defaultPipelineRoot"].startswith("minio://kfdet/")
 
 
 def test_the_examples_hold_no_password() -> None:

@@ -13,8 +13,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
-from kfdet.kubeflow.parameters import CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
-from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
+from kfdet.kubeflow.parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
+from kfdet.kubeflow.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
 from kfdet.pipelines.compiling import compile_training
 from kfdet.pipelines.training import training_pipeline
@@ -94,7 +94,7 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
         if parameter.default is not inspect.Parameter.empty
     }
     images = {"tensorboard_image": TENSORBOARD_IMAGE}
-    rest = {"dataset_version": "", **CLUSTER_DEFAULTS.arguments(), **images}
+    rest = {"dataset_version": "", **CLUSTER_DEFAULTS.arguments(BUCKET), **images}
     assert defaults == {**dataclasses.asdict(DEFAULTS), **rest}
 
 
@@ -106,9 +106,11 @@ def test_only_the_dataset_has_to_be_given(spec: dict[str, Any]) -> None:
 def test_only_stages_that_use_buckets_get_credentials(pods: dict[str, Any]) -> None:
     found = {name: pod["secretAsEnv"] for name, pod in pods.items() if "secretAsEnv" in pod}
     assert set(found) == {"planning", "frame-extraction", "training", "deployment"}
-    for (secret,) in found.values():
-        assert secret["secretName"] == "kfdet-storage"
-        assert {key["envVar"] for key in secret["keyToEnv"]} == set(STORAGE_VARIABLES)
+    for needed, wanted in found.values():
+        for secret, variables in (needed, STORAGE_VARIABLES), (wanted, OPTIONAL_STORAGE_VARIABLES):
+            assert secret["secretName"] == "kfdet-storage"
+            assert {key["envVar"] for key in secret["keyToEnv"]} == set(variables)
+        assert (needed["optional"], wanted["optional"]) == (False, True)
 
 
 def test_only_deployment_gets_the_deployers_token(pods: dict[str, Any]) -> None:
@@ -116,6 +118,15 @@ def test_only_deployment_gets_the_deployers_token(pods: dict[str, Any]) -> None:
     assert [(name, [s["secretName"] for s in secrets]) for name, secrets in found.items()] == [
         ("deployment", ["kfdet-deployer-token"])
     ]
+
+
+def test_no_stage_runs_as_root(pods: dict[str, Any]) -> None:
+    assert all(pod["securityContext"] == {"runAsNonRoot": True} for pod in pods.values())
+
+
+def test_the_cache_tells_gpus_from_none(spec: dict[str, Any]) -> None:
+    inputs = spec["root"]["dag"]["tasks"]["training"]["inputs"]["parameters"]
+    assert inputs["gpus"] == {"componentInputParameter": "accelerator_count"}
 
 
 def test_every_stage_can_write_its_scratch(pods: dict[str, Any]) -> None:
@@ -208,3 +219,14 @@ def test_another_tensorboard_becomes_the_default(tmp_path: Path) -> None:
     compile_training(compiled, tensorboard_image="hub/board:3")
     parameters = documents(compiled)[0]["root"]["inputDefinitions"]["parameters"]
     assert parameters["tensorboard_image"]["defaultValue"] == "hub/board:3"
+
+
+def test_another_bucket(tmp_path: Path) -> None:
+    compiled = tmp_path / "pipeline.yaml"
+    compile_training(compiled, bucket="team-1")
+    text = compiled.read_text()
+    assert "minio://kfdet/" not in text
+    spec, _ = yaml.safe_load_all(text)
+    assert spec["defaultPipelineRoot"] == "minio://team-1/runs"
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert parameters["model_root"]["defaultValue"] == "minio://team-1/models"
