@@ -13,13 +13,17 @@ from kfdet.storage import is_bucket_uri
 STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the Secret, and environment variables of every pod that reads or writes buckets."""
 
+OPTIONAL_STORAGE_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN")
+"""The same, for stores that want them; TensorBoard takes the region from the second."""
+
 
 def write_ui_metadata(path: Path, root: str, image: str) -> None:
     """Write what the KFP UI needs for its button "Start TensorBoard".
 
     Version 2 of KFP has no artifact type for TensorBoard, but its UI still reads an artifact named
-    mlpipeline_ui_metadata as version 1 did. The pod's credentials come from the Secret that the
-    stages use.
+    mlpipeline_ui_metadata as version 1 did and shows the button as that artifact's visualization.
+    Only in a full Kubeflow: a KFP alone knows no namespace for the pod and shows an error instead.
+    The pod's credentials come from the Secret that the stages use.
 
     Args:
         path: JSON file to write; without any output where the logs are not in a bucket.
@@ -31,10 +35,8 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
     """
     outputs: list[dict[str, Any]] = []
     if is_bucket_uri(root):
-        variables = [
-            {"name": name, "valueFrom": {"secretKeyRef": {"name": STORAGE_SECRET, "key": name}}}
-            for name in STORAGE_VARIABLES
-        ]
+        variables = [_variable(name, False) for name in STORAGE_VARIABLES]
+        variables += [_variable(name, True) for name in OPTIONAL_STORAGE_VARIABLES]
         outputs.append(
             {
                 "type": "tensorboard",
@@ -45,3 +47,8 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
         )
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps({"version": 1, "outputs": outputs}))
+
+
+def _variable(name: str, optional: bool) -> dict[str, Any]:
+    reference = {"name": STORAGE_SECRET, "key": name, "optional": optional}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}

@@ -404,10 +404,11 @@ def test_a_cluster_without_kserve(backend: Backend, first: dict[str, Any], core:
     with without_endpoints(core):
         with following(backend, run_id) as lines:
             wait_for(lambda: any("deployment" in line and UNKNOWN in line for line in lines), 600)
-        at_once = kfdet("submit", DATASET, "--endpoint", other)
-        deploying = kfdet("endpoints", "-n", NAMESPACE)
-    assert (at_once.returncode, deploying.returncode) == (2, 2)
-    for done in (at_once, deploying):
+        refused = [kfdet("endpoints", "-n", NAMESPACE)]
+        if "KFDET_KFP_HOST" not in os.environ:  # of an address nobody knows whose cluster it is
+            refused.append(kfdet("submit", DATASET, "--endpoint", other))
+    for done in refused:
+        assert done.returncode == 2
         assert UNKNOWN in " ".join(done.stderr.split())
         assert "Install KServe" in done.stderr
     assert connect_cluster(NAMESPACE).get(first["endpoint"])

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES, write_ui_metadata
+from kfdet.kubeflow.tensorboard import (
+    OPTIONAL_STORAGE_VARIABLES,
+    STORAGE_VARIABLES,
+    write_ui_metadata,
+)
 
 
 def test_logs_in_a_folder_have_no_button(tmp_path: Path) -> None:
@@ -26,5 +30,8 @@ def test_logs_in_a_bucket(scheme: str, tmp_path: Path) -> None:
     assert {
         entry["name"]: tuple(entry["valueFrom"]["secretKeyRef"].values())
         for entry in container["env"]
-    } == {name: ("kfdet-storage", name) for name in STORAGE_VARIABLES}
+    } == {
+        **{name: ("kfdet-storage", name, False) for name in STORAGE_VARIABLES},
+        **{name: ("kfdet-storage", name, True) for name in OPTIONAL_STORAGE_VARIABLES},
+    }
     assert "\\" not in path.read_text()  # the UI drops every backslash before it parses

@@ -13,7 +13,6 @@ from layout import (
     BINARIES,
     KUBECONFIG,
     NAMESPACE,
-    PIPELINES_PORT,
     RIG,
     STATE,
     STORE_PORT,
@@ -83,8 +82,6 @@ def apply_manifests() -> None:
         "AWS_ENDPOINT_URL": f"http://{_address('minio')}:{STORE_PORT}",
         "PATH": f"$PATH:{BINARIES}",
     }
-    if pipelines := _address("ml-pipeline"):
-        settings["KFDET_KFP_HOST"] = f"http://{pipelines}:{PIPELINES_PORT}"
     _write(_SETTINGS, {f"export {name}": f'"{value}"' for name, value in settings.items()})
     say(f"to use it from this machine: . {_SETTINGS}")
 
