@@ -315,6 +315,14 @@ def test_a_store_that_is_away_for_a_minute_loses_nothing(
     assert done.returncode == 0, done.stderr
     states = {stage["stage"]: stage["state"] for stage in json.loads(done.stdout)["stages"]}
     assert set(states) == set(STAGES)
+    logged = {entry.name.partition("/")[0] for entry in objects("minio://kfdet/tensorboard")}
+    wait_for(lambda: logged <= shown_by_tensorboard(), 120)
+
+
+def shown_by_tensorboard() -> set[str]:
+    """The trainings that the TensorBoard of all runs knows."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/kfdet-tensorboard:http/proxy/data/runs"
+    return {run.partition("/")[0] for run in connect_cluster(NAMESPACE)._request("GET", path)}
 
 
 # --- what is not there ends with what to do ---
