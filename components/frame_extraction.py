@@ -19,7 +19,7 @@ def frame_extraction(
     """Extract the planned frames of one group into shards with an index.
 
     Args:
-        dataset: Folder with the videos and images.
+        dataset: Folder or bucket path with the videos and images.
         plan: The plan that planning wrote.
         group: Index of the group.
         frames: A few shards of JPEG and one index, whatever the number of frames.

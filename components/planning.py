@@ -19,7 +19,7 @@ def planning(
     """Check the dataset, split it without leaks, and cut it into groups of sources.
 
     Args:
-        dataset: Folder with videos or images and their annotations.
+        dataset: Folder or bucket path with videos or images and their annotations.
         dataset_version: Changes when the dataset's content changes; part of the cache key.
         plan: The plan: sources, frame ranges, labels and key boxes.
         frame_rate: At most this many frames of a video are used a second.

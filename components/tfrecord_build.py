@@ -19,7 +19,7 @@ def tfrecord_build(
     """Write sharded TFRecords of both sides of the split, the label map and the statistics.
 
     Args:
-        dataset: Folder with the videos and images.
+        dataset: Folder or bucket path with the videos and images.
         plan: The plan that planning wrote.
         boxes: The boxes of every group.
         frames: The frames of every group.

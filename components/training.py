@@ -22,6 +22,7 @@ def training(
     overrides: str,
     early_stop: int,
     seed: int,
+    gpus: str,
 ) -> None:
     """Train a detector; a run that was killed continues from its last checkpoint.
 
@@ -42,6 +43,7 @@ def training(
         overrides: Model Garden settings on top of everything else, as YAML.
         early_stop: Stop after this many evaluations without a better AP50; 0 never stops early.
         seed: Seed of initial weights, order and augmentation.
+        gpus: How many GPUs its pod asks for; a warning tells when it finds fewer.
     """
     import json
     from pathlib import Path
@@ -49,8 +51,7 @@ def training(
     from kfdet.kubeflow.tensorboard import write_ui_metadata
     from kfdet.stages.training import train
 
-    write_ui_metadata(Path(mlpipeline_ui_metadata.path), tensorboard_root, tensorboard_image)
-    train(
+    logs = train(
         records.path,
         model.path,
         network=network,
@@ -64,7 +65,9 @@ def training(
         overrides=overrides,
         early_stop=early_stop,
         seed=seed,
+        gpus=gpus,
     )
+    write_ui_metadata(Path(mlpipeline_ui_metadata.path), logs, tensorboard_image)
     described = json.loads(Path(model.path, "model.json").read_text())
     for name in ("network", "height", "width", "labels", "step"):
         model.metadata[name] = described[name]

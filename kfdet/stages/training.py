@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
 
-from kfdet.events import stage
+from kfdet.events import stage, warn
 from kfdet.files import atomic_folder
 from kfdet.storage import mirrored
 from kfdet.storage.mirroring import any_time
@@ -36,7 +37,8 @@ def train(
     overrides: str = "",
     early_stop: int = 4,
     seed: int = 0,
-) -> None:
+    gpus: str = "0",
+) -> str:
     """Train a detector on the folder `records`; write it to the folder `model`.
 
     Args:
@@ -54,6 +56,10 @@ def train(
         overrides: YAML over Model Garden's experiment configuration.
         early_stop: Validations without improvement before training stops.
         seed: Seed.
+        gpus: How many GPUs were asked for; a warning tells when there are fewer.
+
+    Returns:
+        Folder or bucket URI of this run's TensorBoard logs.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.training.networks import network as find_network
@@ -71,10 +77,20 @@ def train(
         seed=int(seed),
     )
     find_network(network)
-    from kfdet.training.run import train_detector
+    from kfdet.training.run import find_gpus, train_detector
 
+    # what Model Garden logs of its progress it prints, too: all of it stood twice in a pod's log
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    found = find_gpus()
+    if found < int(gpus):
+        warn(
+            f"GPUs asked for: {gpus}, seen by TensorFlow: {found}. Does the node run NVIDIA's "
+            "driver and container runtime, and the pod the training image?"
+        )
     digest = records_digest(Path(records))
-    key = hashlib.sha256(json.dumps([digest, repr(settings)]).encode()).hexdigest()[:12]
+    # with the GPUs, to which input size, batch and steps are fitted
+    identity = json.dumps([digest, repr(settings), found])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
     name = f"{network}-{key}"
     with (
         atomic_folder(Path(model)) as folder,
@@ -85,9 +101,12 @@ def train(
     ):
         scratch = checkpoints / _EXAMPLES
         scratch.mkdir(parents=True, exist_ok=True)
-        train_detector(Path(records), folder, settings, digest, checkpoints, tensorboard, scratch)
+        train_detector(
+            Path(records), folder, settings, digest, checkpoints, tensorboard, scratch, found
+        )
     if scratch.exists():
         shutil.rmtree(scratch)
+    return f"{tensorboard_root.rstrip('/')}/{name}"
 
 
 def checkpoint_rank(name: str) -> int | None:

@@ -41,6 +41,14 @@ from kfdet.training.warm_start import warm_start
 _MIN_PIXELS = 160 * 256
 
 
+def find_gpus() -> int:
+    """How many GPUs TensorFlow sees; it takes their memory as it needs it, not all at once."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return len(gpus)
+
+
 def train_detector(
     records: Path,
     model: Path,
@@ -49,6 +57,7 @@ def train_detector(
     checkpoints: Path,
     tensorboard: Path,
     scratch: Path,
+    gpus: int,
 ) -> None:
     """Train on `records` and fill the folder `model`.
 
@@ -60,15 +69,13 @@ def train_detector(
         checkpoints: Folder of this run's checkpoints; training continues from the newest.
         tensorboard: Folder of this run's TensorBoard logs.
         scratch: Folder for decoded examples.
+        gpus: How many GPUs to train on; 0: on the CPU.
 
     Raises:
         InputError: Parameters or records cannot be trained with.
         KfdetError: Training diverged.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    strategy = _strategy(len(gpus))
+    strategy = _strategy(gpus)
     tf_keras.utils.set_random_seed(settings.seed)
     performance.set_mixed_precision_policy("mixed_float16" if gpus else "float32")
 
@@ -81,7 +88,7 @@ def train_detector(
     sides = training.boxes[:, 2:] - training.boxes[:, :2]
     low, high = entry.levels
     fit = fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
-    schedule = _schedule(settings, entry, len(training), len(gpus))
+    schedule = _schedule(settings, entry, len(training), gpus)
     config = networks.experiment(
         entry,
         AnchorGrid(height, width, low, high, fit.num_scales, fit.aspect_ratios, fit.anchor_size),
@@ -101,7 +108,7 @@ def train_detector(
         **dataclasses.asdict(schedule),
         **dataclasses.asdict(fit),
         "input_size": f"{height}x{width}",
-        "gpus": len(gpus),
+        "gpus": gpus,
         "anchors_mean_iou": fit.mean_iou,
     }
     emit(
@@ -110,7 +117,7 @@ def train_detector(
             f"{settings.network}, input {height}x{width}, {schedule.steps} steps of "
             f"{schedule.batch_size} images, learning rate {schedule.learning_rate:.2g}, "
             f"{len(training)} training and {len(validation)} validation examples, "
-            f"{len(gpus) or 'no'} GPU"
+            f"{gpus or 'no'} GPU"
         ),
     )
 

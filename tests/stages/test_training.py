@@ -16,12 +16,17 @@ from object_store import BUCKET, ObjectStore
 
 from kfdet.stages.training import checkpoint_rank
 
+# logging as KFP's executor sets it up
 PROGRAM = """
-import sys
+import logging, sys
 from kfdet.stages.training import train
-train(sys.argv[1], sys.argv[2], network="ssd_mobilenet_v3_small_fpnlite", input_size="96x128",
-      batch_size=4, steps=20, checkpoint_root="minio://kfdet/checkpoints",
-      tensorboard_root="minio://kfdet/tensorboard")
+logging.basicConfig(stream=sys.stdout, level=logging.INFO)
+logs = train(
+    sys.argv[1], sys.argv[2], network="ssd_mobilenet_v3_small_fpnlite", input_size="96x128",
+    batch_size=4, steps=20, checkpoint_root="minio://kfdet/checkpoints",
+    tensorboard_root="minio://kfdet/tensorboard", gpus="64",
+)
+print("logs in", logs)
 """
 
 
@@ -66,7 +71,8 @@ def test_a_killed_pod_continues_in_another(
     shutil.rmtree(scratch)
     scratch.mkdir()
     object_store.log.clear()
-    subprocess.run(command, env=environment, check=True)
+    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "GPUs asked for: 64, seen by TensorFlow: " in printed.stderr
     assert f"GET {BUCKET}/checkpoints/{state}" in object_store.log
     history = json.loads((tmp_path / "model" / "history.json").read_text())
     assert history["steps"][-1] == 20
@@ -74,5 +80,8 @@ def test_a_killed_pod_continues_in_another(
     there = object_store.objects()
     assert b"ckpt-20" in there[f"checkpoints/{state}"]
     assert not [name for name in there if "examples" in name or "temp" in name]
-    logs = {name.split("/")[2] for name in there if name.startswith("tensorboard/")}
+    lines = printed.stdout.splitlines()
+    folder = lines[-1].removeprefix(f"logs in minio://{BUCKET}/")
+    logs = {name.split("/")[2] for name in there if name.startswith(f"{folder}/")}
     assert logs == {"train", "validation"}
+    assert len([line for line in lines if line.endswith("training until step 20...")]) == 1

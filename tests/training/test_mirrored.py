@@ -24,7 +24,7 @@ records, root = map(Path, sys.argv[1:])
 settings = Settings("ssd_mobilenet_v3_small_fpnlite", input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
-run.train_detector(records, root / "model", settings, "digest", *folders)
+run.train_detector(records, root / "model", settings, "digest", *folders, gpus=0)
 """
 
 

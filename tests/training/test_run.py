@@ -36,6 +36,7 @@ def train(records: Path, root: Path, **settings: object) -> History:
         root / "checkpoints",
         root / "tensorboard",
         root / "scratch",
+        gpus=0,
     )
     return read_history(model)
 
