@@ -18,6 +18,9 @@ from kfdet.errors import InputError, KfdetError
 _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
 
+_PASSING = (429, 500, 502, 503, 504)
+"""What the API server answers while it is throttled, or etcd chooses another leader."""
+
 _DELETION_SECONDS = 60
 
 _MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
@@ -247,7 +250,17 @@ def _client(settings: Any) -> Any:
     import urllib3
     from kubernetes import client
 
-    settings.retries = urllib3.Retry(2, backoff_factor=0.5, status=0)
+    settings.retries = urllib3.Retry(
+        4,
+        connect=2,
+        read=2,
+        other=2,
+        backoff_factor=0.5,
+        status_forcelist=_PASSING,
+        raise_on_status=False,  # the last answer says more
+        # All that gives the same when it is done twice; a POST asks a model.
+        allowed_methods=["GET", "PATCH", "DELETE"],
+    )
     return client.ApiClient(settings)
 
 
@@ -307,5 +320,7 @@ def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
             f"KServe does not answer: {message}. Is its controller running (kubectl get pods "
             "-n kserve)?"
         )
-    kind = UnreachableError if error.status == 503 else KfdetError
+    # A 500 to a POST is the model server's own.
+    passing = error.status in _PASSING and (error.status, method) != (500, "POST")
+    kind = UnreachableError if passing else KfdetError
     return kind(f"The Kubernetes API server refused ({error.status}): {message}.")
