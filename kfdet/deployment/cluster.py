@@ -30,6 +30,10 @@ class UnreachableError(KfdetError):
     """The API server, or what it was to ask, does not answer; it may in a moment."""
 
 
+class ConflictError(KfdetError):
+    """An object is not any more what it was when it was read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """One namespace of a cluster.
@@ -66,12 +70,14 @@ class Cluster:
         """Create or change an InferenceService by server-side apply.
 
         Args:
-            manifest: All that kfdet wants of it.
+            manifest: All that kfdet wants of it; with a resourceVersion, only of the object that
+                was read with it.
             force: Take fields over that somebody else has set to other values.
             dry_run: Only find out whether the cluster would take it.
 
         Raises:
             InputError: Somebody else has, and `force` is not set.
+            ConflictError: The object has another resourceVersion.
         """
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
         if dry_run:
@@ -308,10 +314,12 @@ def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
     if error.status == 404 and endpoints:
         return _NoSuchObjectError(message)
     if error.status == 409 and method == "PATCH":
-        causes = details.get("causes") or []
+        name, causes = path.rsplit("/", 1)[-1], details.get("causes")
+        if not causes:
+            return ConflictError(f"{name} changes too often: {message}.")
         fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes)
         return InputError(
-            f"somebody else has changed {path.rsplit('/', 1)[-1]}: {fields or message}.",
+            f"somebody else has changed {name}: {fields}.",
             hint="Look at it with `kubectl get isvc -o yaml --show-managed-fields`; "
             "`kfdet deploy --force` takes these fields over.",
         )
