@@ -176,9 +176,9 @@ def _try_out(
     """Serve `release` beside the endpoint and ask it; returns how KServe runs it."""
     candidate = name + names.CANDIDATE_SUFFIX
     progress = Progress(f"trying out {candidate}", 2, "steps")
-    # By force: the candidate is nobody else's, and a killed deployment may have left one.
-    cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
     try:
+        # By force: the candidate is nobody else's, and a killed deployment may have left one.
+        cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
         manifest = wait_until_ready(
             cluster,
             candidate,

@@ -99,6 +99,27 @@ def test_a_candidate_that_answers_badly(fake: FakeCluster, cluster: Cluster) -> 
     assert fake.objects == {}
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_ended_while_the_candidate_is_made(
+    fake: FakeCluster,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    end: type[BaseException],
+) -> None:
+    apply = Cluster.apply
+
+    def ended(self: Cluster, manifest: Manifest, **how: bool) -> Manifest:
+        applied = apply(self, manifest, **how)
+        if manifest["metadata"]["name"] == "toys-candidate":
+            raise end
+        return applied
+
+    monkeypatch.setattr(Cluster, "apply", ended)
+    with pytest.raises(end):
+        deploy(cluster, FIRST)
+    assert fake.objects == {}
+
+
 def test_a_switch_that_fails_is_undone(fake: FakeCluster, cluster: Cluster) -> None:
     deploy(cluster, FIRST)
 
