@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from kfdet.ending import sigterm_unwinds
 from kfdet.errors import InputError, KfdetError, Problem
 from kfdet.files import os_hint
 
@@ -162,7 +163,8 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             os.environ[_STAGE_VARIABLE] = name
             emit("start", stage=name)
             try:
-                result = function(*args, **kwargs)
+                with sigterm_unwinds():
+                    result = function(*args, **kwargs)
             except Exception as error:
                 clear = _clear(error)
                 _leave_message(str(clear) if clear else f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
 """The command line.
 
-Exit status: 0 done, 1 failed, 2 bad input or wrong usage, 130 interrupted. Every error is one
-message on standard error; what a script reads goes to standard output.
+Exit status: 0 done, 1 failed, 2 bad input or wrong usage, 130 interrupted, 143 ended by SIGTERM.
+Every error is one message on standard error; what a script reads goes to standard output.
 
 One module a group of commands. What a command needs is imported when it runs, so that
 `kfdet --help` answers at once.
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
+from kfdet.ending import sigterm_unwinds
 from kfdet.errors import KfdetError
 from kfdet.files import explain_os_error
 
@@ -25,7 +26,8 @@ __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "stora
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     try:
-        app(args=arguments)
+        with sigterm_unwinds():
+            app(args=arguments)
     except KfdetError as error:
         message, notes, status = str(error), getattr(error, "__notes__", []), error.exit_status
     except OSError as error:

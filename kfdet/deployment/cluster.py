@@ -18,6 +18,9 @@ from kfdet.errors import InputError, KfdetError
 _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
 
+_PASSING = (429, 500, 502, 503, 504)
+"""What the API server answers while it is throttled, or etcd chooses another leader."""
+
 _DELETION_SECONDS = 60
 
 _MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
@@ -25,6 +28,10 @@ _MANIFESTS = "kubectl apply -k manifests/overlays/standalone"
 
 class UnreachableError(KfdetError):
     """The API server, or what it was to ask, does not answer; it may in a moment."""
+
+
+class ConflictError(KfdetError):
+    """An object is not any more what it was when it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,14 @@ class Cluster:
         """Create or change an InferenceService by server-side apply.
 
         Args:
-            manifest: All that kfdet wants of it.
+            manifest: All that kfdet wants of it; with a resourceVersion, only of the object that
+                was read with it.
             force: Take fields over that somebody else has set to other values.
             dry_run: Only find out whether the cluster would take it.
 
         Raises:
             InputError: Somebody else has, and `force` is not set.
+            ConflictError: The object has another resourceVersion.
         """
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
         if dry_run:
@@ -247,7 +256,17 @@ def _client(settings: Any) -> Any:
     import urllib3
     from kubernetes import client
 
-    settings.retries = urllib3.Retry(2, backoff_factor=0.5, status=0)
+    settings.retries = urllib3.Retry(
+        4,
+        connect=2,
+        read=2,
+        other=2,
+        backoff_factor=0.5,
+        status_forcelist=_PASSING,
+        raise_on_status=False,  # the last answer says more
+        # All that gives the same when it is done twice; a POST asks a model.
+        allowed_methods=["GET", "PATCH", "DELETE"],
+    )
     return client.ApiClient(settings)
 
 
@@ -295,10 +314,12 @@ def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
     if error.status == 404 and endpoints:
         return _NoSuchObjectError(message)
     if error.status == 409 and method == "PATCH":
-        causes = details.get("causes") or []
+        name, causes = path.rsplit("/", 1)[-1], details.get("causes")
+        if not causes:
+            return ConflictError(f"{name} changes too often: {message}.")
         fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes)
         return InputError(
-            f"somebody else has changed {path.rsplit('/', 1)[-1]}: {fields or message}.",
+            f"somebody else has changed {name}: {fields}.",
             hint="Look at it with `kubectl get isvc -o yaml --show-managed-fields`; "
             "`kfdet deploy --force` takes these fields over.",
         )
@@ -307,5 +328,7 @@ def _explain(error: Any, method: str, path: str, cluster: Cluster) -> Exception:
             f"KServe does not answer: {message}. Is its controller running (kubectl get pods "
             "-n kserve)?"
         )
-    kind = UnreachableError if error.status == 503 else KfdetError
+    # A 500 to a POST is the model server's own.
+    passing = error.status in _PASSING and (error.status, method) != (500, "POST")
+    kind = UnreachableError if passing else KfdetError
     return kind(f"The Kubernetes API server refused ({error.status}): {message}.")

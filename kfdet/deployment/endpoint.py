@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kfdet import __version__
 from kfdet.deployment import names
 from kfdet.errors import InputError, KfdetError
 
@@ -138,11 +137,11 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
         mode: "Standard" for Deployments; "Knative" or None leave the mode to the cluster.
     """
     standard = mode == "Standard"
+    # KServe copies them to the pods: a change replaces these, even where the model is the same.
     annotations = {
         names.VERSION: serving.stable.version,
         names.STORAGE_URI: serving.stable.storage_uri,
         names.METRICS: _json(dict(serving.stable.metrics)),
-        names.DEPLOYED_BY: __version__,
     }
     if serving.previous:
         annotations[names.PREVIOUS] = _json(_release_fields(serving.previous))

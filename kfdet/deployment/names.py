@@ -39,7 +39,6 @@ STORAGE_URI = "kfdet.io/storage-uri"
 METRICS = "kfdet.io/metrics"
 PREVIOUS = "kfdet.io/previous"
 CANARY = "kfdet.io/canary"
-DEPLOYED_BY = "kfdet.io/deployed-by"
 
 MODE = f"{GROUP}/deploymentMode"
 AUTOSCALER = f"{GROUP}/autoscalerClass"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from kfdet.deployment import names
 from kfdet.deployment.canary import check_canary
-from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.cluster import Cluster, ConflictError
 from kfdet.deployment.endpoint import (
     Endpoint,
+    Manifest,
     Mode,
     Release,
     Serving,
@@ -23,6 +24,12 @@ from kfdet.errors import InputError, KfdetError
 from kfdet.events import Progress, warn
 
 _KNATIVE_GROUP = "serving.knative.dev"
+
+_TRIES = 10
+"""How often an endpoint is looked at again because its status changed before it was switched."""
+
+_NONE_YET = "1"
+"""A resourceVersion that no InferenceService has: applying it makes one or is a conflict."""
 
 SmokeTest = Callable[[Endpoint], None]
 """Asks an endpoint for detections; raises KfdetError when they cannot be right."""
@@ -65,7 +72,7 @@ def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoi
             hint="Give 1 to 99, or 0 for all of them.",
         )
     manifest = cluster.get(name)
-    if manifest is None:
+    if manifest is None or _is_going(manifest):
         if canary_percent:
             warn(f"{name} does not exist yet: its first version gets every request.")
         return None
@@ -107,6 +114,7 @@ def roll_out(
 
     Raises:
         InputError: The cluster does not let kfdet do it, or somebody else changed the endpoint.
+        SupersededError: Another deployment has switched the endpoint meanwhile.
         KfdetError: The release does not become ready or does not answer well.
     """
     if current and current.ready and current.serving.stable.version == release.version:
@@ -168,9 +176,9 @@ def _try_out(
     """Serve `release` beside the endpoint and ask it; returns how KServe runs it."""
     candidate = name + names.CANDIDATE_SUFFIX
     progress = Progress(f"trying out {candidate}", 2, "steps")
-    # By force: the candidate is nobody else's, and a killed deployment may have left one.
-    cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
     try:
+        # By force: the candidate is nobody else's, and a killed deployment may have left one.
+        cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
         manifest = wait_until_ready(
             cluster,
             candidate,
@@ -207,7 +215,8 @@ def _switch(
 ) -> Endpoint:
     """Make the endpoint serve `wanted`; put it back when that does not become ready."""
     progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
-    cluster.apply(build(name, cluster.namespace, wanted, mode), force=options.force)
+    before = current.serving if current else None
+    _exchange(cluster, name, before, wanted, mode, force=options.force)
     newest = wanted.canary.release if wanted.canary else wanted.stable
     try:
         manifest = wait_until_ready(
@@ -221,21 +230,77 @@ def _switch(
     except SupersededError:
         raise
     except KfdetError as error:
-        raise KfdetError(f"{error} {_put_back(cluster, name, current, mode)}") from error
+        raise KfdetError(f"{error} {_put_back(cluster, name, before, wanted, mode)}") from error
     progress.update(1)
     return read(manifest)
 
 
-def _put_back(cluster: Cluster, name: str, current: Endpoint | None, mode: Mode | None) -> str:
+def _put_back(
+    cluster: Cluster, name: str, before: Serving | None, wanted: Serving, mode: Mode | None
+) -> str:
     """Undo a switch; returns what to tell the user about it."""
     try:
-        if current is None:
+        if before is None:
+            _find(cluster, name, wanted)
             cluster.delete(name)
             return f"{name} was taken away again."
-        cluster.apply(build(name, cluster.namespace, current.serving, mode), force=True)
+        _exchange(cluster, name, wanted, before, mode, force=True)
+    except SupersededError as error:
+        return str(error)
     except KfdetError as error:
         return f"Nor could {name} be put back: {error} Use `kfdet rollback {name}`."
-    return f"{name} serves {_describe(current.serving)} as before."
+    return f"{name} serves {_describe(before)} as before."
+
+
+def _exchange(
+    cluster: Cluster,
+    name: str,
+    before: Serving | None,
+    after: Serving,
+    mode: Mode | None,
+    *,
+    force: bool,
+) -> None:
+    """Make the endpoint serve `after`, provided that it serves `before`; None: there is none.
+
+    Raises:
+        SupersededError: It serves something else: another deployment was quicker.
+    """
+    manifest = build(name, cluster.namespace, after, mode)
+    for left in reversed(range(_TRIES)):
+        # `after`: an answer was lost, or somebody else wants the same.
+        found = _find(cluster, name, before, after)
+        version = found["metadata"]["resourceVersion"] if found else _NONE_YET
+        manifest["metadata"]["resourceVersion"] = version
+        try:
+            cluster.apply(manifest, force=force)
+        except ConflictError:  # perhaps only KServe wrote its status
+            if not left:
+                raise
+        else:
+            return
+
+
+def _find(cluster: Cluster, name: str, *expected: Serving | None) -> Manifest | None:
+    """The endpoint's InferenceService, which serves something `expected`.
+
+    Raises:
+        SupersededError: It serves something else.
+    """
+    found = cluster.get(name)
+    serving = None if found is None or _is_going(found) else read(found).serving
+    if serving not in expected:
+        now = f"it serves {_describe(serving)}" if serving else "there is none any more"
+        raise SupersededError(
+            f"Somebody else has changed {name} meanwhile: {now}. If that is not to stay, deploy "
+            "again."
+        )
+    return found
+
+
+def _is_going(manifest: Manifest) -> bool:
+    """Whether an InferenceService has been deleted and KServe is tidying up."""
+    return "deletionTimestamp" in manifest["metadata"]
 
 
 def _describe(serving: Serving) -> str:

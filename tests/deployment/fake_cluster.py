@@ -1,11 +1,13 @@
 """An API server of a few lines, with a KServe that is as good or as bad as a test wants it.
 
 It speaks HTTP, so that the Kubernetes client and kfdet's error messages are the real ones. Applying
-replaces an object; conflicts and rights are tried on a real API server, in tests/cluster.
+replaces an object, unless its resourceVersion is another one (apiserver's registry/store.go);
+conflicts of fields and rights are tried on a real API server, in tests/cluster.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -60,6 +62,7 @@ class FakeCluster:
         self.mode = "Standard"
         self.applied: list[Manifest] = []
         self.after_apply: Callable[[Manifest], None] = lambda manifest: None
+        self._versions = itertools.count(1000)
 
     def handle(self, method: str, url: str, body: Any) -> Answer:
         path = urlsplit(url).path
@@ -81,6 +84,9 @@ class FakeCluster:
             self.requests[-1] = ("dry run", name)
             return 200, body
         if method == "PATCH":
+            version = body["metadata"].pop("resourceVersion", None)
+            if name in self.objects and version not in (None, self._version(name)):
+                return 409, {"reason": "Conflict", "message": "the object has been modified"}
             self.applied.append(body)
             self.objects[name] = {**body, "status": ready_status(name, self.mode)}
             self.objects[name]["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
@@ -89,7 +95,18 @@ class FakeCluster:
             return 404, {"reason": "NotFound", "details": {"name": name, "kind": names.PLURAL}}
         if method == "DELETE":
             return 200, self.objects.pop(name)
+        self._version(name)
         return 200, self.objects[name]
+
+    def touch(self, name: str) -> None:
+        """Change an object's resourceVersion, as a new status does."""
+        self.objects[name]["metadata"]["resourceVersion"] = str(next(self._versions))
+
+    def _version(self, name: str) -> str:
+        if "resourceVersion" not in self.objects[name]["metadata"]:
+            self.touch(name)
+        version: str = self.objects[name]["metadata"]["resourceVersion"]
+        return version
 
     def _pods(self, name: str) -> list[Manifest]:
         spec = self.objects[name]["spec"]

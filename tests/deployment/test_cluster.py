@@ -68,6 +68,10 @@ REFUSALS: dict[str, tuple[int, Any, type[KfdetError], str]] = {
     "webhook": (500, WEBHOOK, KfdetError, r"KServe does not answer: .* Is its controller running"),
     "denied": (400, DENIED, KfdetError, r"refused \(400\): .*only supported in Standard"),
     "no words": (503, "", UnreachableError, r"refused \(503\): Service Unavailable\."),
+    "throttled": (429, {"message": "slow down"}, UnreachableError, r"\(429\): slow down\."),
+    "etcd": (500, {"message": "etcdserver: leader changed"}, UnreachableError, r"\(500\): etcd"),
+    "proxy": (502, "<html>", UnreachableError, r"refused \(502\): Bad Gateway\."),
+    "slow": (504, {"reason": "Timeout"}, UnreachableError, r"refused \(504\): Gateway Timeout\."),
 }
 
 
@@ -229,6 +233,33 @@ def test_nobody_listens(kubeconfig: Path) -> None:
     assert "hidden-word" not in str(e.value)
 
 
+def test_a_passing_refusal_is_asked_again(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("urllib3.Retry.sleep", lambda *_: None)
+    fake = FakeCluster()
+    handle, passing = fake.handle, [429, 500, 502, 504]
+
+    def flaky(method: str, url: str, body: Any) -> Any:
+        return (passing.pop(), {}) if passing else handle(method, url, body)
+
+    monkeypatch.setattr(fake, "handle", flaky)
+    with running(fake) as cluster:
+        document = json.loads(json.dumps(KUBECONFIG))
+        document["clusters"][0]["cluster"]["server"] = cluster.api.configuration.host
+        kubeconfig.write_text(yaml.safe_dump(document))
+        connected = connect("default")
+        assert connected.apply(MANIFEST)["spec"] == MANIFEST["spec"]
+        passing += [503, 500]
+        connected.delete("toys")
+        assert fake.objects == {}
+        passing += [500, 503]
+        for _ in range(2):  # a POST asks the model, through the API server
+            with pytest.raises(KfdetError):
+                connected.post_to_service("toys-predictor", "v1/models/toys:predict", {})
+        assert passing == []
+
+
 @pytest.fixture
 def in_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The deployer's token as the pipeline mounts it."""
@@ -259,3 +290,7 @@ def test_a_service_is_asked_through_the_api_server() -> None:
         assert cluster.post_to_service("toys-predictor", "v1/models/toys:predict", {}) == {"a": 1}
         with pytest.raises(KfdetError, match=r"refused \(404\)"):
             cluster.post_to_service("absent", "v1/models/toys:predict", {})
+        fake.answers["POST", "/services/toys-predictor/proxy/v1/models/toys:predict"] = (500, "")
+        with pytest.raises(KfdetError, match=r"refused \(500\)") as raised:
+            cluster.post_to_service("toys-predictor", "v1/models/toys:predict", {})
+        assert type(raised.value) is KfdetError  # the model's own word, not a passing one

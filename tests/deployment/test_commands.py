@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +130,33 @@ def test_deploy_list_and_roll_back(
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["version"] == first["version"]
     assert list(fake.objects) == ["toys"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+)
+def test_a_deployment_that_is_ended_takes_its_candidate_away(
+    fake: FakeCluster,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    monkeypatch.setattr(fake, "_pods", lambda name: [])  # the candidate waits for its pod
+    command = [sys.executable, "-m", "kfdet", "deploy", str(run), "--name", "toys"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while ("GET", "pods") not in fake.requests:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert list(fake.objects) == ["toys-candidate"]
+        process.send_signal(number)
+        _, error = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert b"Traceback" not in error
+    assert fake.objects == {}
 
 
 @pytest.mark.usefixtures("store")

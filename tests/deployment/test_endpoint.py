@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from kfdet import __version__
 from kfdet.deployment import names
 from kfdet.deployment.endpoint import (
     Canary,
@@ -53,7 +52,6 @@ def test_the_first_version_golden() -> None:
                 "kfdet.io/version": "111111111111",
                 "kfdet.io/storage-uri": "s3://kfdet/models/toys/111111111111",
                 "kfdet.io/metrics": '{"AP":0.5,"AP50":0.9}',
-                "kfdet.io/deployed-by": __version__,
                 "serving.kserve.io/deploymentMode": "Standard",
                 "serving.kserve.io/autoscalerClass": "none",
             },

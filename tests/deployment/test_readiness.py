@@ -304,3 +304,22 @@ def test_a_short_outage_of_the_api_server(monkeypatch: pytest.MonkeyPatch) -> No
         failures = iter([UnreachableError("away")])
         with pytest.raises(UnreachableError):
             wait_until_ready(cluster, "toys", "2", URI, 60, lambda note: None)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("end", ["/toys", "/pods"])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_one_passing_refusal(monkeypatch: pytest.MonkeyPatch, end: str, status: int) -> None:
+    fake = FakeCluster()
+    deployed(fake)
+    handle, refusals = fake.handle, [(status, {"message": "etcdserver: leader changed"})]
+
+    def flaky(method: str, url: str, body: Any) -> Any:
+        if url.partition("?")[0].endswith(end) and refusals:
+            return refusals.pop()
+        return handle(method, url, body)
+
+    monkeypatch.setattr(fake, "handle", flaky)
+    with running(fake) as cluster:
+        assert wait_until_ready(cluster, "toys", "2", URI, 60, lambda note: None)
+    assert refusals == []

@@ -6,13 +6,15 @@ import pytest
 from deployment.fake_cluster import FakeCluster, running
 
 from kfdet.deployment import names, readiness
-from kfdet.deployment.cluster import Cluster
+from kfdet.deployment.cluster import Cluster, ConflictError
 from kfdet.deployment.endpoint import Endpoint, Manifest, Release, Serving, build, read
+from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
 from kfdet.errors import InputError, KfdetError
 
 FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP50": 0.9})
 SECOND = Release("222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95})
+THIRD = Release("333333333333", "s3://kfdet/models/toys/333333333333")
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +99,27 @@ def test_a_candidate_that_answers_badly(fake: FakeCluster, cluster: Cluster) -> 
     assert fake.objects == {}
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_ended_while_the_candidate_is_made(
+    fake: FakeCluster,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    end: type[BaseException],
+) -> None:
+    apply = Cluster.apply
+
+    def ended(self: Cluster, manifest: Manifest, **how: bool) -> Manifest:
+        applied = apply(self, manifest, **how)
+        if manifest["metadata"]["name"] == "toys-candidate":
+            raise end
+        return applied
+
+    monkeypatch.setattr(Cluster, "apply", ended)
+    with pytest.raises(end):
+        deploy(cluster, FIRST)
+    assert fake.objects == {}
+
+
 def test_a_switch_that_fails_is_undone(fake: FakeCluster, cluster: Cluster) -> None:
     deploy(cluster, FIRST)
 
@@ -134,16 +157,111 @@ def test_going_back_to_a_version_that_is_gone(fake: FakeCluster, cluster: Cluste
 
 def test_what_somebody_else_deploys_meanwhile_stays(fake: FakeCluster, cluster: Cluster) -> None:
     deploy(cluster, FIRST)
-    theirs = Release("333333333333", "s3://kfdet/models/toys/333333333333")
 
     def overtakes(manifest: Manifest) -> None:
         if manifest["metadata"]["name"] == "toys":
-            fake.objects["toys"] = build("toys", "default", Serving(theirs), "Standard")
+            fake.objects["toys"] = build("toys", "default", Serving(THIRD), "Standard")
 
     fake.after_apply = overtakes
     with pytest.raises(KfdetError, match="Somebody else deploys version 333333333333"):
         deploy(cluster, SECOND)
-    assert serving_now(fake) == Serving(theirs)
+    assert serving_now(fake) == Serving(THIRD)
+
+
+@pytest.mark.parametrize("first", [None, FIRST])
+def test_who_is_slower_does_not_take_the_others_version_away(
+    fake: FakeCluster, cluster: Cluster, first: Release | None
+) -> None:
+    """Both look at the endpoint before either has switched it."""
+    if first:
+        deploy(cluster, first)
+    found = check_deployment(cluster, "toys", 0)
+    quicker = deploy(cluster, SECOND)
+    with pytest.raises(SupersededError, match="meanwhile: it serves version 222222222222"):
+        roll_out(cluster, "toys", found, THIRD, Options(), answers_well)
+    assert serving_now(fake) == quicker.serving == Serving(SECOND, first)
+    assert list(fake.objects) == ["toys"]
+
+
+@pytest.mark.parametrize("first", [None, FIRST])
+def test_who_is_slower_by_the_time_of_a_request(
+    fake: FakeCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, first: Release | None
+) -> None:
+    """The other one switches after the last look at the endpoint."""
+    if first:
+        deploy(cluster, first)
+    theirs = build("toys", "default", Serving(SECOND, first), "Standard")
+    apply = Cluster.apply
+
+    def overtaken(self: Cluster, manifest: Manifest, **how: bool) -> Manifest:
+        if manifest["metadata"]["name"] == "toys" and not how.get("dry_run"):
+            fake.objects["toys"] = theirs
+        return apply(self, manifest, **how)
+
+    monkeypatch.setattr(Cluster, "apply", overtaken)
+    with pytest.raises(SupersededError, match="meanwhile: it serves version 222222222222"):
+        deploy(cluster, THIRD)
+    assert serving_now(fake) == Serving(SECOND, first)
+
+
+def test_a_new_status_does_not_stop_a_switch(
+    fake: FakeCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(cluster, FIRST)
+    apply, statuses = Cluster.apply, [1, 2, 3]
+
+    def touched(self: Cluster, manifest: Manifest, **how: bool) -> Manifest:
+        if manifest["metadata"]["name"] == "toys" and not how.get("dry_run") and statuses:
+            statuses.pop()
+            fake.touch("toys")
+        return apply(self, manifest, **how)
+
+    monkeypatch.setattr(Cluster, "apply", touched)
+    assert deploy(cluster, SECOND).serving == serving_now(fake) == Serving(SECOND, FIRST)
+    statuses += range(100)
+    with pytest.raises(ConflictError, match="changes too often"):
+        deploy(cluster, THIRD)
+    assert serving_now(fake) == Serving(SECOND, FIRST)
+
+
+def test_an_answer_that_was_lost(
+    fake: FakeCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is repeated with the resourceVersion from before it was done."""
+    deploy(cluster, FIRST)
+    apply, lost = Cluster.apply, ["toys"]
+
+    def repeated(self: Cluster, manifest: Manifest, **how: bool) -> Manifest:
+        if manifest["metadata"]["name"] in lost and not how.get("dry_run"):
+            apply(self, manifest, **how)
+            lost.clear()
+        return apply(self, manifest, **how)
+
+    monkeypatch.setattr(Cluster, "apply", repeated)
+    assert deploy(cluster, SECOND).serving == serving_now(fake) == Serving(SECOND, FIRST)
+
+
+def test_what_somebody_else_shares_meanwhile_is_not_undone(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    deploy(cluster, FIRST)
+    theirs = build("toys", "default", Serving(SECOND, FIRST).with_canary(THIRD, 5), "Standard")
+
+    def overtakes(manifest: Manifest) -> None:
+        if manifest["metadata"]["name"] == "toys":
+            fake.broken[SECOND.storage_uri] = "the node is full"
+            fake.objects["toys"] = theirs
+
+    fake.after_apply = overtakes
+    with pytest.raises(KfdetError, match=r"the node is full.* with 5 % 333333333333"):
+        deploy(cluster, SECOND)
+    assert fake.objects["toys"] is theirs
+
+
+def test_one_that_is_being_deleted_is_none(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    fake.objects["toys"]["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    assert deploy(cluster, SECOND).serving == serving_now(fake) == Serving(SECOND)
 
 
 def test_the_others_candidate_is_not_deleted(fake: FakeCluster, cluster: Cluster) -> None:

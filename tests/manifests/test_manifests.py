@@ -299,3 +299,13 @@ def test_a_gpu_is_asked_for(built: Any) -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert container["image"].endswith("-gpu")
     assert [t["key"] for t in spec["tolerations"]] == ["nvidia.com/gpu"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_stages_without_a_sidecar_may_ask_an_endpoint_of_a_profile(
+    built: Any, overlay: str
+) -> None:
+    """KServe's predictor.go copies the runtime's spec.annotations to the pods."""
+    annotations = one(built(overlay), "ServingRuntime", names.RUNTIME)["spec"].get("annotations")
+    profile = {"sidecar.istio.io/inject": "false"}
+    assert annotations == (profile if overlay == "kubeflow-profile" else None)

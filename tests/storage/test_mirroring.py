@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -223,6 +226,40 @@ def test_a_failure_of_the_work_is_what_is_told(object_store: ObjectStore) -> Non
     with pytest.raises(KfdetError, match="diverged"), checkpoints(3600) as folder:
         _save_and_fail(folder)
     assert object_store.objects(PREFIX)["checkpoint"] == b"ckpt-1"
+
+
+EVICTED = """
+import sys, time
+from pathlib import Path
+from kfdet.events import stage
+from kfdet.files import atomic_folder
+from kfdet.storage import mirrored
+
+@stage("training")
+def train():
+    with atomic_folder(Path(sys.argv[1])), mirrored(sys.argv[2], "run", interval=3600) as folder:
+        (folder / "checkpoint").write_text("ckpt-1")
+        print("saved", flush=True)
+        time.sleep(60)
+
+train()
+"""
+
+
+def test_an_evicted_pod_copies_once_more_and_leaves_nothing(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-c", EVICTED, str(tmp_path / "model"), ROOT]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"saved\n"
+        assert object_store.objects(PREFIX) == {}
+        process.terminate()
+        assert process.wait(20) == 143
+    assert object_store.objects(PREFIX) == {"checkpoint": b"ckpt-1"}
+    assert [path.name for path in tmp_path.rglob("*")] == ["scratch"]
 
 
 def test_wrong_credentials_are_told_before_the_work(object_store: ObjectStore) -> None:
