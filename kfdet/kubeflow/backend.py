@@ -36,7 +36,7 @@ Answer = dict[str, Any]
 
 
 class UnreachableError(KfdetError):
-    """The API server does not answer; it may again in a moment."""
+    """The API server does not answer, or answers a read with trouble of its own; it may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Backend:
                 _request_timeout=_TIMEOUT,
             )
         except ApiException as error:
-            raise _explain(error, self.api.configuration.host) from error
+            raise _explain(error, method, self.api.configuration.host) from error
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(error, self.api.configuration.host) from error
         if not text and not isinstance(answer, dict):
@@ -264,7 +264,7 @@ def connect(host: str = "", namespace: str = "") -> Backend:
     return backend if several else replace(backend, namespace="")
 
 
-def _explain(error: Any, host: str) -> KfdetError:
+def _explain(error: Any, method: str, host: str) -> KfdetError:
     """The API server's refusal as an exception that says what to do.
 
     Source of the format: google.rpc.Status as grpc-gateway writes it; Kubernetes' metav1.Status
@@ -290,7 +290,10 @@ def _explain(error: Any, host: str) -> KfdetError:
             file=host,
             hint="Check the run's ID, and that Kubeflow Pipelines is installed at this address.",
         )
-    return KfdetError(f"Kubeflow Pipelines refused ({error.status}): {message}.")
+    trouble = f"Kubeflow Pipelines refused ({error.status}): {message}."
+    # what only reads may be asked again; who knows how far anything else has come
+    passing = method == "GET" and (error.status == 429 or error.status >= 500)
+    return UnreachableError(trouble) if passing else KfdetError(trouble)
 
 
 def _unreachable(error: object, host: str) -> UnreachableError:

@@ -37,6 +37,10 @@ _LAST_WORDS = (
 _BARE = re.compile(r"\w* ?\(exit code \d+\)|")
 
 
+class RunFailedError(KfdetError):
+    """The run has ended, and not well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A run that has ended well.
@@ -62,7 +66,8 @@ def follow(backend: Backend, run_id: str, display: Display) -> Ended:
     """Show a run's stages until it has ended.
 
     Raises:
-        KfdetError: It failed or was cancelled; says which stage and why. Or the API server is away.
+        RunFailedError: It failed or was cancelled; says which stage and why.
+        KfdetError: The API server stays away, or does not let one in any more; the run goes on.
     """
     watcher = _Watcher(backend, run_id, display)
     away = 0.0
@@ -111,16 +116,16 @@ class _Watcher:
                 self._tell_progress(task)
         return run
 
-    def failure(self, run: Answer) -> KfdetError:
+    def failure(self, run: Answer) -> RunFailedError:
         """Why a run has not ended well: which stage, and its own words."""
         if run["state"] == "CANCELED":
-            return KfdetError("The run was cancelled.")
+            return RunFailedError("The run was cancelled.")
         for task in self.progress.tasks:
             if task.state == "failed":
                 why = with_hint(self._reason(task))
-                return KfdetError(f"Stage {stage_title(task.stage)} failed: {why}")
+                return RunFailedError(f"Stage {stage_title(task.stage)} failed: {why}")
         said = self.progress.trouble or (run.get("error") or {}).get("message", "")
-        return KfdetError(f"The run failed: {with_hint(said or 'no reason given')}")
+        return RunFailedError(f"The run failed: {with_hint(said or 'no reason given')}")
 
     def _tell(self, task: Task, before: str) -> None:
         if task.attempt and task.key not in self._started:

@@ -145,7 +145,9 @@ TROUBLES = [
     ((404, "default backend"), InputError, "is not there"),
     ((200, "<html>sign in</html>"), InputError, "login page"),
     ((503, {"message": "no endpoints available"}), UnreachableError, "no endpoints available"),
-    ((500, {"error_message": "database"}), KfdetError, "refused (500): database."),
+    ((500, {"error_message": "database"}), UnreachableError, "refused (500): database."),
+    ((429, {"message": "too many requests"}), UnreachableError, "refused (429): too many"),
+    ((409, {"message": "twice"}), KfdetError, "refused (409): twice."),
 ]
 
 
@@ -157,6 +159,16 @@ def test_what_it_says_instead(
     with pytest.raises(kind) as error:
         connect(server.host)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_what_may_have_been_done_is_not_asked_again(
+    status: int, server: Server, backend: Backend
+) -> None:
+    server.answers["POST /apis/v2beta1/runs"] = (status, {"error_message": "database"})
+    with pytest.raises(KfdetError, match="refused") as error:
+        backend.start("toys", "e1", "p1", "v9", {})
+    assert not isinstance(error.value, UnreachableError)
 
 
 def test_nobody_answers() -> None:

@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 from workflow_samples import cached, driver, node, ran, workflow
 
-from kfdet.errors import KfdetError
 from kfdet.kubeflow import following
 from kfdet.kubeflow.backend import UnreachableError
-from kfdet.kubeflow.following import follow, last_words, log_events
+from kfdet.kubeflow.following import RunFailedError, follow, last_words, log_events
 from kfdet.kubeflow.workflow import Task
 from kfdet.run_display import Display
 
@@ -147,14 +146,14 @@ FAILURES = [
 
 @pytest.mark.parametrize(("nodes", "log", "message"), FAILURES)
 def test_a_failed_run_says_why(nodes: list[dict[str, Any]], log: str, message: str) -> None:
-    with pytest.raises(KfdetError) as error:
+    with pytest.raises(RunFailedError) as error:
         watch(Backend(("FAILED", workflow(*nodes)), log=log))
     assert error.value.exit_status == 1
     assert str(error.value).startswith(message)
 
 
 def test_a_cancelled_run() -> None:
-    with pytest.raises(KfdetError, match="cancelled"):
+    with pytest.raises(RunFailedError, match="cancelled"):
         watch(Backend(("CANCELED", workflow())))
 
 
