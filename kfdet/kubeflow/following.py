@@ -21,6 +21,8 @@ _LOG_SECONDS = 6.0
 """Between two looks at what a running pod prints."""
 _PATIENCE_SECONDS = 180.0
 """How long the API server may be away."""
+_STARTING_SECONDS = 30.0
+"""How long a pod may say the same before it is shown; it says something whenever it starts."""
 
 _ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 _PROGRESS = re.compile(
@@ -100,6 +102,7 @@ class _Watcher:
         self._logs = Logs(backend)
         self._tasks: dict[str, Task] = {}
         self._started: set[str] = set()
+        self._waiting: dict[str, tuple[str, float]] = {}
         self._read: dict[str, float] = {}
 
     def look(self) -> Answer:
@@ -112,6 +115,8 @@ class _Watcher:
             self._tasks[task.key] = task
             if task != before:
                 self._tell(task, before.state if before else "")
+            if task.state == "pending" and task.message and not task.seconds:
+                self._tell_waiting(task)
             if task.state == "running":
                 self._tell_progress(task)
         return run
@@ -135,13 +140,20 @@ class _Watcher:
             self._event("task", stage=task.stage, state="cached")
         elif task.state == "succeeded" != before:
             self._event("task", stage=task.stage, state="done", seconds=task.seconds)
-        elif task.state == "pending" and task.message:
-            title = stage_title(task.stage)
-            if task.seconds:  # its last pod has worked
-                title += f", attempt {task.attempt} failed and is tried again: "
-                self._event("warning", message=title + with_hint(self._reason(task)))
-            elif hint(task.message):
-                self._event("warning", message=f"{title} waits: {with_hint(task.message)}")
+        elif task.state == "pending" and task.message and task.seconds:  # its last pod has worked
+            title = f"{stage_title(task.stage)}, attempt {task.attempt} failed and is tried again: "
+            self._event("warning", message=title + with_hint(self._reason(task)))
+
+    def _tell_waiting(self, task: Task) -> None:
+        """Show what a pod waits for: at once where one can do something, else if it stays."""
+        now = time.monotonic()
+        message, since = self._waiting.get(task.key, ("", now))
+        if message != task.message:
+            since = now
+        self._waiting[task.key] = task.message, since
+        if hint(task.message) or now - since >= _STARTING_SECONDS:
+            text = f"{stage_title(task.stage)} waits: {with_hint(task.message)}"
+            self._event("warning", message=text)  # the display shows it once
 
     def _tell_progress(self, task: Task) -> None:
         now = time.monotonic()

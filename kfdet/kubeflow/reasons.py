@@ -9,6 +9,17 @@ import re
 
 _HINTS = (
     (
+        r"exceeded quota",
+        "It waits until others leave room in the namespace's ResourceQuota (kubectl describe "
+        "quota): raise that, or lower --training-cpu or --training-memory.",
+    ),
+    (
+        r"violates PodSecurity",
+        "The namespace's label pod-security.kubernetes.io/enforce refuses what Argo's or kfdet's "
+        "pods ask for: label it with a policy that allows it, such as baseline (kubectl label "
+        "--overwrite namespace), or run in another namespace.",
+    ),
+    (
         r"Unschedulable.*Insufficient \S*(gpu|tpu|/)",
         "No node has such an accelerator free: lower --accelerator-count (0 trains on the CPU), "
         "name another --accelerator-type, or wait until one is free.",

@@ -88,6 +88,34 @@ def test_a_pod_that_starts_says_nothing() -> None:
     assert lines == ["training 12.0 s"]
 
 
+QUOTA = (
+    'pods "training-1" is forbidden: exceeded quota: team, requested: requests.memory=4Gi, used: '
+    "requests.memory=6Gi, limited: requests.memory=8Gi"
+)
+
+
+def test_a_full_quota_is_told_at_once() -> None:
+    waiting = workflow(driver("root.planning", "Pending") | {"message": QUOTA})
+    (line, _) = watch(Backend(("RUNNING", waiting), ("SUCCEEDED", workflow(*ran("root.planning")))))
+    assert line.startswith(f"warning: planning waits: {QUOTA}. It waits until others leave room")
+
+
+MOUNT = "FailedMount: no such volume"
+
+
+@pytest.mark.parametrize(("looks", "told"), [(2 * [MOUNT], [MOUNT]), (["Starting", MOUNT], [])])
+def test_what_a_pod_says_is_told_if_it_stays(
+    looks: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(following, "_STARTING_SECONDS", 0.04)
+    attempts = [{"phase": "Pending", "message": message} for message in looks]
+    waiting = [workflow(*ran("root.training", fields, phase="Running")) for fields in attempts]
+    done = workflow(*ran("root.training"))
+    lines = watch(Backend(*(("RUNNING", each) for each in waiting), ("SUCCEEDED", done)))
+    assert lines[:-1] == [f"warning: training waits: {message}." for message in told]
+
+
 def test_an_attempt_that_failed_says_why() -> None:
     killed = {"phase": "Failed", "message": "main: Error (exit code 143)"}
     lines = watch(

@@ -18,6 +18,12 @@ MESSAGES = [
         "affinity/selector.",
         "--node-selector",
     ),
+    ('pods "x" is forbidden: exceeded quota: team, requested: cpu=1', "--training-cpu"),
+    (
+        'pods "x" is forbidden: violates PodSecurity "restricted:latest": seccompProfile (pod or '
+        'container "main" must set securityContext.seccompProfile.type to "RuntimeDefault")',
+        "pod-security.kubernetes.io/enforce",
+    ),
     ('CreateContainerConfigError: secret "kfdet-storage" not found', "kubectl apply -k"),
     ('ErrImagePull: failed to pull image "kfdet:1": not found', "--image"),
     ("ImagePullBackOff: Back-off pulling image", "--image"),
