@@ -127,7 +127,7 @@ class _Watcher:
             return RunFailedError("The run was cancelled.")
         for task in self.progress.tasks:
             if task.state == "failed":
-                why = with_hint(self._reason(task))
+                why = with_hint(self._reason(task), task.stage)
                 return RunFailedError(f"Stage {stage_title(task.stage)} failed: {why}")
         said = self.progress.trouble or (run.get("error") or {}).get("message", "")
         return RunFailedError(f"The run failed: {with_hint(said or 'no reason given')}")
@@ -142,7 +142,7 @@ class _Watcher:
             self._event("task", stage=task.stage, state="done", seconds=task.seconds)
         elif task.state == "pending" and task.message and task.seconds:  # its last pod has worked
             title = f"{stage_title(task.stage)}, attempt {task.attempt} failed and is tried again: "
-            self._event("warning", message=title + with_hint(self._reason(task)))
+            self._event("warning", message=title + with_hint(self._reason(task), task.stage))
 
     def _tell_waiting(self, task: Task) -> None:
         """Show what a pod waits for: at once where one can do something, else if it stays."""
@@ -152,7 +152,7 @@ class _Watcher:
             since = now
         self._waiting[task.key] = task.message, since
         if hint(task.message) or now - since >= _STARTING_SECONDS:
-            text = f"{stage_title(task.stage)} waits: {with_hint(task.message)}"
+            text = f"{stage_title(task.stage)} waits: {with_hint(task.message, task.stage)}"
             self._event("warning", message=text)  # the display shows it once
 
     def _tell_progress(self, task: Task) -> None:

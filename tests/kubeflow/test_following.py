@@ -159,6 +159,10 @@ FAILURES = [
         ran("root.training", {"phase": "Failed", "message": "main: OOMKilled (exit code 137)"}),
         *("", "Stage training failed: OOMKilled (exit code 137). It took more memory than it may"),
     ),
+    (
+        ran("root.export", {"phase": "Failed", "message": "main: Error (exit code 137)"}),
+        *("", "Stage export failed: Error (exit code 137). It was killed: out of memory or from"),
+    ),
     ([driver("root.export", "Failed")], "", "Stage export failed: it gave no reason."),
     (
         [
