@@ -57,6 +57,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "d", "-o", "r", "--overrides", "none.yaml"], "none.yaml"),
         (["run", "d", "-o", "r"], "d: no such folder"),
         (["check", "d"], "d"),
+        (["compile", "-o", "x.yaml", "--shared-memory", "1GB"], "the shared memory '1GB'"),
         (["compile", "-o", "file/x.yaml"], "file/x.yaml: cannot write"),
     ],
 )

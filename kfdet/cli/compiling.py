@@ -31,5 +31,6 @@ def compile_(
     """
     from kfdet.pipelines.compiling import compile_training
 
+    compilation.check()
     compile_training(output, **asdict(compilation))
     err.print(f"wrote {escape(str(output))}")

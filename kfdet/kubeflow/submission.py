@@ -101,6 +101,8 @@ def submit(
             hint="Give a URL or a bucket path, which the cluster can read.",
         )
     parameters.check()
+    cluster.check()
+    compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
     arguments = {

@@ -77,6 +77,23 @@ def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, messag
     assert not backend.pipelines
 
 
+@pytest.mark.parametrize(
+    ("cluster", "compilation", "message"),
+    [
+        (ClusterParameters(endpoint="toys", canary_percent=100), Compilation(), "canary percent"),
+        (ClusterParameters(node_selector='{"gpu": 1}'), Compilation(), "node selector"),
+        (ClusterParameters(), Compilation(shared_memory="1GB"), "shared memory"),
+    ],
+)
+def test_what_no_cluster_takes(
+    cluster: ClusterParameters, compilation: Compilation, message: str
+) -> None:
+    backend: Any = Backend()
+    with pytest.raises(InputError, match=message):
+        submit(backend, "minio://a/b", Parameters(), cluster, compilation, "kfdet")
+    assert not backend.pipelines
+
+
 def test_an_endpoint_that_cannot_be() -> None:
     backend: Any = Backend()
     cluster = ClusterParameters(endpoint="Toys!")
