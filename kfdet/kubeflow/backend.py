@@ -28,6 +28,7 @@ _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
 
 _PAGE = 100
+_REDIRECTS = (301, 302, 303, 307)
 _POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
 """Where full Kubeflow mounts a notebook's token (kfp/client/set_volume_credentials.py)."""
@@ -47,11 +48,14 @@ class Backend:
         api: kfp_server_api.ApiClient.
         page: What the links of its UI begin with; "" where that is not known.
         namespace: Where the runs are, on an installation for several users; "" on others.
+        same_cluster: Whether it is in the cluster that kfdet.deployment.cluster.connect leads to;
+            of an address nobody knows.
     """
 
     api: Any
     page: str
     namespace: str
+    same_cluster: bool
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run, or how to get there."""
@@ -253,7 +257,7 @@ def connect(host: str = "", namespace: str = "") -> Backend:
     if token:
         settings.api_key["authorization"] = f"Bearer {token}"
     cookies = os.environ.get(COOKIES_VARIABLE) or None
-    backend = Backend(ApiClient(settings, cookie=cookies), settings.host if host else "", namespace)
+    backend = Backend(ApiClient(settings, cookie=cookies), "", namespace, same_cluster=not host)
     several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
     if several and not namespace:
         raise InputError(
@@ -261,7 +265,29 @@ def connect(host: str = "", namespace: str = "") -> Backend:
             file=settings.host,
             hint="Give the namespace of your profile with --namespace.",
         )
-    return backend if several else replace(backend, namespace="")
+    page = settings.host if host and _has_ui(backend.api) else ""
+    return replace(backend, page=page, namespace=namespace if several else "")
+
+
+def _has_ui(api: Any) -> bool:
+    """Whether a browser finds pages at an address; the API server by itself has none."""
+    import urllib3
+    from kfp_server_api.exceptions import ApiException
+
+    try:
+        _, _, headers = api.call_api(
+            "/",
+            "GET",
+            header_params={"Accept": "text/html"},
+            response_type="str",
+            auth_settings=["Bearer"],
+            _request_timeout=_TIMEOUT,
+        )
+    except ApiException as error:
+        return error.status in _REDIRECTS  # to a login page
+    except urllib3.exceptions.HTTPError:
+        return False
+    return str(headers.get("Content-Type", "")).startswith("text/html")
 
 
 def _explain(error: Any, method: str, host: str) -> KfdetError:
@@ -276,7 +302,7 @@ def _explain(error: Any, method: str, host: str) -> KfdetError:
         answer = {}
     detail = answer.get("error_message") or answer.get("message") or answer.get("error")
     message = str(detail or error.reason or "no reason given").rstrip(".")
-    if error.status in (301, 302, 303, 307, 401, 403):
+    if error.status in (*_REDIRECTS, 401, 403):
         return InputError(
             f"does not let you in ({error.status}): {message}.",
             file=host,

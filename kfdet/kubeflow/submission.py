@@ -119,15 +119,14 @@ def submit(
 def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
     """Find now what would stop the deployment at the end of the run.
 
-    Beyond the name only where Kubeflow Pipelines is reached by the kubeconfig: of an address
-    nobody knows whether it is in the kubeconfig's cluster.
+    Beyond the name only where Kubeflow Pipelines is in the cluster that can be asked from here.
     """
     from kfdet.deployment.cluster import connect
     from kfdet.deployment.endpoint import check_name
     from kfdet.deployment.rollout import check_deployment
 
     check_name(cluster.endpoint)
-    if not backend.page:
+    if backend.same_cluster:
         place = connect(backend.namespace or NAMESPACE)
         check_deployment(place, cluster.endpoint, cluster.canary_percent)
 

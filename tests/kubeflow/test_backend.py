@@ -54,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        kind = "text/html; charset=utf-8" if data.startswith(b"<") else "application/json"
+        self.send_header("Content-Type", kind)
         if status == 302:
             self.send_header("Location", "/dex/auth")
         self.end_headers()
@@ -91,7 +93,26 @@ def sent(server: Server, name: str) -> Any:
 def test_an_installation_for_one(server: Server) -> None:
     backend = connect(server.host + "/", "ignored")
     assert backend.namespace == ""
-    assert backend.link("r1") == f"{server.host}/#/runs/details/r1"
+    assert not backend.same_cluster
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_ui"),
+    [
+        ("<!doctype html><title>Kubeflow Pipelines</title>", True),
+        ((302, ""), True),  # to a login page
+        ((404, "404 page not found"), False),  # the API server itself
+        ((404, "<h1>not found</h1>"), False),
+        ((200, {}), False),
+    ],
+)
+def test_only_an_address_with_pages_becomes_a_link(
+    answer: Any, has_ui: bool, server: Server
+) -> None:
+    server.answers["GET /"] = answer
+    link = connect(server.host).link("r1")
+    assert (link == f"{server.host}/#/runs/details/r1") == has_ui
+    assert ("kubectl port-forward -n kubeflow svc/ml-pipeline-ui" in link) != has_ui
 
 
 def test_an_installation_for_several(server: Server) -> None:
@@ -105,7 +126,7 @@ def test_token_and_cookies(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(TOKEN_VARIABLE, "abc")
     monkeypatch.setenv(COOKIES_VARIABLE, "session=1")
     connect(server.host)
-    headers = server.requests[-1][3]
+    headers = server.requests[0][3]
     assert headers["authorization"] == "Bearer abc"
     assert headers["cookie"] == "session=1"
 
@@ -136,6 +157,7 @@ def test_through_the_kubeconfigs_cluster(
     backend = connect()
     assert server.requests[-1][3]["authorization"] == "Bearer mine"
     assert "port-forward" in backend.link("r1")
+    assert backend.same_cluster
 
 
 TROUBLES = [
