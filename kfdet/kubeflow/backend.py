@@ -251,11 +251,11 @@ def connect(host: str = "", namespace: str = "") -> Backend:
                 "port-forward -n kubeflow svc/ml-pipeline 8888`.",
             ) from error
         settings.host += "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
-    token = os.environ.get(TOKEN_VARIABLE)
-    if not token and inside and _POD_TOKEN.exists():
-        token = _POD_TOKEN.read_text().strip()
-    if token:
+    if token := os.environ.get(TOKEN_VARIABLE):
         settings.api_key["authorization"] = f"Bearer {token}"
+    elif inside and _POD_TOKEN.exists():
+        settings.refresh_api_key_hook = _read_pod_token
+        _read_pod_token(settings)  # without a token the client does not ask the hook for one
     cookies = os.environ.get(COOKIES_VARIABLE) or None
     backend = Backend(ApiClient(settings, cookie=cookies), "", namespace, same_cluster=not host)
     several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
@@ -267,6 +267,11 @@ def connect(host: str = "", namespace: str = "") -> Backend:
         )
     page = settings.host if host and _has_ui(backend.api) else ""
     return replace(backend, page=page, namespace=namespace if several else "")
+
+
+def _read_pod_token(settings: Any) -> None:
+    """Read the token before each request: the kubelet replaces it while a long run is followed."""
+    settings.api_key["authorization"] = f"Bearer {_POD_TOKEN.read_text().strip()}"
 
 
 def _has_ui(api: Any) -> bool:

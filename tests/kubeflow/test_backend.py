@@ -131,6 +131,22 @@ def test_token_and_cookies(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     assert headers["cookie"] == "session=1"
 
 
+def test_the_token_of_a_notebook_is_read_anew(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("kfdet.kubeflow.backend._POD_ACCOUNT", token)
+    monkeypatch.setattr("kfdet.kubeflow.backend._POD_TOKEN", token)
+    server.answers["GET /apis/v2beta1/runs/r1"] = {"run_id": "r1"}
+    backend = connect(server.host)
+    token.write_text("second\n")
+    backend.run("r1")
+    sent = [headers["authorization"] for *_, headers in server.requests]
+    assert (sent[0], sent[-1]) == ("Bearer first", "Bearer second")
+
+
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     with pytest.raises(InputError, match=r"there is no kubeconfig.*--host"):
