@@ -96,11 +96,17 @@ class Backend:
         return str(created["pipeline_version_id"])
 
     def experiment(self, name: str) -> str:
-        """The ID of the experiment of that name, which is created where it is absent."""
+        """The ID of the experiment of that name, which is created where it is absent.
+
+        An archived one is restored: its name is taken, and the UI hides what is in it.
+        """
         path = "/apis/v2beta1/experiments"
         for found in self._pages(path, "experiments", self._owner()):
-            if found["display_name"] == name and found.get("storage_state") != "ARCHIVED":
-                return str(found["experiment_id"])
+            if found["display_name"] == name:
+                experiment_id = str(found["experiment_id"])
+                if found.get("storage_state") == "ARCHIVED":
+                    self._request("POST", f"{path}/{experiment_id}:unarchive")
+                return experiment_id
         body = {"display_name": name, **self._owner()}
         created: Answer = self._request("POST", path, body=body)
         return str(created["experiment_id"])

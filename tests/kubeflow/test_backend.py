@@ -262,12 +262,23 @@ def test_upload(server: Server, backend: Backend, tmp_path: Path) -> None:
 
 
 def test_an_experiment_is_found_or_made(server: Server, backend: Backend) -> None:
-    archived = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "ARCHIVED"}
-    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": [archived]}
+    experiments = [{"display_name": "other", "experiment_id": "e0"}]
+    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": experiments}
     server.answers["POST /apis/v2beta1/experiments"] = {"experiment_id": "e2"}
     assert backend.experiment("kfdet") == "e2"
-    archived["storage_state"] = "AVAILABLE"
+    available = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "AVAILABLE"}
+    experiments.append(available)
     assert backend.experiment("kfdet") == "e1"
+    assert not any("unarchive" in name for name, *_ in server.requests)
+
+
+def test_an_archived_experiment_is_restored(server: Server, backend: Backend) -> None:
+    archived = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "ARCHIVED"}
+    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": [archived]}
+    server.answers["POST /apis/v2beta1/experiments"] = (409, {"message": "already exists"})
+    server.answers["POST /apis/v2beta1/experiments/e1:unarchive"] = {}
+    assert backend.experiment("kfdet") == "e1"
+    assert server.requests[-1][0] == "POST /apis/v2beta1/experiments/e1:unarchive"
 
 
 def test_a_profile_owns_what_is_made(server: Server) -> None:
