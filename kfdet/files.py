@@ -19,8 +19,8 @@ def os_hint(error: OSError) -> str:
         errno.ENOSPC: "Free some space or choose another folder.",
         errno.EDQUOT: "Your disk quota is used up; free some space or choose another folder.",
         errno.EROFS: "The file system is read-only; choose another folder.",
-        errno.EACCES: "You may not write there; choose another folder or change its permissions.",
-        errno.EPERM: "You may not write there; choose another folder or change its permissions.",
+        errno.EACCES: "Change its permissions or choose another place.",
+        errno.EPERM: "Change its permissions or choose another place.",
     }
     return hints.get(error.errno or 0, "")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -54,9 +55,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "d", "-o", "r", "--val-share", "2"], "less than or equal to 0.9"),
         (["run", "d", "-o", "r", "--input-size", "big"], "is not HEIGHTxWIDTH"),
         (["run", "d", "-o", "r", "--init-checkpoint", "no/where"], "no/where: no such checkpoint"),
-        (["run", "d", "-o", "r", "--overrides", "none.yaml"], "none.yaml"),
+        (
+            ["run", "d", "-o", "r", "--overrides", "none.yaml"],
+            "none.yaml: cannot read: No such file",
+        ),
+        (["run", "d", "-o", "r", "--overrides", "."], ".: cannot read: Is a directory"),
         (["run", "d", "-o", "r"], "d: no such folder"),
         (["check", "d"], "d"),
+        (["compile", "-o", "x.yaml", "--shared-memory", "1GB"], "the shared memory '1GB'"),
         (["compile", "-o", "file/x.yaml"], "file/x.yaml: cannot write"),
     ],
 )
@@ -75,6 +81,24 @@ def test_wrong_usage_ends_with_one_message_and_status_2(
     assert captured.out == ""
     assert message in captured.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_overrides_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (binary := tmp_path / "binary").write_bytes(b"\x89PNG\xff")
+    assert main(["run", "d", "-o", "r", "--overrides", str(binary)]) == 2
+    assert "binary: this is no text in UTF-8" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "a.xml")
+
+    monkeypatch.setattr("kfdet.cli.app", refuse)
+    assert main(["check", "d"]) == 2
+    error = "error: a.xml: Permission denied. Change its permissions or choose another place.\n"
+    assert capsys.readouterr().err == error
 
 
 @pytest.mark.parametrize("text", ["task: [", "- a"])

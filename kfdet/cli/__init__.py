@@ -10,15 +10,14 @@ One module a group of commands. What a command needs is imported when it runs, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.markup import escape
 
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
 from kfdet.ending import sigterm_unwinds
-from kfdet.errors import KfdetError
-from kfdet.files import explain_os_error
+from kfdet.errors import InputError, KfdetError
+from kfdet.files import os_hint
 
 __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
 
@@ -33,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        problem = explain_os_error(error, Path(error.filename))
+        # what was tried, to read or to write, is not known here
+        reason = f"{error.strerror or error}."
+        problem = InputError(reason, file=error.filename, hint=os_hint(error))
         message, notes, status = str(problem), [], problem.exit_status
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

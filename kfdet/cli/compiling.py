@@ -40,6 +40,7 @@ def compile_(
     """
     from kfdet.pipelines.compiling import compile_training
 
+    compilation.check()
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         raise InputError(f"{bucket!r} is no name of a bucket.", hint="Write it without minio://.")
     compile_training(output, bucket=bucket, **asdict(compilation))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from docstring_parser import parse
 
+from kfdet.errors import InputError
 from kfdet.parameters import Network
 
 
@@ -33,7 +34,7 @@ def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         overrides: Path | None = given.get("overrides")
         if "overrides" in given:
-            given["overrides"] = overrides.read_text() if overrides else ""
+            given["overrides"] = _read(overrides) if overrides else ""
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         command(**given)
@@ -41,6 +42,15 @@ def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     run.__dict__["__signature__"] = own.replace(parameters=arguments)
     run.__annotations__ = {argument.name: argument.annotation for argument in arguments}
     return run
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}.", file=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError("this is no text in UTF-8.", file=path) from error
 
 
 def _options(kind: Any, place: Any) -> Iterator[inspect.Parameter]:

@@ -77,6 +77,8 @@ def submit(
             hint="kfdet submit minio://BUCKET/NAME, or kfdet submit --follow RUN.",
         )
     backend = connect(host, namespace)
+    if follow:
+        backend.run(follow)  # refuses the ID of none
     run_id = follow or submit_run(backend, dataset, parameters, cluster, compilation, experiment)
     err.print(f"run {run_id}", soft_wrap=True)
     err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
@@ -88,14 +90,16 @@ def submit(
 
 
 def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
-    from kfdet.kubeflow.following import follow
+    from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
     from kfdet.run_display import Display
     from kfdet.run_summary import print_metrics
 
     try:
         ended = follow(backend, run_id, Display(err))
-    except KeyboardInterrupt:
+    except RunFailedError:
+        raise
+    except BaseException:  # an interrupt as well; only the following has ended
         err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
         raise
     with progress():

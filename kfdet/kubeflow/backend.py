@@ -28,6 +28,7 @@ _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
 
 _PAGE = 100
+_REDIRECTS = (301, 302, 303, 307)
 _POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
 """Where full Kubeflow mounts a notebook's token (kfp/client/set_volume_credentials.py)."""
@@ -36,7 +37,7 @@ Answer = dict[str, Any]
 
 
 class UnreachableError(KfdetError):
-    """The API server does not answer; it may again in a moment."""
+    """The API server does not answer, or answers a read with trouble of its own; it may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,14 @@ class Backend:
         api: kfp_server_api.ApiClient.
         page: What the links of its UI begin with; "" where that is not known.
         namespace: Where the runs are, on an installation for several users; "" on others.
+        same_cluster: Whether it is in the cluster that kfdet.deployment.cluster.connect leads to;
+            of an address nobody knows.
     """
 
     api: Any
     page: str
     namespace: str
+    same_cluster: bool
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run, or how to get there."""
@@ -92,11 +96,17 @@ class Backend:
         return str(created["pipeline_version_id"])
 
     def experiment(self, name: str) -> str:
-        """The ID of the experiment of that name, which is created where it is absent."""
+        """The ID of the experiment of that name, which is created where it is absent.
+
+        An archived one is restored: its name is taken, and the UI hides what is in it.
+        """
         path = "/apis/v2beta1/experiments"
         for found in self._pages(path, "experiments", self._owner()):
-            if found["display_name"] == name and found.get("storage_state") != "ARCHIVED":
-                return str(found["experiment_id"])
+            if found["display_name"] == name:
+                experiment_id = str(found["experiment_id"])
+                if found.get("storage_state") == "ARCHIVED":
+                    self._request("POST", f"{path}/{experiment_id}:unarchive")
+                return experiment_id
         body = {"display_name": name, **self._owner()}
         created: Answer = self._request("POST", path, body=body)
         return str(created["experiment_id"])
@@ -110,11 +120,22 @@ class Backend:
         arguments: Mapping[str, Any],
         pipeline_root: str,
     ) -> str:
-        """Start a run of a pipeline's version, with its artifacts below `pipeline_root`.
+        """Start a run of a pipeline's version.
+
+        Args:
+            name: What the UI calls it.
+            experiment_id: The experiment that lists it.
+            pipeline_id: The pipeline.
+            version_id: Its version.
+            arguments: Parameters that differ from their defaults.
+            pipeline_root: URI below which its stages keep their artifacts; "": the namespace's own.
 
         Returns:
             The run's ID.
         """
+        runtime: Answer = {"parameters": dict(arguments)}
+        if pipeline_root:
+            runtime["pipeline_root"] = pipeline_root
         body = {
             "display_name": name,
             "experiment_id": experiment_id,
@@ -122,7 +143,7 @@ class Backend:
                 "pipeline_id": pipeline_id,
                 "pipeline_version_id": version_id,
             },
-            "runtime_config": {"parameters": dict(arguments), "pipeline_root": pipeline_root},
+            "runtime_config": runtime,
         }
         created: Answer = self._request("POST", "/apis/v2beta1/runs", body=body)
         return str(created["run_id"])
@@ -205,9 +226,13 @@ class Backend:
                 _request_timeout=_TIMEOUT,
             )
         except ApiException as error:
-            raise _explain(error, self.api.configuration.host) from error
+            raise _explain(error, method, self.api.configuration.host) from error
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(error, self.api.configuration.host) from error
+        except AttributeError as error:  # the client's own, over a refusal without a body
+            if not isinstance(error.__context__, ApiException):
+                raise
+            raise _unreachable(error.__context__.reason, self.api.configuration.host) from error
         if not text and not isinstance(answer, dict):
             raise InputError(
                 "answers with something else than Kubeflow Pipelines does, perhaps a login page.",
@@ -221,7 +246,8 @@ class Backend:
 def connect(host: str = "", namespace: str = "") -> Backend:
     """The API server at `host`.
 
-    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES.
+    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, a CA of
+    the address's own from the file that SSL_CERT_FILE names.
 
     Args:
         host: Its address; "": inside a cluster the Service of KFP, elsewhere the kubeconfig's
@@ -238,6 +264,7 @@ def connect(host: str = "", namespace: str = "") -> Backend:
     settings.retries = False  # nor redirects, which lead to a login page
     inside = "KUBERNETES_SERVICE_HOST" in os.environ and _POD_ACCOUNT.exists()
     if host:
+        settings.ssl_ca_cert = os.environ.get("SSL_CERT_FILE")
         settings.host = (host if "://" in host else f"https://{host}").rstrip("/")
     elif inside:
         settings.host = "http://ml-pipeline.kubeflow:8888"
@@ -252,13 +279,13 @@ def connect(host: str = "", namespace: str = "") -> Backend:
                 "port-forward -n kubeflow svc/ml-pipeline 8888`.",
             ) from error
         settings.host += "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
-    token = os.environ.get(TOKEN_VARIABLE)
-    if not token and inside and _POD_TOKEN.exists():
-        token = _POD_TOKEN.read_text().strip()
-    if token:
+    if token := os.environ.get(TOKEN_VARIABLE):
         settings.api_key["authorization"] = f"Bearer {token}"
+    elif inside and _POD_TOKEN.exists():
+        settings.refresh_api_key_hook = _read_pod_token
+        _read_pod_token(settings)  # without a token the client does not ask the hook for one
     cookies = os.environ.get(COOKIES_VARIABLE) or None
-    backend = Backend(ApiClient(settings, cookie=cookies), settings.host if host else "", namespace)
+    backend = Backend(ApiClient(settings, cookie=cookies), "", namespace, same_cluster=not host)
     several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
     if several and not namespace:
         raise InputError(
@@ -266,10 +293,37 @@ def connect(host: str = "", namespace: str = "") -> Backend:
             file=settings.host,
             hint="Give the namespace of your profile with --namespace.",
         )
-    return backend if several else replace(backend, namespace="")
+    page = settings.host if host and _has_ui(backend.api) else ""
+    return replace(backend, page=page, namespace=namespace if several else "")
 
 
-def _explain(error: Any, host: str) -> KfdetError:
+def _read_pod_token(settings: Any) -> None:
+    """Read the token before each request: the kubelet replaces it while a long run is followed."""
+    settings.api_key["authorization"] = f"Bearer {_POD_TOKEN.read_text().strip()}"
+
+
+def _has_ui(api: Any) -> bool:
+    """Whether a browser finds pages at an address; the API server by itself has none."""
+    import urllib3
+    from kfp_server_api.exceptions import ApiException
+
+    try:
+        _, _, headers = api.call_api(
+            "/",
+            "GET",
+            header_params={"Accept": "text/html"},
+            response_type="str",
+            auth_settings=["Bearer"],
+            _request_timeout=_TIMEOUT,
+        )
+    except ApiException as error:
+        return error.status in _REDIRECTS  # to a login page
+    except urllib3.exceptions.HTTPError:
+        return False
+    return str(headers.get("Content-Type", "")).startswith("text/html")
+
+
+def _explain(error: Any, method: str, host: str) -> KfdetError:
     """The API server's refusal as an exception that says what to do.
 
     Source of the format: google.rpc.Status as grpc-gateway writes it; Kubernetes' metav1.Status
@@ -281,7 +335,7 @@ def _explain(error: Any, host: str) -> KfdetError:
         answer = {}
     detail = answer.get("error_message") or answer.get("message") or answer.get("error")
     message = str(detail or error.reason or "no reason given").rstrip(".")
-    if error.status in (301, 302, 303, 307, 401, 403):
+    if error.status in (*_REDIRECTS, 401, 403):
         return InputError(
             f"does not let you in ({error.status}): {message}.",
             file=host,
@@ -295,11 +349,19 @@ def _explain(error: Any, host: str) -> KfdetError:
             file=host,
             hint="Check the run's ID, and that Kubeflow Pipelines is installed at this address.",
         )
-    return KfdetError(f"Kubeflow Pipelines refused ({error.status}): {message}.")
+    trouble = f"Kubeflow Pipelines refused ({error.status}): {message}."
+    # what only reads may be asked again; who knows how far anything else has come
+    passing = method == "GET" and (error.status == 429 or error.status >= 500)
+    return UnreachableError(trouble) if passing else KfdetError(trouble)
 
 
 def _unreachable(error: object, host: str) -> UnreachableError:
-    cause = getattr(error, "reason", None) or error
+    cause = " ".join(str(getattr(error, "reason", None) or error).split())
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        return UnreachableError(
+            f"Kubeflow Pipelines at {host} shows a certificate that nobody trusts: {cause}. Name "
+            "the file of its CA with SSL_CERT_FILE."
+        )
     return UnreachableError(
         f"Kubeflow Pipelines at {host} cannot be reached: {cause}. Is it up (kubectl get pods -n "
         "kubeflow), and the address right (--host)?"

@@ -21,6 +21,8 @@ _LOG_SECONDS = 6.0
 """Between two looks at what a running pod prints."""
 _PATIENCE_SECONDS = 180.0
 """How long the API server may be away."""
+_STARTING_SECONDS = 30.0
+"""How long a pod may say the same before it is shown; it says something whenever it starts."""
 
 _ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 _PROGRESS = re.compile(
@@ -35,6 +37,10 @@ _LAST_WORDS = (
     re.compile(r"^(\w[\w.]*(?:Error|Exception): .*)$", re.MULTILINE),  # the end of a traceback
 )
 _BARE = re.compile(r"\w* ?\(exit code \d+\)|")
+
+
+class RunFailedError(KfdetError):
+    """The run has ended, and not well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ def follow(backend: Backend, run_id: str, display: Display) -> Ended:
     """Show a run's stages until it has ended.
 
     Raises:
-        KfdetError: It failed or was cancelled; says which stage and why. Or the API server is away.
+        RunFailedError: It failed or was cancelled; says which stage and why.
+        KfdetError: The API server stays away, or does not let one in any more; the run goes on.
     """
     watcher = _Watcher(backend, run_id, display)
     away = 0.0
@@ -95,6 +102,7 @@ class _Watcher:
         self._logs = Logs(backend)
         self._tasks: dict[str, Task] = {}
         self._started: set[str] = set()
+        self._waiting: dict[str, tuple[str, float]] = {}
         self._read: dict[str, float] = {}
 
     def look(self) -> Answer:
@@ -107,20 +115,22 @@ class _Watcher:
             self._tasks[task.key] = task
             if task != before:
                 self._tell(task, before.state if before else "")
+            if task.state == "pending" and task.message and not task.seconds:
+                self._tell_waiting(task)
             if task.state == "running":
                 self._tell_progress(task)
         return run
 
-    def failure(self, run: Answer) -> KfdetError:
+    def failure(self, run: Answer) -> RunFailedError:
         """Why a run has not ended well: which stage, and its own words."""
         if run["state"] == "CANCELED":
-            return KfdetError("The run was cancelled.")
+            return RunFailedError("The run was cancelled.")
         for task in self.progress.tasks:
             if task.state == "failed":
-                why = with_hint(self._reason(task))
-                return KfdetError(f"Stage {stage_title(task.stage)} failed: {why}")
+                why = with_hint(self._reason(task), task.stage)
+                return RunFailedError(f"Stage {stage_title(task.stage)} failed: {why}")
         said = self.progress.trouble or (run.get("error") or {}).get("message", "")
-        return KfdetError(f"The run failed: {with_hint(said or 'no reason given')}")
+        return RunFailedError(f"The run failed: {with_hint(said or 'no reason given')}")
 
     def _tell(self, task: Task, before: str) -> None:
         if task.attempt and task.key not in self._started:
@@ -130,13 +140,20 @@ class _Watcher:
             self._event("task", stage=task.stage, state="cached")
         elif task.state == "succeeded" != before:
             self._event("task", stage=task.stage, state="done", seconds=task.seconds)
-        elif task.state == "pending" and task.message:
-            title = stage_title(task.stage)
-            if task.seconds:  # its last pod has worked
-                title += f", attempt {task.attempt} failed and is tried again: "
-                self._event("warning", message=title + with_hint(self._reason(task)))
-            elif hint(task.message):
-                self._event("warning", message=f"{title} waits: {with_hint(task.message)}")
+        elif task.state == "pending" and task.message and task.seconds:  # its last pod has worked
+            title = f"{stage_title(task.stage)}, attempt {task.attempt} failed and is tried again: "
+            self._event("warning", message=title + with_hint(self._reason(task), task.stage))
+
+    def _tell_waiting(self, task: Task) -> None:
+        """Show what a pod waits for: at once where one can do something, else if it stays."""
+        now = time.monotonic()
+        message, since = self._waiting.get(task.key, ("", now))
+        if message != task.message:
+            since = now
+        self._waiting[task.key] = task.message, since
+        if hint(task.message) or now - since >= _STARTING_SECONDS:
+            text = f"{stage_title(task.stage)} waits: {with_hint(task.message, task.stage)}"
+            self._event("warning", message=text)  # the display shows it once
 
     def _tell_progress(self, task: Task) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ Nothing heavy is imported, so that `kfdet --help` stays quick.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ _SERVING = {"rich_help_panel": "Serving"}
 _CLUSTER = {"rich_help_panel": "Cluster"}
 _IMAGES = {"rich_help_panel": "Images"}
 
+_QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+"""What Kubernetes' ParseQuantity takes, without a sign; its Python client takes 4K and inf, too."""
 
 BUCKET = "kfdet"
 """Where everything is kept unless somebody names another bucket."""
@@ -44,7 +47,7 @@ class ClusterParameters:
     """
 
     endpoint: str = field(default="", metadata={"metavar": "NAME", **_SERVING})
-    canary_percent: int = field(default=0, metadata={"min": 0, "max": 100, **_SERVING})
+    canary_percent: int = field(default=0, metadata={"min": 0, "max": 99, **_SERVING})
     model_root: str = field(default="", metadata={"metavar": "URI", **_SERVING})
     checkpoint_root: str = field(default="", metadata={"metavar": "URI", **_CLUSTER})
     tensorboard_root: str = field(default="", metadata={"metavar": "URI", **_CLUSTER})
@@ -54,6 +57,29 @@ class ClusterParameters:
     tolerations: str = field(default="[]", metadata={"metavar": "JSON", **_CLUSTER})
     training_cpu: str = field(default="1", metadata={"metavar": "CORES", **_CLUSTER})
     training_memory: str = field(default="4Gi", metadata={"metavar": "SIZE", **_CLUSTER})
+
+    def check(self) -> None:
+        """Find what would fail only when training starts or at the deployment.
+
+        Raises:
+            InputError: Names the parameter and what it should be.
+        """
+        if not 0 <= self.canary_percent < 100:
+            raise InputError(
+                f"the canary percent {self.canary_percent}: this is no share of the requests.",
+                hint="Give 1 to 99, or 0 for all of them.",
+            )
+        if not isinstance(self.accelerator_count, int) or self.accelerator_count < 0:
+            raise InputError(
+                f"the accelerator count {self.accelerator_count}: this is no number of GPUs.",
+                hint="Give a whole number, 0 for none.",
+            )
+        _check_quantity("training cpu", self.training_cpu, "500m or 2")
+        _check_quantity("training memory", self.training_memory, "4Gi or 4G")
+        _check_root("model root", self.model_root)
+        _check_root("checkpoint root", self.checkpoint_root)
+        _check_root("tensorboard root", self.tensorboard_root)
+        self.arguments(BUCKET)
 
     def arguments(self, bucket: str) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline.
@@ -95,18 +121,46 @@ class Compilation:
     tensorboard_image: str = field(default="", metadata=_IMAGES)
     shared_memory: str = field(default="1Gi", metadata={"metavar": "SIZE", **_CLUSTER})
 
+    def check(self) -> None:
+        """Find what would compile and then stop KFP's driver.
+
+        Raises:
+            InputError: Names the parameter and what it should be.
+        """
+        _check_quantity("shared memory", self.shared_memory, "1Gi or 1G")
+
 
 CLUSTER_DEFAULTS = ClusterParameters()
 COMPILATION_DEFAULTS = Compilation()
 
 
+def _check_quantity(name: str, text: str, example: str) -> None:
+    if not _QUANTITY.fullmatch(text):
+        raise InputError(
+            f"the {name} {text!r}: this is no quantity as Kubernetes writes it.",
+            hint=f"Write for example {example}.",
+        )
+
+
+def _check_root(name: str, uri: str) -> None:
+    from kfdet.storage.address import place_of
+
+    try:
+        if uri:
+            place_of(uri)
+    except InputError as error:
+        raise InputError(f"the {name} {uri!r}: this is no bucket path.", hint=error.hint) from error
+
+
 def _json(name: str, text: str, example: Any) -> Any:
-    """The value of a JSON text, which has to be of the type of `example`."""
+    """The value of a JSON text, an object of texts or a list of objects as `example`."""
     hint = f"Write for example {json.dumps(example)}."
     try:
         value = json.loads(text)
     except ValueError as error:
         raise InputError(f"the {name} {text!r}: this is no JSON: {error}.", hint=hint) from error
-    if not isinstance(value, type(example)):
+    kind, member = (dict, str) if isinstance(example, dict) else (list, dict)
+    members = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, kind) or not all(isinstance(each, member) for each in members):
         raise InputError(f"the {name} {text!r}: this is of the wrong kind.", hint=hint)
     return value

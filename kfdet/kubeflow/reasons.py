@@ -7,7 +7,33 @@ from __future__ import annotations
 
 import re
 
+_KILLED = r"exit (code|status) 137|signal: killed"
+"""A SIGKILL: the container's, or that of the process which KFP's launcher has started."""
+
+_TRAINING_HINTS = (
+    (
+        r"OOMKilled",
+        "It took more memory than it may: raise --training-memory, or lower --batch-size or "
+        "--longest-side.",
+    ),
+    (
+        _KILLED,
+        "It was killed: out of memory or from outside. If it was memory, raise --training-memory, "
+        "or lower --batch-size or --longest-side.",
+    ),
+)
 _HINTS = (
+    (
+        r"exceeded quota",
+        "It waits until others leave room in the namespace's ResourceQuota (kubectl describe "
+        "quota): raise that, or lower --training-cpu or --training-memory.",
+    ),
+    (
+        r"violates PodSecurity",
+        "The namespace's label pod-security.kubernetes.io/enforce refuses what Argo's or kfdet's "
+        "pods ask for: label it with a policy that allows it, such as baseline (kubectl label "
+        "--overwrite namespace), or run in another namespace.",
+    ),
     (
         r"Unschedulable.*Insufficient \S*(gpu|tpu|/)",
         "No node has such an accelerator free: lower --accelerator-count (0 trains on the CPU), "
@@ -36,9 +62,13 @@ _HINTS = (
         "--image and --training-image.",
     ),
     (
-        r"OOMKilled|exit code 137",
-        "It took more memory than it may: raise --training-memory, or lower --batch-size or "
-        "--longest-side.",
+        r"OOMKilled",
+        "It took more memory than its node has or a LimitRange of the namespace allows: raise "
+        "that, or lower --longest-side.",
+    ),
+    (
+        _KILLED,
+        "It was killed: out of memory or from outside.",
     ),
     (
         r"^pod deleted",
@@ -62,17 +92,18 @@ _HINTS = (
 )
 
 
-def hint(message: str) -> str:
+def hint(message: str, stage: str = "") -> str:
     """What to do about the message of a pod or a node; "" where there is nothing to add."""
-    for pattern, text in _HINTS:
+    hints = _TRAINING_HINTS + _HINTS if stage == "training" else _HINTS
+    for pattern, text in hints:
         if re.search(pattern, message, re.IGNORECASE | re.DOTALL):
             return text
     return ""
 
 
-def with_hint(message: str) -> str:
+def with_hint(message: str, stage: str = "") -> str:
     """The message and what to do about it, as sentences."""
     sentence = message.rstrip(" \n:")
     if sentence and sentence[-1] not in ".!?":
         sentence += "."
-    return f"{sentence} {hint(message)}".strip()
+    return f"{sentence} {hint(message, stage)}".strip()

@@ -102,6 +102,8 @@ def submit(
             hint="Give a URL or a bucket path, which the cluster can read.",
         )
     parameters.check()
+    cluster.check()
+    compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
     bucket = place_of(dataset).bucket
@@ -119,23 +121,23 @@ def submit(
         pipeline_id,
         version_id,
         arguments,
-        # even for an s3:// dataset: the launcher has settings for this scheme (manifests/)
-        pipeline_root=f"minio://{bucket}/runs",
+        # With this scheme even for s3:// datasets: the launcher has settings for it (manifests/).
+        # The UI of an installation for several users reads its own store only.
+        pipeline_root="" if backend.namespace else f"minio://{bucket}/runs",
     )
 
 
 def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
     """Find now what would stop the deployment at the end of the run.
 
-    Beyond the name only where Kubeflow Pipelines is reached by the kubeconfig: of an address
-    nobody knows whether it is in the kubeconfig's cluster.
+    Beyond the name only where Kubeflow Pipelines is in the cluster that can be asked from here.
     """
     from kfdet.deployment.cluster import connect
     from kfdet.deployment.endpoint import check_name
     from kfdet.deployment.rollout import check_deployment
 
     check_name(cluster.endpoint)
-    if not backend.page:
+    if backend.same_cluster:
         place = connect(backend.namespace or NAMESPACE)
         check_deployment(place, cluster.endpoint, cluster.canary_percent)
 

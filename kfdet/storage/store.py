@@ -2,18 +2,19 @@
 
 Address and credentials come from the environment, never from a URI: AWS_ENDPOINT_URL,
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; where the store needs them also AWS_SESSION_TOKEN and
-AWS_REGION.
+AWS_REGION. SSL_CERT_FILE names the file of the CA that the store's certificate comes from.
 """
 
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlparse
+from urllib.parse import SplitResult, urlsplit
 
 from kfdet import events
 from kfdet.errors import InputError, KfdetError
@@ -146,7 +147,10 @@ class Store:
         code = getattr(error, "code", None) or ""
         message = (getattr(error, "message", None) or str(error)).rstrip(".")
         bucket = self.uri.partition("://")[2].partition("/")[0]
-        if code == "NoSuchBucket":
+        if distrust := _distrust(error):
+            problem = f"the certificate of {self._endpoint} is not trusted: {distrust}."
+            hint = "Check AWS_ENDPOINT_URL; SSL_CERT_FILE names the file of a store's own CA."
+        elif code == "NoSuchBucket":
             problem = f'there is no bucket "{bucket}".'
             hint = "Check the name; `kfdet upload` makes the bucket it uploads to."
         elif code in _CREDENTIALS:
@@ -179,28 +183,54 @@ def _client(uri: str) -> tuple[Any, str]:
             hint=f"Set {', '.join(missing)}.",
         )
     url, access_key, secret_key = values.values()
-    endpoint = urlparse(url)
-    if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-        raise InputError(
-            f'AWS_ENDPOINT_URL is "{url}", which is no address.',
-            file=uri,
-            hint="Write it with its scheme, such as http://minio.kubeflow:9000.",
-        )
+    endpoint = _endpoint(url, uri)
     pool = urllib3.PoolManager(
         maxsize=2 * CONNECTIONS,
         timeout=urllib3.Timeout(connect=10, read=60),
         retries=False,  # Store.do signs anew and knows how long to wait
     )
-    client = minio.Minio(
-        endpoint.netloc,
-        access_key=access_key,
-        secret_key=secret_key,
-        session_token=os.environ.get("AWS_SESSION_TOKEN") or None,
-        region=os.environ.get("AWS_REGION") or None,
-        secure=endpoint.scheme == "https",
-        http_client=pool,
-    )
+    try:
+        client = minio.Minio(
+            endpoint.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            session_token=os.environ.get("AWS_SESSION_TOKEN") or None,
+            region=os.environ.get("AWS_REGION") or None,
+            secure=endpoint.scheme == "https",
+            http_client=pool,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"the object store cannot be addressed: {error}.",
+            file=uri,
+            hint="Check AWS_ENDPOINT_URL and AWS_REGION.",
+        ) from error
     return client, f"{endpoint.scheme}://{endpoint.netloc}"
+
+
+def _endpoint(url: str, uri: str) -> SplitResult:
+    """The parts of AWS_ENDPOINT_URL, of which a password must not be printed."""
+    hint = "Write scheme, host and port, such as http://minio.kubeflow:9000."
+    if "@" in url:
+        raise InputError(
+            "AWS_ENDPOINT_URL holds credentials.",
+            file=uri,
+            hint=f"{hint} AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for these.",
+        )
+    try:
+        endpoint = urlsplit(url)
+        usable = endpoint.scheme in ("http", "https") and endpoint.hostname and endpoint.port != 0
+    except ValueError:  # the port is no number, or a bracket is missing
+        usable = False
+    if not usable:
+        raise InputError(f'AWS_ENDPOINT_URL is "{url}", which is no address.', file=uri, hint=hint)
+    if endpoint.path.strip("/") or endpoint.query or endpoint.fragment:
+        raise InputError(
+            f'AWS_ENDPOINT_URL is "{url}", but buckets are looked for at the root of a host only.',
+            file=uri,
+            hint=hint,
+        )
+    return endpoint
 
 
 def _may_pass(error: Exception) -> bool:
@@ -209,11 +239,19 @@ def _may_pass(error: Exception) -> bool:
     import urllib3
 
     if isinstance(error, urllib3.exceptions.HTTPError):
-        return True
+        return not _distrust(error)
     if isinstance(error, minio.error.S3Error):
         return error.code in _PASSING or error.response.status in _SERVER_TROUBLE
     status = getattr(error, "status_code", None) or getattr(error, "_code", None)
     return status in _SERVER_TROUBLE
+
+
+def _distrust(error: Exception) -> str:
+    """Why a certificate is not trusted; "" where that is not the trouble."""
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return str(cause.verify_message).rstrip(".")
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from certificate import secured, write_certificate
 
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import (
@@ -54,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        kind = "text/html; charset=utf-8" if data.startswith(b"<") else "application/json"
+        self.send_header("Content-Type", kind)
         if status == 302:
             self.send_header("Location", "/dex/auth")
         self.end_headers()
@@ -91,7 +94,26 @@ def sent(server: Server, name: str) -> Any:
 def test_an_installation_for_one(server: Server) -> None:
     backend = connect(server.host + "/", "ignored")
     assert backend.namespace == ""
-    assert backend.link("r1") == f"{server.host}/#/runs/details/r1"
+    assert not backend.same_cluster
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_ui"),
+    [
+        ("<!doctype html><title>Kubeflow Pipelines</title>", True),
+        ((302, ""), True),  # to a login page
+        ((404, "404 page not found"), False),  # the API server itself
+        ((404, "<h1>not found</h1>"), False),
+        ((200, {}), False),
+    ],
+)
+def test_only_an_address_with_pages_becomes_a_link(
+    answer: Any, has_ui: bool, server: Server
+) -> None:
+    server.answers["GET /"] = answer
+    link = connect(server.host).link("r1")
+    assert (link == f"{server.host}/#/runs/details/r1") == has_ui
+    assert ("kubectl port-forward -n kubeflow svc/ml-pipeline-ui" in link) != has_ui
 
 
 def test_an_installation_for_several(server: Server) -> None:
@@ -105,9 +127,25 @@ def test_token_and_cookies(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(TOKEN_VARIABLE, "abc")
     monkeypatch.setenv(COOKIES_VARIABLE, "session=1")
     connect(server.host)
-    headers = server.requests[-1][3]
+    headers = server.requests[0][3]
     assert headers["authorization"] == "Bearer abc"
     assert headers["cookie"] == "session=1"
+
+
+def test_the_token_of_a_notebook_is_read_anew(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("kfdet.kubeflow.backend._POD_ACCOUNT", token)
+    monkeypatch.setattr("kfdet.kubeflow.backend._POD_TOKEN", token)
+    server.answers["GET /apis/v2beta1/runs/r1"] = {"run_id": "r1"}
+    backend = connect(server.host)
+    token.write_text("second\n")
+    backend.run("r1")
+    sent = [headers["authorization"] for *_, headers in server.requests]
+    assert (sent[0], sent[-1]) == ("Bearer first", "Bearer second")
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +174,7 @@ def test_through_the_kubeconfigs_cluster(
     backend = connect()
     assert server.requests[-1][3]["authorization"] == "Bearer mine"
     assert "port-forward" in backend.link("r1")
+    assert backend.same_cluster
 
 
 TROUBLES = [
@@ -145,7 +184,9 @@ TROUBLES = [
     ((404, "default backend"), InputError, "is not there"),
     ((200, "<html>sign in</html>"), InputError, "login page"),
     ((503, {"message": "no endpoints available"}), UnreachableError, "no endpoints available"),
-    ((500, {"error_message": "database"}), KfdetError, "refused (500): database."),
+    ((500, {"error_message": "database"}), UnreachableError, "refused (500): database."),
+    ((429, {"message": "too many requests"}), UnreachableError, "refused (429): too many"),
+    ((409, {"message": "twice"}), KfdetError, "refused (409): twice."),
 ]
 
 
@@ -157,6 +198,16 @@ def test_what_it_says_instead(
     with pytest.raises(kind) as error:
         connect(server.host)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_what_may_have_been_done_is_not_asked_again(
+    status: int, server: Server, backend: Backend
+) -> None:
+    server.answers["POST /apis/v2beta1/runs"] = (status, {"error_message": "database"})
+    with pytest.raises(KfdetError, match="refused") as error:
+        backend.start("toys", "e1", "p1", "v9", {}, "")
+    assert not isinstance(error.value, UnreachableError)
 
 
 def test_nobody_answers() -> None:
@@ -212,12 +263,23 @@ def test_upload(server: Server, backend: Backend, tmp_path: Path) -> None:
 
 
 def test_an_experiment_is_found_or_made(server: Server, backend: Backend) -> None:
-    archived = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "ARCHIVED"}
-    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": [archived]}
+    experiments = [{"display_name": "other", "experiment_id": "e0"}]
+    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": experiments}
     server.answers["POST /apis/v2beta1/experiments"] = {"experiment_id": "e2"}
     assert backend.experiment("kfdet") == "e2"
-    archived["storage_state"] = "AVAILABLE"
+    available = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "AVAILABLE"}
+    experiments.append(available)
     assert backend.experiment("kfdet") == "e1"
+    assert not any("unarchive" in name for name, *_ in server.requests)
+
+
+def test_an_archived_experiment_is_restored(server: Server, backend: Backend) -> None:
+    archived = {"display_name": "kfdet", "experiment_id": "e1", "storage_state": "ARCHIVED"}
+    server.answers["GET /apis/v2beta1/experiments"] = {"experiments": [archived]}
+    server.answers["POST /apis/v2beta1/experiments"] = (409, {"message": "already exists"})
+    server.answers["POST /apis/v2beta1/experiments/e1:unarchive"] = {}
+    assert backend.experiment("kfdet") == "e1"
+    assert server.requests[-1][0] == "POST /apis/v2beta1/experiments/e1:unarchive"
 
 
 def test_a_profile_owns_what_is_made(server: Server) -> None:
@@ -249,6 +311,13 @@ def test_a_run(server: Server, backend: Backend) -> None:
     assert backend.log("r1", "pod-1") == "progress: 1\n"
 
 
+def test_a_run_with_the_namespaces_own_root(server: Server, backend: Backend) -> None:
+    server.answers["POST /apis/v2beta1/runs"] = {"run_id": "r1"}
+    backend.start("toys", "e1", "p1", "v9", {"steps": 3}, "")
+    body = sent(server, "POST /apis/v2beta1/runs")
+    assert body["runtime_config"] == {"parameters": {"steps": 3}}
+
+
 def test_what_is_not_known_yet(server: Server, backend: Backend) -> None:
     server.answers["GET /apis/v1beta1/runs/r1"] = {"run": {}}
     assert backend.workflow("r1") == {}
@@ -258,3 +327,16 @@ def test_what_is_not_known_yet(server: Server, backend: Backend) -> None:
     assert backend.log("r1", "pod-1") == ""
     with pytest.raises(InputError, match="run's ID"):
         backend.run("r2")
+
+
+def test_a_certificate_that_nobody_trusts(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_certificate(certificate := tmp_path / "ca.pem")
+    server.socket = secured(server.socket, certificate)
+    host = server.host.replace("http:", "https:")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(UnreachableError, match=r"nobody trusts: .*self.signed .*SSL_CERT_FILE"):
+        connect(host)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert not connect(host).same_cluster

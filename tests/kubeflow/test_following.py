@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 from workflow_samples import cached, driver, node, ran, workflow
 
-from kfdet.errors import KfdetError
 from kfdet.kubeflow import following
 from kfdet.kubeflow.backend import UnreachableError
-from kfdet.kubeflow.following import follow, last_words, log_events
+from kfdet.kubeflow.following import RunFailedError, follow, last_words, log_events
 from kfdet.kubeflow.workflow import Task
 from kfdet.run_display import Display
 
@@ -89,6 +88,34 @@ def test_a_pod_that_starts_says_nothing() -> None:
     assert lines == ["training 12.0 s"]
 
 
+QUOTA = (
+    'pods "training-1" is forbidden: exceeded quota: team, requested: requests.memory=4Gi, used: '
+    "requests.memory=6Gi, limited: requests.memory=8Gi"
+)
+
+
+def test_a_full_quota_is_told_at_once() -> None:
+    waiting = workflow(driver("root.planning", "Pending") | {"message": QUOTA})
+    (line, _) = watch(Backend(("RUNNING", waiting), ("SUCCEEDED", workflow(*ran("root.planning")))))
+    assert line.startswith(f"warning: planning waits: {QUOTA}. It waits until others leave room")
+
+
+MOUNT = "FailedMount: no such volume"
+
+
+@pytest.mark.parametrize(("looks", "told"), [(2 * [MOUNT], [MOUNT]), (["Starting", MOUNT], [])])
+def test_what_a_pod_says_is_told_if_it_stays(
+    looks: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(following, "_STARTING_SECONDS", 0.04)
+    attempts = [{"phase": "Pending", "message": message} for message in looks]
+    waiting = [workflow(*ran("root.training", fields, phase="Running")) for fields in attempts]
+    done = workflow(*ran("root.training"))
+    lines = watch(Backend(*(("RUNNING", each) for each in waiting), ("SUCCEEDED", done)))
+    assert lines[:-1] == [f"warning: training waits: {message}." for message in told]
+
+
 def test_an_attempt_that_failed_says_why() -> None:
     killed = {"phase": "Failed", "message": "main: Error (exit code 143)"}
     lines = watch(
@@ -132,6 +159,10 @@ FAILURES = [
         ran("root.training", {"phase": "Failed", "message": "main: OOMKilled (exit code 137)"}),
         *("", "Stage training failed: OOMKilled (exit code 137). It took more memory than it may"),
     ),
+    (
+        ran("root.export", {"phase": "Failed", "message": "main: Error (exit code 137)"}),
+        *("", "Stage export failed: Error (exit code 137). It was killed: out of memory or from"),
+    ),
     ([driver("root.export", "Failed")], "", "Stage export failed: it gave no reason."),
     (
         [
@@ -147,14 +178,14 @@ FAILURES = [
 
 @pytest.mark.parametrize(("nodes", "log", "message"), FAILURES)
 def test_a_failed_run_says_why(nodes: list[dict[str, Any]], log: str, message: str) -> None:
-    with pytest.raises(KfdetError) as error:
+    with pytest.raises(RunFailedError) as error:
         watch(Backend(("FAILED", workflow(*nodes)), log=log))
     assert error.value.exit_status == 1
     assert str(error.value).startswith(message)
 
 
 def test_a_cancelled_run() -> None:
-    with pytest.raises(KfdetError, match="cancelled"):
+    with pytest.raises(RunFailedError, match="cancelled"):
         watch(Backend(("CANCELED", workflow())))
 
 

@@ -19,7 +19,8 @@ class Backend:
     """Remembers what was uploaded; knows the workflows of earlier runs."""
 
     namespace = ""
-    page = "http://kfp"
+    page = ""
+    same_cluster = False
 
     def __init__(self, *earlier: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self.versions: dict[str, str] = {}
@@ -77,11 +78,43 @@ def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, messag
     assert not backend.pipelines
 
 
+@pytest.mark.parametrize(
+    ("cluster", "compilation", "message"),
+    [
+        (ClusterParameters(endpoint="toys", canary_percent=100), Compilation(), "canary percent"),
+        (ClusterParameters(node_selector='{"gpu": 1}'), Compilation(), "node selector"),
+        (ClusterParameters(), Compilation(shared_memory="1GB"), "shared memory"),
+    ],
+)
+def test_what_no_cluster_takes(
+    cluster: ClusterParameters, compilation: Compilation, message: str
+) -> None:
+    backend: Any = Backend()
+    with pytest.raises(InputError, match=message):
+        submit(backend, "minio://a/b", Parameters(), cluster, compilation, "kfdet")
+    assert not backend.pipelines
+
+
 def test_an_endpoint_that_cannot_be() -> None:
     backend: Any = Backend()
     cluster = ClusterParameters(endpoint="Toys!")
     with pytest.raises(InputError, match="cannot be the name of an endpoint"):
         submit(backend, "minio://a/b", Parameters(), cluster, Compilation(), "kfdet")
+
+
+@pytest.mark.parametrize("same_cluster", [False, True])
+def test_the_cluster_is_asked_where_it_is_the_same(
+    same_cluster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    backend: Any = Backend()
+    backend.same_cluster = same_cluster
+    cluster = ClusterParameters(endpoint="toys")
+    with pytest.raises(InputError) as error:
+        submit(backend, "minio://a/b", Parameters(), cluster, Compilation(), "kfdet")
+    assert ("there is no kubeconfig" in str(error.value)) == same_cluster
+    assert ("Set AWS_ENDPOINT_URL" in str(error.value)) != same_cluster
 
 
 # --- what came of it ---

@@ -6,9 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from certificate import secured, write_certificate
 from object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError
@@ -64,6 +66,43 @@ def test_what_the_environment_lacks(
     assert object_store.log[1:] == []
 
 
+ADDRESSES = [
+    ("http://minio:abc", "", 'AWS_ENDPOINT_URL is "http://minio:abc", which is no address'),
+    ("http://minio:99999", "", "which is no address"),
+    ("http://[::1", "", "which is no address"),
+    ("http://:9000", "", "which is no address"),
+    ("http://minio/tenant/s3", "", "at the root of a host only"),
+    ("http://minio?a=b", "", "at the root of a host only"),
+    ("http://ann:hidden@minio:9000", "", "AWS_ENDPOINT_URL holds credentials"),
+    ("minio://ann:hidden@minio", "", "AWS_ENDPOINT_URL holds credentials"),
+    ("http://ann:hid/den@minio", "", "AWS_ENDPOINT_URL holds credentials"),
+    ("https://b.s3.amazonaws.com", "", "invalid Amazon AWS host .* AWS_ENDPOINT_URL"),
+    ("http://minio:9000", "no region", "invalid region .* AWS_REGION"),
+]
+
+
+@pytest.mark.parametrize(("url", "region", "message"), ADDRESSES)
+def test_what_is_no_address(
+    url: str, region: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_REGION", region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
+    with pytest.raises(InputError, match=message) as raised:
+        Store(URI)
+    assert raised.value.file == URI
+    assert "hid" not in str(raised.value)
+
+
+def test_a_slash_at_the_end_of_the_address(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{object_store.url}/")
+    with Store(URI) as store:
+        assert store.do(store.client.list_buckets) == []
+
+
 @pytest.mark.parametrize("asking", ASKING)
 def test_wrong_credentials(asking: str, dataset: Path, object_store: ObjectStore) -> None:
     object_store.client.make_bucket(BUCKET)
@@ -101,6 +140,38 @@ def test_nobody_listens(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         download(URI, dataset)
     assert "hidden-word" not in str(raised.value)
     assert [path.name for path in dataset.iterdir()] == ["a.jpg"]
+
+
+class NoBuckets(BaseHTTPRequestHandler):
+    """A store without buckets."""
+
+    def do_GET(self) -> None:
+        answer = b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_certificate_that_nobody_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_certificate(certificate := tmp_path / "ca.pem")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), NoBuckets)
+    server.socket = secured(server.socket, certificate)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with server, Store(URI) as store:
+        with pytest.raises(InputError, match=r"is not trusted: self.signed .*SSL_CERT_FILE names"):
+            store.do(store.client.list_buckets)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Store(URI) as trusting:
+            assert trusting.do(trusting.client.list_buckets) == []
+        server.shutdown()
 
 
 def test_an_outage_is_waited_out(object_store: ObjectStore) -> None:
