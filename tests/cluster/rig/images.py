@@ -122,4 +122,5 @@ def _forget_replaced() -> None:
     named = [digest for name, _, digest, *_ in listed if not name.startswith("sha256:")]
     for name, _, digest, *_ in listed:
         if digest not in named:
-            containerd.ctr("images", "remove", name)
+            # at once: done in the background it takes layers away that the next import counts on
+            containerd.ctr("images", "remove", "--sync", name)
