@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from object_store import ObjectStore
 from workflow_samples import cached, driver, patch, ran, workflow
 
 from kfdet.errors import InputError
@@ -37,6 +39,13 @@ class Backend:
     def upload_version(self, _: str, name: str, file: Path) -> str:
         self.versions[name] = file.read_text()
         return "v"
+
+    def experiment(self, name: str) -> str:
+        return name
+
+    def start(self, *started: Any, pipeline_root: str) -> str:
+        self.started = (*started[1:], pipeline_root)
+        return "r1"
 
     def runs(self, _: str) -> list[dict[str, Any]]:
         return [run for run, _ in self.earlier.values()]
@@ -100,6 +109,24 @@ def test_an_endpoint_that_cannot_be() -> None:
     cluster = ClusterParameters(endpoint="Toys!")
     with pytest.raises(InputError, match="cannot be the name of an endpoint"):
         submit(backend, "minio://a/b", Parameters(), cluster, Compilation(), "kfdet")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "root"), [("", "minio://toys/runs"), ("ann", "")], ids=["alone", "several users"]
+)
+def test_everything_is_kept_in_the_datasets_bucket(
+    namespace: str, root: str, object_store: ObjectStore
+) -> None:
+    object_store.client.make_bucket("toys")
+    object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
+    backend: Any = Backend()
+    backend.namespace = namespace
+    submit(backend, "s3://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
+    experiment, _, _, arguments, pipeline_root = backend.started
+    assert (experiment, pipeline_root) == ("kfdet", root)
+    assert arguments["dataset"] == "s3://toys/cups"
+    assert arguments["model_root"] == "minio://toys/models"
+    assert arguments["checkpoint_root"] == "minio://toys/checkpoints"
 
 
 @pytest.mark.parametrize("same_cluster", [False, True])
