@@ -26,7 +26,7 @@ test: venv
 
 # On the cluster that KUBECONFIG names; `make cluster` brings one up.
 e2e: venv
-	KFDET_E2E=1 $(BIN)/pytest tests/cluster
+	KFDET_E2E=1 $(BIN)/pytest tests/e2e/kubernetes
 
 lint: venv
 	$(BIN)/ruff check
@@ -79,11 +79,11 @@ bench: venv
 
 # A Kubernetes cluster of one node with Kubeflow Pipelines, KServe and MinIO on this machine; needs root and Go.
 cluster:
-	$(PYTHON) tests/cluster/rig up
+	$(PYTHON) tools/cluster up
 
 # Leaves the builds for the next time; CACHE=--cache removes those, too.
 cluster-down:
-	$(PYTHON) tests/cluster/rig down $(CACHE)
+	$(PYTHON) tools/cluster down $(CACHE)
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

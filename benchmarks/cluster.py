@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, print_table
-from kfdet.deployment.names import NAMESPACE
+from kfdet.cluster.names import NAMESPACE
 from kfdet.kubeflow.backend import connect
 from kfdet.kubeflow.workflow import read_workflow
-from kfdet.storage import local_dataset
+from kfdet.storage.copies import local_dataset
 
 KFDET = (sys.executable, "-m", "kfdet")
 DATASET = "minio://kfdet/datasets/benchmark-pets"

@@ -27,9 +27,9 @@ import requests
 import simplejpeg
 
 from benchmarks.table import Row, print_table
-from kfdet.demo import make_sample
-from kfdet.evaluation.detections import find_saved_model
-from kfdet.serving.client import Endpoint, connect
+from kfdet.demo.films import make_sample
+from kfdet.detection.endpoint import Endpoint, connect
+from kfdet.evaluation.ground_truth import find_saved_model
 from kfdet.serving.model import load_model
 
 KFDET = (sys.executable, "-m", "kfdet")

@@ -22,8 +22,8 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.table import Row, print_table
-from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
-from kfdet.interpolation import Method, Task, interpolate
+from kfdet.boxes.interpolation import Method, Task, interpolate
+from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
 
 FLOOR = 5.0
 METHODS: tuple[Method, ...] = ("linear", "cubic")

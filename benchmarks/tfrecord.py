@@ -30,15 +30,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.table import Row, print_table
-from kfdet.demo import make_sample
-from kfdet.examples import FrameBoxes
-from kfdet.plan import read_plan
+from kfdet.demo.films import make_sample
+from kfdet.planning.plan import read_plan
+from kfdet.records.examples import FrameBoxes
+from kfdet.records.tfrecord import read_records
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
 from kfdet.stages.tfrecord_build import build_tfrecords
-from kfdet.tfrecord import read_records
 from kfdet.video.shards import FrameStore
 
 FLOOR = 3.0

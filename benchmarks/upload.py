@@ -26,9 +26,9 @@ import minio
 import urllib3
 
 from benchmarks.table import Row, print_table
-from kfdet.storage import upload
-from kfdet.storage.sending import PART_SIZE
+from kfdet.storage.multipart import PART_SIZE
 from kfdet.storage.store import CONNECTIONS
+from kfdet.storage.upload import upload
 
 SIZE = 1 << 30
 ROUNDS = 3

@@ -48,7 +48,7 @@ def training(
     import json
     from pathlib import Path
 
-    from kfdet.kubeflow.tensorboard import write_ui_metadata
+    from kfdet.cluster.tensorboard import write_ui_metadata
     from kfdet.stages.training import train
 
     logs = train(

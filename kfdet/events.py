@@ -20,9 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from kfdet.ending import sigterm_unwinds
 from kfdet.errors import InputError, KfdetError, Problem
 from kfdet.files import os_hint
+from kfdet.signals import sigterm_unwinds
 
 EVENTS_VARIABLE = "KFDET_EVENTS"
 _STAGE_VARIABLE = "KFDET_STAGE"  # in the environment, so that worker processes know it too

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
 
+from kfdet.cluster.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
+from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
 from kfdet.components.export import export
@@ -18,10 +20,8 @@ from kfdet.components.negative_mining import negative_mining
 from kfdet.components.planning import planning
 from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
-from kfdet.deployment.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
-from kfdet.kubeflow.parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
-from kfdet.kubeflow.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
+from kfdet.pipelines.cluster_parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
 
 
 class Outputs(NamedTuple):

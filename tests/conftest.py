@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from object_store import ObjectStore
+    from support.object_store import ObjectStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,7 +24,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     """An empty S3 server, to which the environment points."""
-    from object_store import ObjectStore
+    from support.object_store import ObjectStore
 
     store = ObjectStore()
     for name, value in store.environment.items():
@@ -36,7 +36,7 @@ def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
 @pytest.fixture(scope="session")
 def square_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TFRecords of squares and discs."""
-    from square_records import write_square_records
+    from support.square_records import write_square_records
 
     folder = tmp_path_factory.mktemp("squares") / "records"
     write_square_records(folder, train=96, val=24)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from kfdet.convert import convert
+from kfdet.dataset.conversion import convert
 
 
 def main(dataset: str) -> None:

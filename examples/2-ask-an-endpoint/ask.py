@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cv2
 
-from kfdet.drawing import draw_boxes
-from kfdet.serving.client import connect
+from kfdet.detection.drawing import draw_boxes
+from kfdet.detection.endpoint import connect
 
 THRESHOLD = 0.3
 

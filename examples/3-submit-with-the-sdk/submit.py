@@ -13,9 +13,9 @@ from pathlib import Path
 import kfp
 import yaml
 
-from kfdet.kubeflow.parameters import BUCKET
-from kfdet.pipelines.compiling import compile_training
-from kfdet.storage import dataset_version
+from kfdet.pipelines.cluster_parameters import BUCKET
+from kfdet.pipelines.compiler import compile_training
+from kfdet.storage.listing import dataset_version
 
 
 def main(dataset: str, *parameters: str) -> None:

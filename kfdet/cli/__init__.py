@@ -15,9 +15,9 @@ from rich.markup import escape
 
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
-from kfdet.ending import sigterm_unwinds
 from kfdet.errors import InputError, KfdetError
 from kfdet.files import os_hint
+from kfdet.signals import sigterm_unwinds
 
 __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
 

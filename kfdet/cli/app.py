@@ -42,8 +42,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 @contextmanager
 def progress() -> Iterator[None]:
     """Draw the progress of long work in this process while the block runs."""
+    from kfdet.console.display import Display
     from kfdet.events import listening
-    from kfdet.run_display import Display
 
     display = Display(err)
     with display.live(), listening(display.event):

@@ -13,7 +13,7 @@ from rich.markup import escape
 from kfdet.cli.app import app, err
 from kfdet.cli.options import with_parameters
 from kfdet.errors import InputError
-from kfdet.kubeflow.parameters import BUCKET, Compilation
+from kfdet.pipelines.cluster_parameters import BUCKET, Compilation
 
 
 @app.command("compile")
@@ -38,7 +38,7 @@ def compile_(
 
     kfdet compile -o pipeline.yaml --image my-registry/kfdet:1 --training-image my-registry/gpu:1
     """
-    from kfdet.pipelines.compiling import compile_training
+    from kfdet.pipelines.compiler import compile_training
 
     compilation.check()
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):

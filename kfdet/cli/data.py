@@ -35,9 +35,9 @@ def check(dataset: Dataset, as_json: Json = False) -> None:
 
     kfdet check videos/ && kfdet run videos/ -o run
     """
-    from kfdet.dataset import check as check_dataset
+    from kfdet.dataset.loading import check as check_dataset
     from kfdet.events import named
-    from kfdet.storage import local_dataset
+    from kfdet.storage.copies import local_dataset
 
     with progress(), local_dataset(dataset) as folder:
         problems = [named(problem) for problem in check_dataset(folder)]
@@ -83,9 +83,9 @@ def convert(
 
     kfdet convert annotations.xml boxes.parquet --to parquet
     """
-    from kfdet.convert import convert as convert_annotations
+    from kfdet.dataset.conversion import convert as convert_annotations
     from kfdet.events import named
-    from kfdet.storage import local_source
+    from kfdet.storage.copies import local_source
 
     with progress(), local_source(source) as path:
         done = convert_annotations(path, target, to, key_frames=key_frames)

@@ -80,9 +80,9 @@ def deploy(
 
     kfdet deploy run/model --name toys --image photo.jpg -n kubeflow-user-example-com
     """
-    from kfdet.deployment.cluster import connect
-    from kfdet.deployment.deploying import deploy as deploy_model
-    from kfdet.deployment.deploying import read_metrics
+    from kfdet.cluster.api import connect
+    from kfdet.deployment.deploy import deploy as deploy_model
+    from kfdet.deployment.deploy import read_metrics
     from kfdet.deployment.rollout import Options
 
     run = _run_of(model)
@@ -106,7 +106,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
 
     `kubectl get isvc` shows the same InferenceServices.
     """
-    from kfdet.deployment.cluster import connect
+    from kfdet.cluster.api import connect
     from kfdet.deployment.endpoint import read
 
     cluster = connect(namespace)
@@ -149,7 +149,7 @@ def rollback(
 
     kfdet rollback toys
     """
-    from kfdet.deployment.cluster import connect
+    from kfdet.cluster.api import connect
     from kfdet.deployment.rollout import Options, roll_back
 
     with progress():
@@ -159,7 +159,7 @@ def rollback(
 
 def _run_of(model: Path) -> Path | None:
     """The run's folder that `model` is, or is the model of."""
-    from kfdet.run_folder import RECORD
+    from kfdet.local.folder import RECORD
 
     folders = (model, model.resolve().parent if model.name == "model" else model)
     return next((folder for folder in folders if (folder / RECORD).is_file()), None)
@@ -169,7 +169,7 @@ def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Picture
     """What to try the model with."""
     from kfdet.deployment.smoke_test import picture_of, validation_pictures
     from kfdet.errors import InputError
-    from kfdet.run_folder import ARTIFACTS
+    from kfdet.local.folder import ARTIFACTS
 
     if image:
         return [picture_of(image)]

@@ -26,7 +26,7 @@ def demo(
     FOLDER/run. Look at FOLDER/run/report.html and at the detections drawn on a video that training
     never saw.
     """
-    from kfdet.demo import make_sample
+    from kfdet.demo.films import make_sample
 
     dataset = output / "dataset"
     if not dataset.exists():
@@ -63,8 +63,8 @@ def run(
 
 
 def _run(dataset: str, output: Path, parameters: Parameters, as_json: bool) -> None:
-    from kfdet.local_run import run as run_pipeline
-    from kfdet.run_summary import print_summary
+    from kfdet.console.summary import print_summary
+    from kfdet.local.runner import run as run_pipeline
 
     parameters.check()
     try:

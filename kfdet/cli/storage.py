@@ -37,8 +37,8 @@ def upload(
 
     kfdet upload videos/ minio://kfdet/datasets/toys
     """
-    from kfdet.storage import upload as upload_dataset
     from kfdet.storage.store import AwayError
+    from kfdet.storage.upload import upload as upload_dataset
 
     try:
         with progress():

@@ -11,8 +11,8 @@ from rich.markup import escape
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.errors import InputError
-from kfdet.kubeflow.parameters import ClusterParameters, Compilation
 from kfdet.parameters import Parameters
+from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 if TYPE_CHECKING:
     from kfdet.kubeflow.backend import Backend
@@ -90,10 +90,10 @@ def submit(
 
 
 def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
+    from kfdet.console.display import Display
+    from kfdet.console.summary import print_metrics
     from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
-    from kfdet.run_display import Display
-    from kfdet.run_summary import print_metrics
 
     try:
         ended = follow(backend, run_id, Display(err))

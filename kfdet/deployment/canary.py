@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kfdet.deployment.cluster import Cluster
+from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Mode
 from kfdet.errors import InputError
 

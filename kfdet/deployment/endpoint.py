@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kfdet.deployment import names
+from kfdet.cluster import names
 from kfdet.errors import InputError, KfdetError
 
 Manifest = dict[str, Any]

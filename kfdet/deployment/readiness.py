@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kfdet.deployment import names
-from kfdet.deployment.cluster import Cluster, UnreachableError
+from kfdet.cluster import names
+from kfdet.cluster.api import Cluster, UnreachableError
 from kfdet.deployment.endpoint import Manifest, condition, mode_of
 from kfdet.errors import KfdetError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kfdet.deployment import names
+from kfdet.cluster import names
+from kfdet.cluster.api import Cluster, ConflictError
 from kfdet.deployment.canary import check_canary
-from kfdet.deployment.cluster import Cluster, ConflictError
 from kfdet.deployment.endpoint import (
     Endpoint,
     Manifest,

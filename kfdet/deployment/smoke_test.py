@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from kfdet.boxes import Boxes, iou_matrix
-from kfdet.deployment.cluster import Cluster, UnreachableError
+from kfdet.boxes.tables import Boxes, iou_matrix
+from kfdet.cluster.api import Cluster, UnreachableError
 from kfdet.deployment.endpoint import Endpoint
+from kfdet.detection.endpoint import ATTEMPTS, Detections, connect
+from kfdet.detection.endpoint import Endpoint as Client
 from kfdet.errors import InputError, KfdetError
-from kfdet.serving.client import ATTEMPTS, Detections, connect
-from kfdet.serving.client import Endpoint as Client
 
 PICTURES = 4
 """How many validation pictures are asked about."""
@@ -52,7 +52,7 @@ def validation_pictures(records: Path) -> list[Picture]:
     Raises:
         InputError: There is none.
     """
-    from kfdet.tfrecord import parse, read_records
+    from kfdet.records.tfrecord import parse, read_records
 
     pictures = []
     for path in sorted(records.glob("val-*.tfrecord")):
@@ -148,7 +148,7 @@ class _ThroughApiServer:
         self._post = functools.partial(cluster.post_to_service, service, path)
 
     def predict(self, image: bytes) -> tuple[Mapping[str, Any], str]:
-        """As kfdet.serving.client.Transport says."""
+        """As kfdet.detection.endpoint.Transport says."""
         body = {"instances": [{"b64": base64.b64encode(image).decode()}]}
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.evaluation.detections import GroundTruth, ImageDetections
+from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
 
 # A box of this area lies outside every area range of COCOeval, so that the box is ignored and
 # still compared by plain IoU. (Its `ignore` field is overwritten by `iscrowd`, which would compare

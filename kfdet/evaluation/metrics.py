@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from kfdet.evaluation.coco import CocoMetrics
-from kfdet.evaluation.detections import Speed
-from kfdet.evaluation.errors import ERROR_KINDS, Curve, ErrorAnalysis
+from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve, ErrorAnalysis
+from kfdet.evaluation.ground_truth import Speed
 from kfdet.evaluation.verdict import Gate, Verdict
 
 BACKGROUND = "background"

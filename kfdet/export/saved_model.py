@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kfdet.export.detector import Detector
 from kfdet.export.freezing import save_frozen
+from kfdet.export.module import Detector
 
 VERSION = "1"
 

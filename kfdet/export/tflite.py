@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from kfdet.events import warn
-from kfdet.export.detector import Detector
 from kfdet.export.freezing import save_frozen
+from kfdet.export.module import Detector
 
 
 def write_tflite(detector: Detector, path: Path) -> None:

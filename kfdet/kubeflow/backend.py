@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from kfdet.deployment.cluster import load_kubeconfig
+from kfdet.cluster.api import load_kubeconfig
 from kfdet.errors import InputError, KfdetError
 
 TOKEN_VARIABLE = "KFDET_KFP_TOKEN"  # noqa: S105
@@ -48,7 +48,7 @@ class Backend:
         api: kfp_server_api.ApiClient.
         page: What the links of its UI begin with; "" where that is not known.
         namespace: Where the runs are, on an installation for several users; "" on others.
-        same_cluster: Whether it is in the cluster that kfdet.deployment.cluster.connect leads to;
+        same_cluster: Whether it is in the cluster that kfdet.cluster.api.connect leads to;
             of an address nobody knows.
     """
 

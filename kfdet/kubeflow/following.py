@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kfdet.console.display import Display, stage_title
 from kfdet.errors import KfdetError
 from kfdet.kubeflow.backend import Answer, Backend, UnreachableError
+from kfdet.kubeflow.hints import hint, with_hint
 from kfdet.kubeflow.logs import Logs
-from kfdet.kubeflow.reasons import hint, with_hint
 from kfdet.kubeflow.workflow import Progress, Task, read_workflow
-from kfdet.run_display import Display, stage_title
 
 _POLL_SECONDS = 2.0
 _LOG_SECONDS = 6.0

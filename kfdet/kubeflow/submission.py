@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from kfdet import __version__
-from kfdet.deployment.names import NAMESPACE
+from kfdet.cluster.names import NAMESPACE
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import Ended
-from kfdet.kubeflow.parameters import ClusterParameters, Compilation
 from kfdet.kubeflow.workflow import artifact_uri
 from kfdet.parameters import Parameters
+from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 PIPELINE = "kfdet-training"
 _DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, served detector."
@@ -58,7 +58,7 @@ def upload_pipeline(backend: Backend, compilation: Compilation) -> tuple[str, st
     Returns:
         ID of the pipeline, ID of the version, name of the version.
     """
-    from kfdet.pipelines.compiling import compile_training
+    from kfdet.pipelines.compiler import compile_training
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
@@ -86,8 +86,8 @@ def submit(
         InputError: Something is wrong with the dataset's address or a parameter.
         KfdetError: Kubeflow Pipelines refuses.
     """
-    from kfdet.storage import dataset_version, is_bucket_uri
-    from kfdet.storage.address import place_of
+    from kfdet.storage.address import is_bucket_uri, place_of
+    from kfdet.storage.listing import dataset_version
 
     if not is_bucket_uri(dataset):
         raise InputError(
@@ -132,7 +132,7 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     Beyond the name only where Kubeflow Pipelines is in the cluster that can be asked from here.
     """
-    from kfdet.deployment.cluster import connect
+    from kfdet.cluster.api import connect
     from kfdet.deployment.endpoint import check_name
     from kfdet.deployment.rollout import check_deployment
 
@@ -181,7 +181,7 @@ def _metrics_uri(backend: Backend, ended: Ended) -> str:
 
 
 def _read_metrics(uri: str) -> dict[str, Any]:
-    from kfdet.storage import download
+    from kfdet.storage.download import download
 
     with tempfile.TemporaryDirectory() as folder:
         file = download(uri, Path(folder))
@@ -190,7 +190,7 @@ def _read_metrics(uri: str) -> dict[str, Any]:
 
 
 def _url(namespace: str, endpoint: str) -> str:
-    from kfdet.deployment.cluster import connect
+    from kfdet.cluster.api import connect
     from kfdet.deployment.endpoint import read
 
     try:

@@ -39,7 +39,7 @@ class Task:
     """One stage, for one group where it is in the loop.
 
     Args:
-        stage: Its name, as in kfdet.run_display.STAGES.
+        stage: Its name, as in kfdet.console.display.STAGES.
         key: Its node's name, unique within the run.
         state: Where it is.
         seconds: How long its last pod has worked or worked.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.errors import InputError, KfdetError
-from kfdet.evaluation.detections import find_saved_model
+from kfdet.evaluation.ground_truth import find_saved_model
 from kfdet.events import emit
 from kfdet.files import os_hint
 

@@ -34,9 +34,9 @@ def deploy(
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
-    from kfdet.deployment.cluster import connect
-    from kfdet.deployment.deploying import deploy as deploy_model
-    from kfdet.deployment.deploying import read_metrics
+    from kfdet.cluster.api import connect
+    from kfdet.deployment.deploy import deploy as deploy_model
+    from kfdet.deployment.deploy import read_metrics
     from kfdet.deployment.rollout import Options
     from kfdet.deployment.smoke_test import validation_pictures
 

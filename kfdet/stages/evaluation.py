@@ -54,14 +54,14 @@ def evaluate(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.evaluation.coco import evaluate_coco
-    from kfdet.evaluation.detections import load_detector, read_dataset, read_images, run_model
-    from kfdet.evaluation.errors import analyse
-    from kfdet.evaluation.gallery import contact_sheet, make_shots, select
+    from kfdet.evaluation.error_analysis import analyse
+    from kfdet.evaluation.ground_truth import load_detector, read_dataset, read_images, run_model
     from kfdet.evaluation.metrics import describe
-    from kfdet.evaluation.report import read_samples, render_report
+    from kfdet.evaluation.report.film import choose_stretch, write_film
+    from kfdet.evaluation.report.gallery import contact_sheet, make_shots, select
+    from kfdet.evaluation.report.page import read_samples, render_report
     from kfdet.evaluation.verdict import Gate, judge
-    from kfdet.evaluation.video import choose_stretch, write_film
-    from kfdet.picture_archive import write_pictures
+    from kfdet.records.picture_archive import write_pictures
 
     folder = Path(records)
     dataset = read_dataset(folder)

@@ -22,7 +22,7 @@ def export(model: str, records: str, saved_model: str, tflite: str, bundle: str)
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.export.bundle import write_bundle
-    from kfdet.export.detector import load_detector
+    from kfdet.export.module import load_detector
     from kfdet.export.saved_model import write_saved_model
     from kfdet.export.tflite import write_tflite
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from kfdet import events
 from kfdet.errors import InputError
-from kfdet.plan import KEYS_FILE, Source, read_plan
-from kfdet.storage import local_dataset
+from kfdet.planning.plan import KEYS_FILE, Source, read_plan
+from kfdet.planning.sampling import Frames, select_frames
+from kfdet.storage.copies import local_dataset
 from kfdet.video.extraction import Picture, cores, extract
 from kfdet.video.images import read_image
-from kfdet.video.selection import Frames, select_frames
 from kfdet.video.shards import FrameWriter
 
 # Sources are dealt out to this many lanes of shards, whatever the machine, so that the bytes do not

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.clipping import clip_boxes
+from kfdet.boxes.clipping import clip_boxes
+from kfdet.boxes.interpolation import interpolate
 from kfdet.errors import InputError
 from kfdet.files import atomic_file
-from kfdet.interpolation import interpolate
-from kfdet.plan import KEYS_FILE, read_plan
+from kfdet.planning.plan import KEYS_FILE, read_plan
 
 
 @events.stage("interpolation")

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.boxes import BOX_SCHEMA
+from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.files import atomic_file
-from kfdet.negatives import Film, mine
-from kfdet.plan import KEYS_FILE, read_plan
+from kfdet.planning.plan import KEYS_FILE, read_plan
+from kfdet.records.negatives import Film, mine
 from kfdet.video.shards import FrameStore
 
 
@@ -33,7 +33,7 @@ def mine_negatives(
         plan: The folder that planning wrote.
         boxes: The box files of all groups.
         frames: The frame folders of all groups.
-        negatives: Parquet file to write (`kfdet.negatives.NEGATIVE_SCHEMA`).
+        negatives: Parquet file to write (`kfdet.records.negatives.NEGATIVE_SCHEMA`).
         share: Share of the training examples that are background without any object.
         seed: Seed of the choice.
 

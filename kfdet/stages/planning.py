@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.dataset import all_errors, load
+from kfdet.dataset.loading import all_errors, load
 from kfdet.errors import InputError
 from kfdet.files import atomic_folder
-from kfdet.plan import KEYS_FILE, write_plan
-from kfdet.planning import Sampling, make_plan
-from kfdet.storage import local_dataset
+from kfdet.planning.plan import KEYS_FILE, write_plan
+from kfdet.planning.planner import Sampling, make_plan
+from kfdet.storage.copies import local_dataset
 
 MOST_WARNINGS = 20
 

@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from kfdet import events
-from kfdet.boxes import BOX_SCHEMA
-from kfdet.coverage import covered_ranges
-from kfdet.dataset_stats import choose_samples, describe_dataset, draw_sample
+from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.errors import InputError
-from kfdet.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
 from kfdet.files import atomic_file, atomic_folder
-from kfdet.picture_archive import SAMPLES_FILE, write_pictures
-from kfdet.plan import KEYS_FILE, Plan, read_plan
-from kfdet.ranges import Ranges
-from kfdet.tfrecord import Example, serialize, write_label_map, write_shards
+from kfdet.planning.coverage import covered_ranges
+from kfdet.planning.plan import KEYS_FILE, Plan, read_plan
+from kfdet.planning.ranges import Ranges
+from kfdet.records.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
+from kfdet.records.picture_archive import SAMPLES_FILE, write_pictures
+from kfdet.records.statistics import choose_samples, describe_dataset, draw_sample
+from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
 from kfdet.video.shards import FrameStore
 
 LABEL_MAP_FILE = "label_map.pbtxt"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from kfdet.events import stage, warn
 from kfdet.files import atomic_folder
-from kfdet.storage import mirrored
-from kfdet.storage.mirroring import any_time
+from kfdet.storage.mirroring import any_time, mirrored
 from kfdet.training.history import HISTORY_FILE
 
 CHECKPOINT_STATE = "checkpoint"

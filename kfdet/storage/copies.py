@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfdet.dataset_files import is_part
+from kfdet.dataset.layout import is_part
 from kfdet.errors import InputError
 from kfdet.events import naming
 from kfdet.storage.address import is_bucket_uri, place_of
-from kfdet.storage.downloading import download, fetch
+from kfdet.storage.download import download, fetch
 from kfdet.storage.listing import entries, nothing_there
 from kfdet.storage.store import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from kfdet.dataset_files import is_part
+from kfdet.dataset.layout import is_part
 from kfdet.errors import InputError
 from kfdet.storage.address import Place, place_of
 from kfdet.storage.store import Store

@@ -21,11 +21,11 @@ from types import TracebackType
 from kfdet import events
 from kfdet.errors import KfdetError
 from kfdet.storage.address import Place, is_bucket_uri, place_of
-from kfdet.storage.downloading import fetch
+from kfdet.storage.download import fetch
 from kfdet.storage.listing import entries
-from kfdet.storage.sending import send, target_for
+from kfdet.storage.multipart import send, target_for
 from kfdet.storage.store import PATIENCE_SECONDS, Store
-from kfdet.storage.uploading import make_bucket
+from kfdet.storage.upload import make_bucket
 
 INTERVAL_SECONDS = 15.0
 _POLL_SECONDS = 1.0

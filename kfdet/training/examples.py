@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from kfdet.detection.letterbox import decode_and_letterbox
 from kfdet.errors import InputError
 from kfdet.events import Progress
-from kfdet.export.preprocessing import decode_and_letterbox
 from kfdet.files import explain_os_error
 
 _FEATURES = {

@@ -14,7 +14,7 @@ import orbit
 import tensorflow as tf
 from official.core import base_trainer
 
-from kfdet.drawing import draw_boxes
+from kfdet.detection.drawing import draw_boxes
 from kfdet.errors import KfdetError
 from kfdet.events import Progress
 from kfdet.training.batches import BatchMaker

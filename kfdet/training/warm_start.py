@@ -77,7 +77,7 @@ def _local(source: str, scratch: Path) -> Path:
     if scheme in ("http", "https"):
         return _unpacked(_download(source, scratch), scratch)
     if scheme in ("minio", "s3"):
-        from kfdet.storage import download
+        from kfdet.storage.download import download
 
         return _unpacked(download(source, scratch), scratch)
     path = Path(source).expanduser()

@@ -23,10 +23,10 @@ from av.video.stream import VideoStream
 
 from kfdet import events
 from kfdet.errors import InputError
+from kfdet.planning.sampling import Frames, thin
 from kfdet.video.jpeg import encode_frame
 from kfdet.video.packets import PacketTable, decoded, open_video, scan
 from kfdet.video.probe import VideoInfo, describe
-from kfdet.video.selection import Frames, thin
 
 # Decoders that leave out frames no other frame refers to when they are told so packet by packet.
 _SKIPPING = frozenset(

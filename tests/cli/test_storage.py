@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from annotation_samples import box, cvat, track, write_video
-from object_store import BUCKET, ObjectStore
+from support.annotation_samples import box, cvat, track, write_video
+from support.object_store import BUCKET, ObjectStore
 
 from kfdet.cli import main
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from workflow_samples import ran, workflow
+from support.workflow_samples import ran, workflow
 
 from kfdet.cli import main
 from kfdet.errors import InputError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kfdet.deployment import names
+from kfdet.cluster import names
 from kfdet.deployment.endpoint import (
     Canary,
     Manifest,

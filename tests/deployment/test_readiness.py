@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployment.fake_cluster import FakeCluster, pod, ready_status, running
+from support.fake_cluster import FakeCluster, pod, ready_status, running
 
-from kfdet.deployment import names, readiness
+from kfdet.cluster import names
+from kfdet.deployment import readiness
 from kfdet.deployment.endpoint import Manifest, Release, Serving, build
 from kfdet.deployment.readiness import SupersededError, judge, wait_until_ready
 from kfdet.errors import KfdetError
@@ -286,7 +287,7 @@ def test_somebody_deploys_at_the_same_time_or_deletes() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_short_outage_of_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kfdet.deployment.cluster import Cluster, UnreachableError
+    from kfdet.cluster.api import Cluster, UnreachableError
 
     fake = FakeCluster()
     deployed(fake)

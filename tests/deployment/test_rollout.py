@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from deployment.fake_cluster import FakeCluster, running
+from support.fake_cluster import FakeCluster, running
 
-from kfdet.deployment import names, readiness
-from kfdet.deployment.cluster import Cluster, ConflictError
+from kfdet.cluster import names
+from kfdet.cluster.api import Cluster, ConflictError
+from kfdet.deployment import readiness
 from kfdet.deployment.endpoint import Endpoint, Manifest, Release, Serving, build, read
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out

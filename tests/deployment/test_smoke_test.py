@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deployment.fake_cluster import FakeCluster, running
+from support.fake_cluster import FakeCluster, running
 
 from kfdet.deployment.endpoint import Endpoint, Release, Serving
 from kfdet.deployment.smoke_test import (
@@ -18,7 +18,7 @@ from kfdet.deployment.smoke_test import (
     validation_pictures,
 )
 from kfdet.errors import InputError, KfdetError
-from kfdet.tfrecord import Example, serialize, write_shards
+from kfdet.records.tfrecord import Example, serialize, write_shards
 
 # 1 x 1 pixel
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kfdet.run_folder import PUBLISHED, RECORD
+from kfdet.local.folder import PUBLISHED, RECORD
 
 Box = tuple[int, float, float, float, float]
 """Frame, left, top, right, bottom."""

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from kfdet.boxes import BOX_SCHEMA
-from kfdet.demo import make_sample
-from kfdet.run_display import STAGES
+from kfdet.boxes.tables import BOX_SCHEMA
+from kfdet.console.display import STAGES
+from kfdet.demo.films import make_sample
 
 pytestmark = pytest.mark.slow
 

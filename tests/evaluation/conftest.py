@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from kfdet.evaluation.detections import GroundTruth, ImageDetections
+from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
 
 Box = Sequence[float]
 

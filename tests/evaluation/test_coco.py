@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from kfdet.boxes import iou_matrix
+from kfdet.boxes.tables import iou_matrix
 from kfdet.evaluation.coco import evaluate_coco
 
 A = (100, 100, 200, 200)

@@ -1,4 +1,4 @@
-"""The examples as a reader runs them; the third takes a cluster: tests/cluster."""
+"""The examples as a reader runs them; the third takes a cluster: tests/e2e/kubernetes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from annotation_samples import box, cvat, track, write_text, write_video
-from toy_server import NAME, picture, start_server, write_toy_model
+from support.annotation_samples import box, cvat, track, write_text, write_video
+from support.toy_server import NAME, picture, start_server, write_toy_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

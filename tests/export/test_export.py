@@ -12,12 +12,12 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 
-from kfdet.evaluation.detections import load_detector as load_for_evaluation
-from kfdet.evaluation.detections import run_model
-from kfdet.export.detector import load_detector
-from kfdet.export.preprocessing import decode_and_letterbox
+from kfdet.detection.letterbox import decode_and_letterbox
+from kfdet.evaluation.ground_truth import load_detector as load_for_evaluation
+from kfdet.evaluation.ground_truth import run_model
+from kfdet.export.module import load_detector
+from kfdet.records.tfrecord import read_records
 from kfdet.stages.export import export
-from kfdet.tfrecord import read_records
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from certificate import secured, write_certificate
+from support.certificate import secured, write_certificate
 
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import (

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from workflow_samples import cached, driver, node, ran, workflow
+from support.workflow_samples import cached, driver, node, ran, workflow
 
+from kfdet.console.display import Display
 from kfdet.kubeflow import following
 from kfdet.kubeflow.backend import UnreachableError
 from kfdet.kubeflow.following import RunFailedError, follow, last_words, log_events
 from kfdet.kubeflow.workflow import Task
-from kfdet.run_display import Display
 
 GPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 FAILED = {"phase": "Failed", "message": "main: Error (exit code 1)"}

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from object_store import ObjectStore
-from workflow_samples import cached, driver, patch, ran, workflow
+from support.object_store import ObjectStore
+from support.workflow_samples import cached, driver, patch, ran, workflow
 
 from kfdet.errors import InputError
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import Ended
-from kfdet.kubeflow.parameters import ClusterParameters, Compilation
 from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters
+from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 
 class Backend:

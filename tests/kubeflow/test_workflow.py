@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from workflow_samples import (
+from support.workflow_samples import (
     NAME,
     START,
     cached,

@@ -16,10 +16,10 @@ import yaml
 
 from kfdet import __version__
 from kfdet.cli.serving import serve
+from kfdet.cluster import names
+from kfdet.cluster.tensorboard import STORAGE_VARIABLES
 from kfdet.components.image import TENSORBOARD_IMAGE
-from kfdet.deployment import names
 from kfdet.deployment.endpoint import Release, Serving, build
-from kfdet.kubeflow.tensorboard import STORAGE_VARIABLES
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
@@ -239,7 +239,7 @@ def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
 
 def test_images_by_hand_are_of_this_version() -> None:
     root = MANIFESTS.parent
-    for file in (root / "README.md", root / "tests/cluster/rig/overlay/kustomization.yaml"):
+    for file in (root / "README.md", root / "tools/cluster/overlay/kustomization.yaml"):
         named = re.findall(r"\bkfdet(?:-[a-z]+)?:(\d+\.\d+\.\d+)", file.read_text())
         assert named, file
         assert set(named) == {__version__}, file

@@ -12,11 +12,11 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
-from kfdet.kubeflow.parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
-from kfdet.kubeflow.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.parameters import DEFAULTS
-from kfdet.pipelines.compiling import compile_training
+from kfdet.pipelines.cluster_parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
+from kfdet.pipelines.compiler import compile_training
 from kfdet.pipelines.training import training_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"

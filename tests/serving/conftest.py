@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_server import Served, start_server, write_toy_model
+from support.toy_server import Served, start_server, write_toy_model
 
 
 @pytest.fixture(scope="session")

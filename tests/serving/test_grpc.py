@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.toy_server import Served, picture
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -18,7 +19,6 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from toy_server import Served, picture
 
 IMAGES = [picture(40, 20, (200, 60, 0)), picture(16, 16, (10, 240, 0), "JPEG")]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from toy_server import Served, picture
+from support.toy_server import Served, picture
 
 RED, GREEN = picture(40, 20, (200, 60, 0)), picture(16, 16, (10, 240, 0), "JPEG")
 

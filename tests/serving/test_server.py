@@ -12,8 +12,8 @@ import grpc
 import pytest
 import requests
 import tensorflow as tf
+from support.toy_server import NAME, free_port, start_server
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-from toy_server import NAME, free_port, start_server
 
 from kfdet.cli import main
 

@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import av
-import blob_detector as blobs
 import pytest
 import simplejpeg
+from support import blob_detector as blobs
 
-from kfdet.picture_archive import read_pictures
+from kfdet.records.picture_archive import read_pictures
 from kfdet.stages.evaluation import evaluate
 
 pytestmark = pytest.mark.slow

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numbered_video import HEIGHT, WIDTH, Kind, number_of, write_video
-from object_store import BUCKET, ObjectStore
 from PIL import Image
+from support.numbered_video import HEIGHT, WIDTH, Kind, number_of, write_video
+from support.object_store import BUCKET, ObjectStore
 
-from kfdet.boxes import KEY_SCHEMA
-from kfdet.plan import KEYS_FILE, Plan, Source, Split, write_plan
+from kfdet.boxes.tables import KEY_SCHEMA
+from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.video.shards import FrameStore
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from numbered_video import HEIGHT, WIDTH, Kind, write_video
-from object_store import BUCKET, ObjectStore
 from PIL import Image
+from support.numbered_video import HEIGHT, WIDTH, Kind, write_video
+from support.object_store import BUCKET, ObjectStore
 
-from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
-from kfdet.negatives import NEGATIVE_SCHEMA
-from kfdet.plan import KEYS_FILE, PLAN_FILE, read_plan
+from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.planning.plan import KEYS_FILE, PLAN_FILE, read_plan
+from kfdet.records.negatives import NEGATIVE_SCHEMA
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.negative_mining import mine_negatives

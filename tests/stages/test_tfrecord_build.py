@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 
-from kfdet import tfrecord
-from kfdet.boxes import BOX_SCHEMA, KEY_SCHEMA
-from kfdet.picture_archive import read_pictures
-from kfdet.plan import KEYS_FILE, Plan, Source, Split, write_plan
+from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
+from kfdet.records import tfrecord
+from kfdet.records.picture_archive import read_pictures
+from kfdet.records.tfrecord import read_label_map, read_records
 from kfdet.stages.tfrecord_build import build_tfrecords
-from kfdet.tfrecord import read_label_map, read_records
 from kfdet.video.shards import FrameWriter
 
 LABELS = ("coffee mug", "robot")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from object_store import BUCKET, ObjectStore
+from support.object_store import BUCKET, ObjectStore
 
 from kfdet.stages.training import checkpoint_rank
 

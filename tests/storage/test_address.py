@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kfdet.errors import InputError
-from kfdet.storage import is_bucket_uri
-from kfdet.storage.address import Place, place_of
+from kfdet.storage.address import Place, is_bucket_uri, place_of
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import minio
 import pytest
-from object_store import BUCKET, ObjectStore
+from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError, KfdetError
 from kfdet.stages.training import CHECKPOINT_STATE, checkpoint_rank
-from kfdet.storage import mirrored
+from kfdet.storage.mirroring import mirrored
 
 ROOT = f"minio://{BUCKET}/checkpoints"
 PREFIX = "checkpoints/run/"
@@ -233,7 +233,7 @@ import sys, time
 from pathlib import Path
 from kfdet.events import stage
 from kfdet.files import atomic_folder
-from kfdet.storage import mirrored
+from kfdet.storage.mirroring import mirrored
 
 @stage("training")
 def train():

@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from certificate import secured, write_certificate
-from object_store import BUCKET, ObjectStore
+from support.certificate import secured, write_certificate
+from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError
-from kfdet.storage import dataset_version, download, local_dataset, upload
+from kfdet.storage.copies import local_dataset
+from kfdet.storage.download import download
+from kfdet.storage.listing import dataset_version
 from kfdet.storage.store import AwayError, Store
+from kfdet.storage.upload import upload
 
 URI = f"minio://{BUCKET}/toys"
 

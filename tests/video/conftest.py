@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from numbered_video import KINDS, write_video
+from support.numbered_video import KINDS, write_video
 
 
 @pytest.fixture(scope="session")

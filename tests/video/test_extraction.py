@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_video import (
+from PIL import Image
+from support.numbered_video import (
     HEIGHT,
     KINDS,
     WIDTH,
@@ -17,7 +18,6 @@ from numbered_video import (
     remux,
     write_video,
 )
-from PIL import Image
 
 from kfdet.errors import InputError
 from kfdet.video import extraction

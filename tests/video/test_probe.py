@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered_video import HEIGHT, KINDS, WIDTH, Kind, decoded_numbers, remux, write_video
+from support.numbered_video import HEIGHT, KINDS, WIDTH, Kind, decoded_numbers, remux, write_video
 
 from kfdet.errors import InputError
 from kfdet.video.probe import probe

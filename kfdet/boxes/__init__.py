@@ -1,0 +1,1 @@
+"""Tables of boxes and the arithmetic on them."""

@@ -1,0 +1,1 @@
+"""The Kubernetes API, and the names that are agreed there."""

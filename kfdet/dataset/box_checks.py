@@ -1,0 +1,235 @@
+"""What is wrong with the boxes of one source, once its video or image is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.boxes.interpolation import interpolate
+from kfdet.boxes.rotation import envelope
+from kfdet.dataset.formats.model import (
+    ORACLE_COLUMNS,
+    UNTRACKED,
+    KeyBox,
+    SourceAnnotations,
+    key_table,
+)
+from kfdet.errors import Problem
+
+Integers = npt.NDArray[np.int64]
+
+OVERHANG = 1.0
+"""Pixels by which a box may leave the frame without a word: tools round and clamp differently."""
+OPEN_END_SECONDS = 5.0
+ORACLE_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The video or image behind a source: displayed size in pixels, frames, frames a second.
+
+    Args:
+        width: 0 where it is not known; boxes may then lie anywhere.
+        stored: Width and height as stored, before an image's EXIF orientation; (0, 0) elsewhere.
+    """
+
+    name: str
+    width: int
+    height: int
+    frames: int
+    fps: float
+    stored: tuple[int, int] = (0, 0)
+
+
+def check_source(source: SourceAnnotations, media: Media) -> tuple[list[KeyBox], list[Problem]]:
+    """The key boxes that can be used, and every problem with `source` on `media`.
+
+    Boxes are as annotated, in pixels: those that stick out of the frame are reported, not clipped.
+    """
+    problems = _size_problem(source, media)
+    fits = not problems
+    keys: list[KeyBox] = []
+    late: list[KeyBox] = []
+    for key in source.keys:
+        if not 0 <= key.frame < media.frames:
+            # A track may end after the last frame: nothing is lost.
+            if not (key.outside and key.frame >= media.frames):
+                late.append(key)
+            continue
+        problem = _box_problem(key, source.file, media, fits)
+        if problem:
+            problems.append(problem)
+        if problem is None or problem.severity == "warning":
+            keys.append(key)
+    problems += _late_problem(source, media, late)
+    problems += _grid_problem(source, keys)
+    if source.kind == "video":
+        problems += _open_ends(source, keys, media)
+        if source.oracle and not any(p.severity == "error" for p in problems):
+            problems += compare_with_oracle(source, keys)
+    return keys, problems
+
+
+def _size_problem(source: SourceAnnotations, media: Media) -> list[Problem]:
+    stated, real = (source.width, source.height), (media.width, media.height)
+    if 0 in stated or 0 in real or stated == real:
+        return []
+    hint = f"These may be the annotations of another {source.kind}; check which file they belong to"
+    if stated == media.stored:
+        hint = (
+            "The image is turned by its EXIF orientation, which the annotation tool ignored; "
+            "save the image upright and annotate it again"
+        )
+    elif math.isclose(stated[0] / stated[1], real[0] / real[1], rel_tol=0.01):
+        hint += f", or whether the {source.kind} was resized after labelling"
+    return [
+        Problem(
+            "error",
+            f"the annotations are for {stated[0]}x{stated[1]} pixels, but {media.name} has "
+            f"{real[0]}x{real[1]}.",
+            source.file,
+            hint=f"{hint}.",
+        )
+    ]
+
+
+def _box_problem(key: KeyBox, file: str, media: Media, fits: bool) -> Problem | None:
+    frame = key.frame if media.frames > 1 else None
+    sides = key[3:7]
+    text = ", ".join(f"{side:g}" for side in sides)
+
+    def problem(severity: Literal["error", "warning"], what: str, hint: str) -> Problem:
+        found = f"the box of {key.label!r} ({text}) {what}"
+        return Problem(severity, found, file, key.line or None, frame, hint)
+
+    if not all(map(math.isfinite, (*sides, key.rotation))):
+        return problem("error", "has a coordinate that is no number.", "Draw it again.")
+    if key.outside:
+        return None
+    if key.xmax <= key.xmin or key.ymax <= key.ymin:
+        return problem("error", "has no area.", "Draw it again or delete it.")
+    if not fits or not media.width:
+        # With the wrong picture behind them boxes lie anywhere; that is one problem, not hundreds.
+        return None
+    xmin, ymin, xmax, ymax = envelope(*sides, key.rotation)
+    size = f"the {media.width}x{media.height} frame"
+    if xmax <= 0 or ymax <= 0 or xmin >= media.width or ymin >= media.height:
+        return problem("error", f"lies outside {size}.", "Move it or delete it.")
+    overhang = max(-xmin, -ymin, xmax - media.width, ymax - media.height)
+    if overhang > OVERHANG:
+        return problem(
+            "warning", f"sticks out of {size} by {overhang:g} pixels; it is clipped.", ""
+        )
+    return None
+
+
+def _late_problem(source: SourceAnnotations, media: Media, late: Sequence[KeyBox]) -> list[Problem]:
+    if not late:
+        return []
+    first = late[0]
+    more = f" (and so are {len(late) - 1} more)" if len(late) > 1 else ""
+    return [
+        Problem(
+            "error",
+            f"a box is on frame {first.frame}, but {media.name} has only the frames 0 to "
+            f"{media.frames - 1}{more}.",
+            source.file,
+            first.line or None,
+            first.frame,
+            "These may be the annotations of another video, or the video was cut after labelling.",
+        )
+    ]
+
+
+def _grid_problem(source: SourceAnnotations, keys: Sequence[KeyBox]) -> list[Problem]:
+    last = math.inf if source.stop is None else source.stop
+    off = [
+        key
+        for key in keys
+        if not source.start <= key.frame <= last or (key.frame - source.start) % source.step
+    ]
+    if not off:
+        return []
+    stop = "the end" if source.stop is None else str(source.stop)
+    return [
+        Problem(
+            "warning",
+            f"{len(off)} key boxes are not on the task's frames ({source.start} to {stop}, every "
+            f"{source.step}), the first one on frame {off[0].frame}.",
+            source.file,
+            off[0].line or None,
+            off[0].frame,
+            "The export may be damaged; check that boxes sit on their objects.",
+        )
+    ]
+
+
+def _open_ends(source: SourceAnnotations, keys: Sequence[KeyBox], media: Media) -> list[Problem]:
+    last_keys = {key.track_id: key for key in keys if key.track_id != UNTRACKED}
+    stop = media.frames - 1 if source.stop is None else min(source.stop, media.frames - 1)
+    problems = []
+    for key in last_keys.values():
+        seconds = (stop - key.frame) / media.fps if media.fps > 0 else 0.0
+        if not key.outside and seconds > OPEN_END_SECONDS:
+            problems.append(
+                Problem(
+                    "warning",
+                    f"track {key.track_id} ({key.label}) has no end: its box stands still from "
+                    f"here to frame {stop}, {seconds:.0f} seconds.",
+                    source.file,
+                    key.line or None,
+                    key.frame,
+                    "Mark the frame where the object leaves as 'outside', or add a key frame.",
+                )
+            )
+    return problems
+
+
+def compare_with_oracle(source: SourceAnnotations, keys: Sequence[KeyBox]) -> list[Problem]:
+    """Warn, a message a track, where our interpolation disagrees with the annotation tool's own.
+
+    Rows that the tool left out are not compared: it omits frames that were deleted in a task.
+    """
+    oracle = np.frombuffer(source.oracle, np.float64).reshape(-1, ORACLE_COLUMNS)
+    stop = int(oracle[:, 1].max()) if source.stop is None else source.stop
+    boxes = interpolate(key_table([("", keys)]), {"": (source.start, stop, source.step)})
+    places = _places(boxes.column("track_id").to_numpy(), boxes.column("frame").to_numpy())
+    order = np.argsort(places)
+    wanted = _places(oracle[:, 0].astype(np.int64), oracle[:, 1].astype(np.int64))
+    position = np.searchsorted(places, wanted, sorter=order)
+    rows = order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(0, np.int64)
+    difference = np.full(len(oracle), np.inf)
+    if len(rows):
+        found = places[rows] == wanted
+        sides = ("xmin", "ymin", "xmax", "ymax")
+        ours = np.column_stack([boxes.column(side).to_numpy()[rows] for side in sides])
+        difference[found] = np.abs(ours - oracle[:, 2:6]).max(axis=1)[found]
+    problems = []
+    for track in np.unique(oracle[:, 0]):
+        of_track = np.flatnonzero(oracle[:, 0] == track)
+        wrong = of_track[difference[of_track] > ORACLE_TOLERANCE]
+        if len(wrong):
+            first = oracle[wrong[0]]
+            worst = difference[wrong].max()
+            by = f"by up to {worst:.2f} pixels" if np.isfinite(worst) else "where we have no box"
+            problems.append(
+                Problem(
+                    "warning",
+                    f"track {int(track)}: {len(wrong)} of the boxes that the annotation tool "
+                    f"interpolated differ from ours, {by}.",
+                    source.file,
+                    int(first[6]),
+                    int(first[1]),
+                    "Ours follow from the key frames and are used; look at this track once.",
+                )
+            )
+    return problems
+
+
+def _places(track: Integers, frame: Integers) -> Integers:
+    return track * np.int64(1 << 32) + frame

@@ -1,0 +1,1 @@
+"""One module per annotation format, reading and writing side by side."""

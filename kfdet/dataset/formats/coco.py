@@ -1,0 +1,102 @@
+"""COCO detection JSON.
+
+Read here and not by Datumaro, which wants the file in a folder called `annotations` and gives up at
+the first bad box, where `check` has to name them all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kfdet.dataset.formats.jsonfile import read_json
+from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.errors import InputError, Problem
+
+
+def read(path: Path) -> AnnotationSet:
+    """Read a file: one source an image. Boxes are [x, y, width, height] in pixels from the corner.
+
+    Crowd boxes (groups of objects) are left out with a warning. JSON has no useful line numbers, so
+    problems name the annotation's id.
+
+    Raises:
+        InputError: No JSON, or without images, annotations or categories.
+    """
+    content = read_json(path)
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(part), list):
+            raise InputError(
+                f"is not COCO: it has no list of {part}.", file=path, hint="Export it again."
+            )
+    file = str(path)
+    result = AnnotationSet()
+    try:
+        labels = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        sources = {
+            image["id"]: SourceAnnotations(
+                "image",
+                file,
+                (str(image["file_name"]),),
+                width=int(image.get("width") or 0),
+                height=int(image.get("height") or 0),
+                stop=0,
+            )
+            for image in content["images"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"is not COCO: an image or category lacks {error}.", file=path, hint="Export it again."
+        ) from error
+    result.labels = list(labels.values())
+    result.sources = list(sources.values())
+    crowds = 0
+    for entry in content["annotations"]:
+        if isinstance(entry, dict) and entry.get("iscrowd"):
+            crowds += 1
+            continue
+        try:
+            key, image = _key(entry, labels), entry["image_id"]
+            if image not in sources:
+                raise ValueError(f"is on image {image!r}, which the file does not have")
+            sources[image].keys.append(key)
+        except (KeyError, TypeError, ValueError) as error:
+            text = f"has no {error}" if isinstance(error, KeyError) else str(error)
+            number = entry.get("id") if isinstance(entry, dict) else entry
+            result.problems.append(
+                Problem(
+                    "error",
+                    f"annotation {number!r} {text}; it is left out.",
+                    file,
+                    hint="Correct it, or export the file again.",
+                )
+            )
+    if crowds:
+        result.problems.append(
+            Problem("warning", f"{crowds} crowd boxes (iscrowd) are left out.", file)
+        )
+    return result
+
+
+def _key(entry: dict[str, Any], labels: dict[Any, str]) -> KeyBox:
+    box = entry["bbox"]
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError("has a bbox that is not [x, y, width, height]")
+    try:
+        x, y, width, height = map(float, box)
+    except (TypeError, ValueError):
+        raise ValueError(f"has a bbox that is not four numbers: {box}") from None
+    if entry["category_id"] not in labels:
+        raise ValueError(f"has category {entry['category_id']!r}, which the file does not have")
+    more = entry.get("attributes") or {}
+    return KeyBox(
+        UNTRACKED,
+        labels[entry["category_id"]],
+        0,
+        x,
+        y,
+        x + width,
+        y + height,
+        float(more.get("rotation") or 0.0),
+        occluded=bool(more.get("occluded")),
+    )

@@ -1,0 +1,373 @@
+"""CVAT's XML 1.1 as CVAT writes it: metadata, tracks and images, before any meaning is given.
+
+"CVAT for video" and "CVAT for images" share one root element, one metadata block and one way of
+writing a box, so one streaming parser serves both; `cvat_video` and `cvat_images` interpret it.
+Format: https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat/ and CVAT's own exporter.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.sax.xmlreader import AttributesImpl
+
+from kfdet.dataset.formats.archive import open_annotation
+from kfdet.dataset.formats.xmlfile import LineHandler, parse_xml
+from kfdet.errors import InputError, Problem
+
+SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
+
+
+class Row(NamedTuple):
+    """One <box>: frame as written (0 in an image), pixels, degrees, flags and its line."""
+
+    frame: int
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    rotation: float
+    outside: bool
+    occluded: bool
+    keyframe: bool
+    label: str
+    line: int
+
+
+@dataclass(slots=True)
+class Track:
+    """One <track>."""
+
+    id: int
+    label: str
+    line: int
+    task: str
+    subset: str
+    rows: list[Row] = field(default_factory=list)
+    shapes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Image:
+    """One <image>."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    line: int
+    task: str
+    subset: str
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Task:
+    """One annotation task (or the whole file where the dump is of one task or job).
+
+    Args:
+        id: CVAT's number of the task.
+        name: What the user called it.
+        source: File name of the video, "" where the dump omits it.
+        subset: Subset of a project that it belongs to.
+        start: First frame in source frames.
+        stop: Last frame, inclusive, None where the dump does not say.
+        step: Distance of frames.
+        width: Width of the video, 0 where unknown.
+        height: Height of the video, 0 where unknown.
+        video: The task is a video (mode "interpolation").
+        offset: What a project dump adds to the task's frame numbers.
+    """
+
+    id: str = ""
+    name: str = ""
+    source: str = ""
+    subset: str = ""
+    start: int = 0
+    stop: int | None = None
+    step: int = 1
+    width: int = 0
+    height: int = 0
+    video: bool = True
+    offset: int = 0
+
+    @property
+    def end(self) -> int:
+        """First number after the task's own frames in a project dump."""
+        size = 0 if self.stop is None else (self.stop - self.start) // self.step + 1
+        return self.offset + self.start + self.step * size
+
+
+@dataclass(slots=True)
+class Dump:
+    """A parsed CVAT file."""
+
+    file: str
+    tasks: list[Task] = field(default_factory=list)
+    project: bool = False
+    labels: list[str] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def task_of(self, task: str, subset: str, frames: range) -> Task | None:
+        """The task that a track or image belongs to; None where that cannot be told.
+
+        Args:
+            task: Its `task_id`, "" in dumps that do not write it.
+            subset: Its `subset`.
+            frames: From its first frame to its last, as written.
+        """
+        if not self.project:
+            return self.tasks[0]
+        if task:
+            return next((t for t in self.tasks if t.id == task), None)
+        fitting = [
+            t
+            for t in self.tasks
+            if t.offset + t.start <= frames.start
+            and frames.stop <= t.end
+            and (not subset or t.subset == subset)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+def parse_dump(path: Path) -> Dump:
+    """Read a CVAT XML file, or the annotations.xml in a zip, in one pass.
+
+    Bad rows become problems in the result and are left out.
+
+    Raises:
+        InputError: Not CVAT's XML, not well-formed, or hostile.
+    """
+    handler = _Handler(str(path))
+    with open_annotation(path) as stream:
+        parse_xml(stream, handler, str(path))
+    dump = handler.dump
+    if not dump.tasks:
+        dump.tasks.append(Task())
+    _number_tracks(dump.tracks)
+    return dump
+
+
+class _Handler(LineHandler):
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.dump = Dump(file)
+        self._depth = 0
+        self._meta: TreeBuilder | None = None
+        self._owner: Track | Image | None = None
+
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
+        depth = self._depth
+        self._depth += 1
+        if self._meta is not None:
+            self._meta.start(name, {})
+        elif depth == 2:
+            if name == "box" and self._owner is not None:
+                self._read(self._box, attrs)
+            elif name in SHAPES and self._owner is not None:
+                self._shape(name)
+        elif depth == 1:
+            if name == "track":
+                self._read(self._track, attrs)
+            elif name == "image":
+                self._read(self._image, attrs)
+            elif name == "meta":
+                self._meta = TreeBuilder()
+                self._meta.start(name, {})
+        elif depth == 0 and name != "annotations":
+            raise InputError(
+                f"is not a CVAT file: its root element is <{name}>, not <annotations>.",
+                file=self.dump.file,
+                line=self.line(),
+            )
+
+    def characters(self, content: str) -> None:
+        if self._meta is not None:
+            self._meta.data(content)
+
+    def endElement(self, name: str) -> None:  # noqa: N802
+        self._depth -= 1
+        if self._meta is not None:
+            self._meta.end(name)
+            if self._depth == 1:
+                self._finish_meta(self._meta.close())
+                self._meta = None
+        elif self._depth == 1:
+            self._owner = None
+
+    def _finish_meta(self, meta: Element) -> None:
+        line = self.line()
+        try:
+            self.dump.tasks, self.dump.project = _tasks(meta)
+        except ValueError as error:
+            raise InputError(
+                f"its <meta> is broken: {error}.", file=self.dump.file, line=line
+            ) from error
+        labels = (e.text or "" for e in meta.iterfind(".//labels/label/name"))
+        self.dump.labels = list(dict.fromkeys(labels))
+
+    def _read(self, reader: object, attrs: AttributesImpl) -> None:
+        try:
+            reader(attrs)  # type: ignore[operator]
+        except ValueError as error:
+            frame = attrs.get("frame", "")
+            self.dump.problems.append(
+                Problem(
+                    "error",
+                    f"{error}; the row is left out.",
+                    self.dump.file,
+                    self.line(),
+                    int(frame) if frame.isdecimal() else None,
+                    "Correct it, or export the task again.",
+                )
+            )
+
+    def _track(self, attrs: AttributesImpl) -> None:
+        track = Track(
+            _integer(attrs, "id", -1),
+            attrs.get("label", ""),
+            self.line(),
+            attrs.get("task_id", ""),
+            attrs.get("subset", ""),
+        )
+        self._owner = track
+        self.dump.tracks.append(track)
+
+    def _image(self, attrs: AttributesImpl) -> None:
+        image = Image(
+            _integer(attrs, "id", 0),
+            attrs.get("name", ""),
+            _integer(attrs, "width", 0),
+            _integer(attrs, "height", 0),
+            self.line(),
+            attrs.get("task_id", ""),
+            attrs.get("subset", ""),
+        )
+        self._owner = image
+        self.dump.images.append(image)
+
+    def _box(self, attrs: AttributesImpl) -> None:
+        owner = self._owner
+        if isinstance(owner, Track):
+            frame, label = _integer(attrs, "frame"), owner.label
+        else:
+            frame, label = 0, attrs.get("label", "")
+        assert owner is not None
+        owner.rows.append(
+            Row(
+                frame,
+                _number(attrs, "xtl"),
+                _number(attrs, "ytl"),
+                _number(attrs, "xbr"),
+                _number(attrs, "ybr"),
+                _number(attrs, "rotation", 0.0),
+                attrs.get("outside", "0") == "1",
+                attrs.get("occluded", "0") == "1",
+                attrs.get("keyframe", "1") == "1",
+                label,
+                self.line(),
+            )
+        )
+
+    def _shape(self, name: str) -> None:
+        if isinstance(self._owner, Track):
+            self._owner.shapes.setdefault(name, self.line())
+        else:
+            self.dump.problems.append(unread_shape("image", name, self.dump.file, self.line()))
+
+
+def unread_shape(owner: Literal["image", "track"], shape: str, file: str, line: int) -> Problem:
+    """The warning that a shape other than a box is left out."""
+    return Problem(
+        "warning",
+        f"a {shape} in this {owner} is left out: only boxes are read.",
+        file,
+        line,
+        hint="Redraw it as a rectangle if the object should be learnt; unlabelled, it counts as "
+        "background.",
+    )
+
+
+def _number(attrs: AttributesImpl, name: str, default: float | None = None) -> float:
+    text = attrs.get(name)
+    if text is None:
+        if default is None:
+            raise ValueError(f"the box has no {name}")
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f'{name}="{text}" is not a number') from None
+    if not math.isfinite(value):
+        raise ValueError(f'{name}="{text}" is not a finite number')
+    return value
+
+
+def _integer(attrs: AttributesImpl, name: str, default: int | None = None) -> int:
+    value = _number(attrs, name, default)
+    if value != int(value):
+        raise ValueError(f'{name}="{attrs.get(name)}" is not a whole number')
+    return int(value)
+
+
+def _tasks(meta: Element) -> tuple[list[Task], bool]:
+    """The tasks of a dump; and whether it is a project's, which numbers frames through."""
+    project = meta.find("project")
+    if project is None:
+        node = next((n for tag in ("task", "job") if (n := meta.find(tag)) is not None), meta)
+        return [_task(node, meta)], False
+    nodes = meta.findall(".//tasks/task")
+    tasks = [_task(node, node) for node in nodes]
+    # As CVAT's ProjectData counts: every task begins where the one before it in the same subset
+    # ended, with the source frames before its own start frame counted in.
+    subset, following = None, 0
+    for task in tasks:
+        task.offset = following if task.subset == subset else 0
+        subset, following = task.subset, task.end
+    return tasks, True
+
+
+def _task(node: Element, meta: Element) -> Task:
+    start = int(node.findtext("start_frame") or 0)
+    stop = node.findtext("stop_frame") or ""
+    size = node.findtext("size") or ""
+    found = re.search(r"step\s*=\s*(\d+)", node.findtext("frame_filter") or "")
+    step = int(found[1]) if found else 1
+    if step < 1:
+        raise ValueError(f"<frame_filter> has a step of {step}")
+    last = None
+    if stop:
+        last = int(stop)
+    elif size:
+        last = start + (int(size) - 1) * step
+    if last is not None:
+        last -= (last - start) % step
+    source = node.findtext(".//source") or meta.findtext(".//source") or ""
+    return Task(
+        id=node.findtext("id") or "",
+        name=node.findtext("name") or "",
+        source=source,
+        subset=node.findtext("subset") or "default",
+        start=start,
+        stop=last,
+        step=step,
+        width=int(meta.findtext(".//original_size/width") or 0),
+        height=int(meta.findtext(".//original_size/height") or 0),
+        video=(node.findtext("mode") or "interpolation") == "interpolation",
+    )
+
+
+def _number_tracks(tracks: list[Track]) -> None:
+    """Give tracks without a number, or with one that was used before, a free number."""
+    free = max((t.id for t in tracks), default=0) + 1
+    seen: set[int] = set()
+    for track in tracks:
+        if track.id < 0 or track.id in seen:
+            track.id, free = free, free + 1
+        seen.add(track.id)

@@ -1,0 +1,127 @@
+"""Label Studio's JSON export of video tasks (`videorectangle` regions with key frames).
+
+Format: labelstud.io/tags/videorectangle; which frames show a box follows Label Studio's own
+`extract_key_frames` (label-studio-tools, postprocessing/video.py).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from kfdet.dataset.formats.jsonfile import read_json
+from kfdet.dataset.formats.model import AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.errors import InputError, Problem
+
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
+_SIDES = ("x", "y", "width", "height")
+
+
+def read(path: Path) -> AnnotationSet:
+    """Read an export: one source a task, boxes as shares of the video's width and height.
+
+    Frames are 1-based in the file. A key frame with `enabled` false ends what was visible before
+    it: the box is still there on that frame and gone on the next; after the last enabled key frame
+    it stays to the end of the video. Of several annotations of a task the last one that was not
+    cancelled counts.
+
+    Raises:
+        InputError: No JSON, or not a list of Label Studio tasks.
+    """
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise InputError(
+            "is not a Label Studio export: not a list of tasks.",
+            file=path,
+            hint="Export the project as JSON (not JSON-MIN).",
+        )
+    result = AnnotationSet()
+    for task in content:
+        if not isinstance(task, dict) or "annotations" not in task:
+            raise InputError(
+                "is not a Label Studio export: a task has no annotations.",
+                file=path,
+                hint="Export the project as JSON (not JSON-MIN).",
+            )
+        valid = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
+        source = SourceAnnotations("video", str(path), _names(task), relative=True, corner=True)
+        for number, region in enumerate(valid[-1].get("result", []) if valid else []):
+            _add_region(source, number, region, result.problems)
+        result.sources.append(source)
+    return result
+
+
+def _names(task: dict[str, Any]) -> tuple[str, ...]:
+    """File names of the task's video: as uploaded, and without the prefix that uploads get."""
+    texts = [task.get("file_upload")]
+    data = task.get("data")
+    if isinstance(data, dict):
+        texts += [data.get("video"), *data.values()]
+    names = []
+    for text in texts:
+        if isinstance(text, str) and text:
+            url = urlsplit(text)
+            name = PurePosixPath(unquote(parse_qs(url.query).get("d", [url.path])[0])).name
+            names += [name, _UPLOAD_PREFIX.sub("", name, count=1)]
+    return tuple(dict.fromkeys(name for name in names if PurePosixPath(name).suffix))
+
+
+def _add_region(
+    source: SourceAnnotations, number: int, region: dict[str, Any], problems: list[Problem]
+) -> None:
+    name = region.get("id", number)
+    if region.get("type") != "videorectangle":
+        if "value" in region:
+            kind = region.get("type")
+            text = f"region {name} is a {kind}, which is not read: only videorectangle is."
+            problems.append(Problem("warning", text, source.file))
+        return
+    try:
+        value = region["value"]
+        labels = value.get("labels") or []
+        if len(labels) != 1:
+            raise ValueError(f"has {len(labels)} labels instead of one")
+        if value.get("framesCount"):
+            source.stop = int(value["framesCount"]) - 1
+        source.keys += _keys(number, str(labels[0]), value["sequence"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        problems.append(
+            Problem(
+                "error",
+                f"region {name} {what}; it is left out.",
+                source.file,
+                hint="Correct it in Label Studio and export again.",
+            )
+        )
+
+
+def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox]:
+    entries = sorted(sequence, key=lambda entry: int(entry["frame"]))
+    keys: list[KeyBox] = []
+    shown = False
+    for entry, following in zip(entries, [*entries[1:], None], strict=True):
+        frame = int(entry["frame"]) - 1
+        if following is not None and int(following["frame"]) == frame + 1:
+            raise ValueError(f"has frame {frame + 1} twice")
+        x, y, width, height = (float(entry[side]) / 100 for side in _SIDES)
+        enabled = bool(entry.get("enabled", True))
+        key = KeyBox(
+            track,
+            label,
+            frame,
+            x,
+            y,
+            x + width,
+            y + height,
+            float(entry.get("rotation") or 0.0),
+            outside=not enabled and not shown,
+        )
+        keys.append(key)
+        gone = frame + 1
+        if not enabled and shown and (following is None or int(following["frame"]) - 1 != gone):
+            keys.append(key._replace(frame=gone, outside=True))
+        shown = enabled
+    return keys

@@ -1,0 +1,182 @@
+"""MOT Challenge ground truth: gt/gt.txt with one row a box, labels.txt and seqinfo.ini if present.
+
+Read here and not by Datumaro, which gives no line numbers and no tracks. Format: Dendorfer et al.,
+"MOT20", arXiv 2003.09003, table 2; `labels.txt` is what CVAT and Datumaro add.
+"""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+
+from kfdet.dataset.formats.model import AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.errors import Problem
+
+_CLASSES = (
+    "pedestrian",
+    "person on vehicle",
+    "car",
+    "bicycle",
+    "motorbike",
+    "non motorized vehicle",
+    "static person",
+    "distractor",
+    "occluder",
+    "occluder on the ground",
+    "occluder full",
+    "reflection",
+)
+_COLUMNS_WITH_CLASS = 9
+_VISIBLE = 0.5
+"""Share of an object below which it counts as occluded."""
+
+
+def read(path: Path) -> AnnotationSet:
+    """Read a gt.txt: the tracks of one video, or the boxes of the images in a sequence's folder.
+
+    Rows are `frame, track, left, top, width, height, valid, class, visibility` with 1-based frames;
+    each is a key frame, and a track is not interpolated over a gap. Rows with valid = 0 are left
+    out with a warning. Rows of 10 numbers (MOT15) have no class: they are pedestrians.
+    """
+    file = str(path)
+    result = AnnotationSet()
+    labels = _labels(path)
+    tracks: defaultdict[int, dict[int, KeyBox]] = defaultdict(dict)
+    invalid = 0
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in (reader := csv.reader(stream)):
+            if not any(cell.strip() for cell in row):
+                continue
+            try:
+                key = _key(row, labels, reader.line_num)
+                if key is not None and key.frame in tracks[key.track_id]:
+                    raise ValueError(f"track {key.track_id} is on this frame twice")
+            except ValueError as error:
+                problem = f"{error}; the row is left out."
+                frame = int(row[0]) - 1 if row[0].isdecimal() else None
+                result.problems.append(
+                    Problem("error", problem, file, reader.line_num, frame, "Correct the row.")
+                )
+                continue
+            if key is None:
+                invalid += 1
+            else:
+                tracks[key.track_id][key.frame] = key
+    if invalid:
+        text = f"{invalid} rows that are marked as not valid (7th number 0) are left out."
+        result.problems.append(Problem("warning", text, file))
+    result.labels = labels
+    images = _images(path)
+    if images:
+        result.sources = _image_sources(file, images, tracks)
+    else:
+        result.sources = [_video_source(path, tracks)]
+    return result
+
+
+def _key(row: list[str], labels: list[str], line: int) -> KeyBox | None:
+    """The box of a row; None where the row is marked as not valid."""
+    if len(row) < 6:
+        raise ValueError(f"a row has {len(row)} numbers, not at least 6")
+    try:
+        values = [float(cell) for cell in row]
+    except ValueError:
+        raise ValueError("a cell is not a number") from None
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a number is not finite")
+    frame, track, left, top, width, height = values[:6]
+    if frame != int(frame) or track != int(track):
+        raise ValueError("frame or track is not a whole number")
+    if len(values) > 6 and values[6] == 0:
+        return None
+    number, visibility = 1, 1.0
+    if len(values) == _COLUMNS_WITH_CLASS:
+        number, visibility = int(values[7]), values[8]
+    if not 1 <= number <= len(labels):
+        raise ValueError(f"class {number} is not among the {len(labels)} labels")
+    return KeyBox(
+        int(track),
+        labels[number - 1],
+        int(frame) - 1,
+        left,
+        top,
+        left + width,
+        top + height,
+        occluded=visibility < _VISIBLE,
+        line=line,
+    )
+
+
+def _labels(path: Path) -> list[str]:
+    own = path.with_name("labels.txt")
+    if not own.is_file():
+        return list(_CLASSES)
+    lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _sequence(path: Path) -> configparser.SectionProxy | dict[str, str]:
+    """The [Sequence] part of seqinfo.ini; empty where there is none that can be read."""
+    config = configparser.ConfigParser(interpolation=None)
+    try:
+        config.read(_folder(path) / "seqinfo.ini", encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        return {}
+    return config["Sequence"] if config.has_section("Sequence") else {}
+
+
+def _folder(path: Path) -> Path:
+    return path.parent.parent if path.parent.name == "gt" else path.parent
+
+
+def _images(path: Path) -> dict[int, Path]:
+    """The sequence's images by 0-based frame; empty where the frames are not images."""
+    folder = _folder(path) / _sequence(path).get("imDir", "img1")
+    if not folder.is_dir():
+        return {}
+    return {int(image.stem) - 1: image for image in folder.iterdir() if image.stem.isdecimal()}
+
+
+def _image_sources(
+    file: str, images: dict[int, Path], tracks: dict[int, dict[int, KeyBox]]
+) -> list[SourceAnnotations]:
+    by_frame: defaultdict[int, list[KeyBox]] = defaultdict(list)
+    for boxes in tracks.values():
+        for key in boxes.values():
+            by_frame[key.frame].append(key._replace(frame=0))
+    return [
+        SourceAnnotations(
+            "image",
+            file,
+            (images[frame].as_posix() if frame in images else f"frame {frame + 1}",),
+            keys=by_frame[frame],
+            stop=0,
+        )
+        for frame in sorted(images.keys() | by_frame.keys())
+    ]
+
+
+def _video_source(path: Path, tracks: dict[int, dict[int, KeyBox]]) -> SourceAnnotations:
+    info = _sequence(path)
+    folder = _folder(path).name
+    names = dict.fromkeys(name for name in (info.get("name", ""), folder) if name)
+    numbers = {key: int(text) for key, text in info.items() if text.isdecimal()}
+    source = SourceAnnotations(
+        "video",
+        str(path),
+        tuple(names),
+        named=False,
+        width=numbers.get("imwidth", 0),
+        height=numbers.get("imheight", 0),
+        stop=numbers["seqlength"] - 1 if "seqlength" in numbers else None,
+    )
+    for track in sorted(tracks):
+        boxes = tracks[track]
+        for frame in sorted(boxes):
+            source.keys.append(boxes[frame])
+            if frame + 1 not in boxes:
+                source.keys.append(boxes[frame]._replace(frame=frame + 1, outside=True))
+    return source

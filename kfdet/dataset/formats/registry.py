@@ -1,0 +1,172 @@
+"""The one table of annotation formats: how each is recognised, read and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfdet.dataset.formats import (
+    coco,
+    cvat_images,
+    cvat_video,
+    cvat_writer,
+    datumaro,
+    datumaro_writer,
+    label_studio,
+    mot,
+    table_writers,
+    voc,
+    voc_writer,
+    yolo,
+)
+from kfdet.dataset.formats.archive import member_names, open_annotation
+from kfdet.dataset.formats.model import AnnotationSet, Labelled
+from kfdet.errors import InputError
+
+_HEAD_BYTES = 1 << 20
+
+Reader = Callable[[Path], AnnotationSet]
+Writer = Callable[[Sequence[Labelled], Sequence[str], Path, bool], None]
+"""Takes the items with boxes, the labels, the target, and whether only key frames are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One annotation format.
+
+    Args:
+        name: What `--to` takes.
+        title: What users call it.
+        read: Reads one annotation file (YOLO: the file of class names); None if only written.
+        write: Writes a dataset's boxes.
+        file: Name of the one file it writes, "" where it writes a folder.
+        suffix: A target with this suffix is one file also where a folder is usual.
+        tracks: It holds tracks of videos; else it is for images and frames.
+        images: It can hold images.
+    """
+
+    name: str
+    title: str
+    read: Reader | None
+    write: Writer
+    file: str = ""
+    suffix: str = ""
+    tracks: bool = False
+    images: bool = True
+
+
+_TABLE = (
+    Format(
+        "parquet",
+        "boxes.parquet",
+        None,
+        table_writers.write_parquet,
+        file="boxes.parquet",
+        tracks=True,
+    ),
+    Format(
+        "cvat-video",
+        "CVAT for video 1.1",
+        cvat_video.read,
+        cvat_writer.write_video,
+        suffix=".xml",
+        tracks=True,
+        images=False,
+    ),
+    Format(
+        "cvat-images",
+        "CVAT for images 1.1",
+        cvat_images.read,
+        cvat_writer.write_images,
+        file="annotations.xml",
+    ),
+    Format("voc", "Pascal VOC", voc.read, voc_writer.write_voc),
+    Format("coco", "COCO", coco.read, datumaro_writer.write_coco, suffix=".json"),
+    Format("yolo", "YOLO", yolo.read, table_writers.write_yolo),
+    Format("mot", "MOT", mot.read, table_writers.write_mot, images=False),
+    Format(
+        "datumaro",
+        "Datumaro",
+        datumaro.read,
+        datumaro_writer.write_datumaro,
+        suffix=".json",
+    ),
+    Format(
+        "label-studio",
+        "Label Studio video",
+        label_studio.read,
+        table_writers.write_label_studio,
+        file="annotations.json",
+        tracks=True,
+        images=False,
+    ),
+)
+FORMATS = {entry.name: entry for entry in _TABLE}
+
+
+def detect_format(path: Path) -> str | None:
+    """Name of the format of an annotation file, by its content; None where it is none we know.
+
+    Raises:
+        InputError: A zip that is hostile or damaged.
+    """
+    match path.suffix.lower():
+        case ".xml":
+            return _detect_xml(_head(path))
+        case ".zip":
+            if any(Path(name).name == "annotations.xml" for name in member_names(path)):
+                return _detect_xml(_head(path))
+        case ".json":
+            return _detect_json(_head(path))
+        case ".txt" if path.name == "gt.txt":
+            return "mot"
+        case ".txt" | ".yaml" | ".yml" | ".names" if yolo.rank(path) is not None:
+            return "yolo"
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with open_annotation(path) as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _detect_json(head: bytes) -> str | None:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"["):
+        return "label-studio" if b'"annotations"' in head and b'"data"' in head else None
+    if b'"dm_format_version"' in head or re.search(rb'"categories"\s*:\s*\{', head):
+        return "datumaro"
+    if re.search(rb'"(images|categories|annotations)"\s*:\s*\[', head):
+        return "coco"
+    return None
+
+
+def _detect_xml(head: bytes) -> str | None:
+    # A broken or empty XML file is still somebody's annotations: its reader says what is wrong.
+    head = re.sub(rb"<!--.*?-->", b"", head, flags=re.DOTALL)
+    root = re.search(rb"<([A-Za-z_][\w.-]*)", head)
+    if root is not None and root[1] == b"annotation":
+        return "voc"
+    if root is None or root[1] == b"annotations":
+        image, track = head.find(b"<image "), head.find(b"<track ")
+        return "cvat-images" if image >= 0 and (track < 0 or image < track) else "cvat-video"
+    return None
+
+
+def read_annotations(path: Path) -> AnnotationSet:
+    """Read an annotation file of any known format.
+
+    Raises:
+        InputError: The format is not known, or the file cannot be read at all.
+    """
+    name = detect_format(path)
+    reader = FORMATS[name].read if name else None
+    if reader is None:
+        raise InputError(
+            "is in no annotation format that is known.",
+            file=path,
+            hint=f"Known are: {', '.join(f.title for f in FORMATS.values())}.",
+        )
+    return reader(path)

@@ -1,0 +1,127 @@
+"""Pascal VOC: one XML an image, as VOCdevkit has it or as LabelImg writes it.
+
+Read here and not by Datumaro, which wants VOCdevkit's folders and gives no line numbers; users have
+a folder of LabelImg's files.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.sax.xmlreader import AttributesImpl
+
+from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.xmlfile import LineHandler, parse_xml
+from kfdet.errors import InputError, Problem
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read(path: Path) -> AnnotationSet:
+    """Read one XML: its image, known by the XML's stem first and by <filename> second.
+
+    Coordinates are taken as they are, as the TF Object Detection API does: VOC's are 1-based, those
+    of most tools that write this format are not, and the file does not say. `truncated` parts of an
+    object are no problem for detection and are ignored; `difficult` ones count like others.
+
+    Raises:
+        InputError: Not VOC's XML, not well-formed, or hostile.
+    """
+    handler = _Handler(str(path))
+    with path.open("rb") as stream:
+        parse_xml(stream, handler, str(path))
+    names = dict.fromkeys(name for name in (path.stem, handler.filename) if name)
+    handler.source.names = tuple(names)
+    return AnnotationSet([handler.source], problems=handler.problems)
+
+
+class _Handler(LineHandler):
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.source = SourceAnnotations("image", file, (), named=False, stop=0)
+        self.filename = ""
+        self.problems: list[Problem] = []
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._object: dict[str, str] = {}
+        self._line = 0
+
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
+        if not self._path and name != "annotation":
+            raise InputError(
+                f"is not Pascal VOC: its root element is <{name}>, not <annotation>.",
+                file=self.source.file,
+                line=self.line(),
+            )
+        self._path.append(name)
+        self._text.clear()
+        if self._path[1:] == ["object"]:
+            self._object, self._line = {}, self.line()
+
+    def characters(self, content: str) -> None:
+        self._text.append(content)
+
+    def endElement(self, name: str) -> None:  # noqa: N802
+        text = "".join(self._text).strip()
+        match self._path[1:]:
+            case ["filename"]:
+                self.filename = text
+            case ["size", "width"] if text.isdecimal():
+                self.source.width = int(text)
+            case ["size", "height"] if text.isdecimal():
+                self.source.height = int(text)
+            case ["object", "name"]:
+                # Not stripped: a stray space makes another label, which `check` reports.
+                self._object["name"] = "".join(self._text)
+            case ["object", "occluded"]:
+                self._object["occluded"] = text
+            case ["object", "bndbox", side] if side in _SIDES:
+                self._object[side] = text
+            case ["object"]:
+                self._finish_object()
+        self._path.pop()
+        self._text.clear()
+
+    def _finish_object(self) -> None:
+        found = self._object
+        try:
+            if not found.get("name", "").strip():
+                raise ValueError("the object has no <name>")
+            xmin, ymin, xmax, ymax = (_number(found, side) for side in _SIDES)
+        except ValueError as error:
+            self.problems.append(
+                Problem(
+                    "error",
+                    f"{error}; the object is left out.",
+                    self.source.file,
+                    self._line,
+                    hint="Correct it, or draw the box again.",
+                )
+            )
+            return
+        self.source.keys.append(
+            KeyBox(
+                UNTRACKED,
+                found["name"],
+                0,
+                xmin,
+                ymin,
+                xmax,
+                ymax,
+                occluded=found.get("occluded") == "1",
+                line=self._line,
+            )
+        )
+
+
+def _number(found: dict[str, str], side: str) -> float:
+    text = found.get(side)
+    if text is None:
+        raise ValueError(f"the object has no <{side}>")
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"<{side}>{text}</{side}> is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"<{side}>{text}</{side}> is not a finite number")
+    return value

@@ -1,0 +1,260 @@
+"""A dataset on disk: its videos and images, which annotations belong to which, and every problem.
+
+Layout: `videos/` and/or `images/` and `annotations/`, or all files in one folder; sub-folders are
+searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from PIL import Image, UnidentifiedImageError
+
+from kfdet.dataset.box_checks import Media, check_source
+from kfdet.dataset.duplicates import identical_files
+from kfdet.dataset.formats import yolo
+from kfdet.dataset.formats.model import Item, KeyBox, SourceAnnotations, key_table
+from kfdet.dataset.formats.registry import detect_format, read_annotations
+from kfdet.dataset.label_checks import Use, check_labels
+from kfdet.dataset.layout import (
+    ANNOTATION_SUFFIXES,
+    IMAGE_SUFFIXES,
+    LAYOUT,
+    VIDEO_SUFFIXES,
+    find_files,
+    is_medium,
+    suffix,
+)
+from kfdet.dataset.pairing import pair
+from kfdet.errors import InputError, Problem
+
+__all__ = ["Dataset", "Item", "KeyBox", "all_errors", "check", "load", "load_items"]
+
+_EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = frozenset((5, 6, 7, 8))
+
+
+@dataclass(slots=True)
+class Dataset:
+    """A dataset that was loaded and checked.
+
+    Args:
+        root: Its folder.
+        items: Readable videos and images, sorted by name.
+        labels: Names of the labels with at least one visible key box, sorted.
+        problems: Everything that is wrong, errors and warnings.
+    """
+
+    root: Path
+    items: list[Item]
+    labels: list[str]
+    problems: list[Problem]
+
+    def key_table(self) -> pa.Table:
+        """All key boxes in KEY_SCHEMA, in the order of the items and of their files."""
+        return key_table((item.name, item.keys) for item in self.items)
+
+
+def check(root: Path) -> list[Problem]:
+    """Every problem of a dataset, sorted by file, line and frame; first those of the whole.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    return load(root).problems
+
+
+def load(root: Path) -> Dataset:
+    """Read a dataset, match its annotations to its media, and check all of it.
+
+    A single bad file, box or label becomes a Problem; what is bad is left out of the items.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    items, problems = load_items(root)
+    problems += _duplicates(items)
+    uses = list(_uses(items, root))
+    if uses or not any(problem.severity == "error" for problem in problems):
+        # Without a box the errors found so far are why.
+        problems += check_labels(uses)
+    problems.sort(key=lambda p: (p.file, p.line or 0, p.frame or 0))
+    return Dataset(root, items, sorted({use.label for use in uses}), problems)
+
+
+def all_errors(problems: Iterable[Problem]) -> InputError | None:
+    """One exception for all errors among `problems`, a line each; None where there are none."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if len(errors) < 2:
+        return errors[0].error() if errors else None
+    lines = "\n".join(f"  {error}" for error in errors)
+    return InputError(f"{len(errors)} errors:\n{lines}")
+
+
+def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
+    """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
+
+    Unlike `load` it says nothing of label names and duplicates.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    files = find_files(root)
+    media_names = [name for name in files if is_medium(name)]
+    if not media_names:
+        raise InputError("holds no videos and no images.", file=root, hint=LAYOUT)
+    problems: list[Problem] = []
+    items = {}
+    for name in media_names:
+        try:
+            items[name] = _open(root, name, problems)
+        except InputError as error:
+            problems.append(_problem(error))
+    sources = list(_read_all(root, files, problems))
+    # Media that cannot be opened take part in matching, or their annotations would go astray.
+    videos = [name for name in media_names if suffix(name) in VIDEO_SUFFIXES]
+    images = [name for name in media_names if suffix(name) in IMAGE_SUFFIXES]
+    for source, name in pair(root, sources, videos, images, problems):
+        if name in items:
+            _annotate(items[name], source, root, problems)
+    problems += _unmatched(items.values())
+    return list(items.values()), problems
+
+
+def _open(root: Path, name: str, problems: list[Problem]) -> Item:
+    path = root / name
+    if suffix(name) in VIDEO_SUFFIXES:
+        from kfdet.video.probe import probe
+
+        info = probe(path)
+        if info.damage:
+            hint = "Copy it again from where it was recorded; until then the rest of it is used."
+            problems.append(Problem("warning", info.damage, str(path), hint=hint))
+        return Item(
+            name,
+            path,
+            "video",
+            info.width,
+            info.height,
+            info.frames,
+            info.fps,
+            stop=info.frames - 1,
+        )
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise InputError(
+            "is no image that can be read; it may be empty or cut off.",
+            file=path,
+            hint="Copy it again from where it came from, or delete it.",
+        ) from error
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Item(name, path, "image", width, height, 1, 0.0, orientation=orientation)
+
+
+def _read_all(
+    root: Path, files: Iterable[str], problems: list[Problem]
+) -> Iterator[SourceAnnotations]:
+    for path in _annotation_files(root, files, problems):
+        try:
+            read = read_annotations(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        problems += read.problems
+        yield from read.sources
+
+
+def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem]) -> Iterator[Path]:
+    class_files = []
+    for name in files:
+        path = root / name
+        if suffix(name) not in ANNOTATION_SUFFIXES:
+            continue
+        try:
+            found = detect_format(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        if found == "yolo":
+            class_files.append(path)
+        elif found:
+            yield path
+        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".json", ".xml", ".zip"):
+            text = "is in no annotation format that is known; it is not read."
+            problems.append(Problem("warning", text, str(path)))
+    # Tools write several lists of class names; each label file is read with one of them, the one
+    # that is highest in the tree and best.
+    class_files.sort(key=lambda path: (len(path.parts), yolo.rank(path), path))
+    folders: list[Path] = []
+    for path in class_files:
+        if not any(path.parent.is_relative_to(folder) for folder in folders):
+            folders.append(path.parent)
+            yield path
+
+
+def _problem(error: InputError) -> Problem:
+    return Problem("error", error.problem, error.file, error.line, error.frame, error.hint)
+
+
+def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
+    item.annotation = Path(source.file).relative_to(root).as_posix()
+    item.start, item.step = source.start, source.step
+    last = item.frames - 1
+    stop = last if source.stop is None else min(source.stop, last)
+    item.stop = max(stop - (stop - item.start) % item.step, item.start)
+    source.to_pixels(item.width, item.height)
+    media = Media(item.name, item.width, item.height, item.frames, item.fps)
+    if item.orientation in _SIDEWAYS:
+        media = Media(item.name, item.width, item.height, 1, 0.0, stored=(item.height, item.width))
+    item.keys, found = check_source(source, media)
+    problems += found
+
+
+def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
+    for item in items:
+        if not item.annotation:
+            yield Problem(
+                "warning",
+                f"the {item.kind} has no annotations; it is not used.",
+                str(item.path),
+                hint="Label it, or give its annotation file the same name.",
+            )
+
+
+def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
+    """Labelled files with the same bytes."""
+    labelled = [item for item in items if item.annotation]
+    for number, first in enumerate(identical_files([item.path for item in labelled])):
+        if first != number:
+            yield _duplicate(labelled[first], labelled[number])
+
+
+def _duplicate(first: Item, other: Item) -> Problem:
+    text = f"the same {other.kind} as {first.name}."
+    if other.kind == "video":
+        # A split by video would learn from the one and measure on the other.
+        return Problem("error", text, str(other.path), hint="Delete one of them.")
+    hint = "Delete one of them; until then both are on one side of the split."
+    return Problem("warning", text, str(other.path), hint=hint)
+
+
+def _uses(items: Iterable[Item], root: Path) -> Iterator[Use]:
+    for item in items:
+        file = str(root / item.annotation)
+        for key in item.keys:
+            if not key.outside:
+                frame = key.frame if item.kind == "video" else None
+                yield Use(key.label, file, key.line, frame)

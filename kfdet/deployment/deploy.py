@@ -1,0 +1,68 @@
+"""From a SavedModel on disk to an endpoint that serves it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from kfdet.cluster.api import Cluster
+from kfdet.deployment.endpoint import Endpoint, Release
+from kfdet.deployment.publish import publish, version_of
+from kfdet.deployment.rollout import Options, check_deployment, roll_out
+from kfdet.deployment.smoke_test import Picture, smoke_test
+from kfdet.errors import InputError
+from kfdet.evaluation.ground_truth import find_saved_model
+
+_FIGURES = ("AP", "AP50")
+"""What the endpoint says about the evaluation of its model."""
+
+
+def deploy(
+    cluster: Cluster,
+    model: Path,
+    name: str,
+    *,
+    model_root: str,
+    metrics: dict[str, float],
+    pictures: Sequence[Picture],
+    options: Options,
+) -> Endpoint:
+    """Serve a model under a name; whatever goes wrong, the endpoint stays what it was.
+
+    Args:
+        cluster: Where to.
+        model: Folder with numbered versions of a SavedModel.
+        name: The endpoint.
+        model_root: Bucket path that keeps every deployed version.
+        metrics: Figures of its evaluation, as `read_metrics` gives them.
+        pictures: What the model is asked about before it serves anybody.
+        options: How.
+
+    Returns:
+        The endpoint afterwards.
+
+    Raises:
+        InputError: Model, name, bucket or cluster do not allow it.
+        KfdetError: The model does not become ready, or does not answer well.
+    """
+    saved_model = find_saved_model(model)
+    current = check_deployment(cluster, name, options.canary_percent)
+    version = version_of(saved_model)
+    release = Release(version, publish(saved_model, model_root, name, version), metrics)
+    test = functools.partial(smoke_test, cluster, pictures)
+    return roll_out(cluster, name, current, release, options, test)
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """The few figures of a metrics.json that an endpoint carries.
+
+    Raises:
+        InputError: The file cannot be read or is no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {name: round(values[name], 4) for name in _FIGURES if values.get(name) is not None}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"these are no metrics: {error}.", file=path) from error

@@ -1,0 +1,68 @@
+"""A SavedModel's lasting place in the bucket: one folder a version, never written again."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kfdet.events import Progress
+from kfdet.storage.address import place_of
+from kfdet.storage.multipart import is_there, send, target_for
+from kfdet.storage.store import CONNECTIONS, Store
+from kfdet.storage.upload import make_bucket
+
+_GRAPH = "saved_model.pb"
+
+
+def version_of(saved_model: Path) -> str:
+    """12 hexadecimal digits that follow from the names and the content of a SavedModel's files.
+
+    Args:
+        saved_model: The folder that holds saved_model.pb.
+    """
+    digest = hashlib.sha256()
+    for path in _files(saved_model):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(saved_model).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
+    """Copy a SavedModel to `model_root`/`name`/`version`/1; what is there already stays.
+
+    Args:
+        saved_model: The folder that holds saved_model.pb.
+        model_root: minio://bucket/prefix or s3://bucket/prefix.
+        name: The endpoint.
+        version: The model's version.
+
+    Returns:
+        The folder of the version as KServe wants it: s3://bucket/prefix/name/version.
+
+    Raises:
+        InputError: The store refuses.
+        Away: The store stopped answering.
+    """
+    place = place_of(model_root)
+    folder = place.key(f"{name}/{version}")
+    files = _files(saved_model)
+    progress = Progress(
+        f"copying version {version}", sum(path.stat().st_size for path in files), "bytes"
+    )
+    with Store(model_root) as store, ThreadPoolExecutor(CONNECTIONS) as parts:
+        make_bucket(store, place.bucket)
+        # The graph last: a version whose graph is there is whole.
+        for path in sorted(files, key=lambda path: path.name == _GRAPH):
+            key = f"{folder}/1/{path.relative_to(saved_model).as_posix()}"
+            target = target_for(path, place.bucket, key)
+            if is_there(store, target):
+                progress.advance(target.size)
+            else:
+                send(store, path, target, parts, progress.advance)
+    return f"s3://{place.bucket}/{folder}"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

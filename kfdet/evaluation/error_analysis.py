@@ -1,0 +1,307 @@
+"""What a detector gets wrong: thresholds, precision-recall curves, confusions and kinds of error.
+
+Boxes match at IoU 0.5 the way COCO matches: the detection with the best score chooses first. A
+detection's fate depends on higher-scored detections only, so one pass holds for every threshold.
+The kinds of false positives follow TIDE (Bolya et al., ECCV 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.boxes.tables import Boxes, iou_matrix
+from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+
+MATCH_IOU = 0.5
+_TOUCH_IOU = 0.1  # TIDE's border between a badly placed box and background
+SMALL_AREA, LARGE_AREA = 32.0**2, 96.0**2  # COCO's borders, in source pixels
+SIZES = ("small", "medium", "large")
+
+ErrorKind = Literal["localisation", "confusion", "duplicate", "background"]
+ERROR_KINDS: tuple[ErrorKind, ...] = ("localisation", "confusion", "duplicate", "background")
+
+_NO_MATCH, _IGNORED = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Precision and recall at every distinct score, from the best score down.
+
+    `best` is the position with the highest F1; None where no detection is right.
+    """
+
+    recall: npt.NDArray[np.float64]
+    precision: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    best: int | None
+
+    @property
+    def threshold(self) -> float | None:
+        """The score from which on detections are best trusted (score >= threshold)."""
+        return None if self.best is None else float(self.scores[self.best])
+
+
+@dataclass(frozen=True, slots=True)
+class FalsePositive:
+    """A wrong detection: positions of the image and, in it, of the detection.
+
+    `box` is the position of the box that explains the error, with its `iou`; None on background.
+    """
+
+    image: int
+    detection: int
+    score: float
+    kind: ErrorKind
+    box: int | None
+    iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """An object that was not found: positions of the image and, in it, of the box.
+
+    `iou` is that of the nearest detection of the right label.
+    """
+
+    image: int
+    box: int
+    area: float
+    iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnalysis:
+    """All errors at one score threshold, and the curves over all thresholds.
+
+    `confusion` has a row per true label and a column per predicted label, in the order of the
+    labels; the last row is background taken for an object, the last column objects not found.
+    `objects` and `missed` count by size, small to large. `background_images` hold no box.
+    """
+
+    overall: Curve
+    per_class: dict[str, Curve | None]
+    threshold: float
+    confusion: npt.NDArray[np.int64]
+    false_positives: list[FalsePositive]
+    misses: list[Miss]
+    objects: dict[str, int]
+    missed: dict[str, int]
+    background_images: int
+    background_false_positives: int
+
+    @property
+    def false_positives_per_background_image(self) -> float | None:
+        """Detections on an image without any object, on average; None without such images."""
+        if not self.background_images:
+            return None
+        return self.background_false_positives / self.background_images
+
+    @property
+    def precision(self) -> float | None:
+        """Share of right detections at the threshold."""
+        return (
+            None if self.overall.best is None else float(self.overall.precision[self.overall.best])
+        )
+
+    @property
+    def recall(self) -> float | None:
+        """Share of found objects at the threshold; None where there is no object."""
+        if not sum(self.objects.values()):
+            return None
+        return 0.0 if self.overall.best is None else float(self.overall.recall[self.overall.best])
+
+
+DEFAULT_THRESHOLD = 0.5
+"""Used where no threshold is best because nothing was found."""
+
+
+def size_names(areas: npt.NDArray[np.float64]) -> list[str]:
+    """COCO's size name of each area in square pixels."""
+    return [SIZES[i] for i in np.digitize(areas, [SMALL_AREA, LARGE_AREA])]
+
+
+def analyse(
+    truths: Sequence[GroundTruth], detections: Sequence[ImageDetections], labels: Sequence[str]
+) -> ErrorAnalysis:
+    """Compare detections with the truth, image by image (both in the same order).
+
+    Everything but the curves is at the overall threshold: the score that maximises F1 over all
+    labels together. Crowd and difficult boxes are left out on both sides.
+    """
+    pairs = list(zip(truths, detections, strict=True))
+    matches = [_match(truth, found) for truth, found in pairs]
+    overall, per_class = _curves(pairs, matches, labels)
+    threshold = overall.threshold if overall.threshold is not None else DEFAULT_THRESHOLD
+
+    background = len(labels)
+    confusion = np.zeros((background + 1, background + 1), dtype=np.int64)
+    false_positives: list[FalsePositive] = []
+    misses: list[Miss] = []
+    objects, missed = dict.fromkeys(SIZES, 0), dict.fromkeys(SIZES, 0)
+    background_images = background_false_positives = 0
+    for image, ((truth, found), match) in enumerate(zip(pairs, matches, strict=True)):
+        shown = found.scores >= threshold
+        counted = _counted(truth)
+        areas = _areas(truth.boxes)
+        sizes = size_names(areas)
+        right = match[shown & (match >= 0)]
+        wrong: list[int] = np.flatnonzero(shown & (match == _NO_MATCH)).tolist()
+        unfound = counted.copy()
+        unfound[right] = False
+        confused = _confused(truth.boxes, unfound, found.boxes, wrong)
+        for box in np.flatnonzero(counted):
+            objects[sizes[box]] += 1
+        for row in truth.classes[right] - 1:
+            confusion[row, row] += 1
+        for detection in wrong:
+            taken = confused.get(detection)
+            confusion[
+                background if taken is None else truth.classes[taken] - 1,
+                found.classes[detection] - 1,
+            ] += 1
+            score = float(found.scores[detection])
+            kind, cause, iou = _kind(truth, found, detection)
+            false_positives.append(FalsePositive(image, detection, score, kind, cause, iou))
+        for box in np.flatnonzero(unfound):
+            missed[sizes[box]] += 1
+            rivals = found.boxes[shown & (found.classes == truth.classes[box])]
+            near = float(iou_matrix(truth.boxes[box][None], rivals).max(initial=0.0))
+            misses.append(Miss(image, int(box), float(areas[box]), near))
+            if box not in confused.values():
+                confusion[truth.classes[box] - 1, background] += 1
+        if not len(truth.boxes):
+            background_images += 1
+            background_false_positives += len(wrong)
+    return ErrorAnalysis(
+        overall,
+        per_class,
+        threshold,
+        confusion,
+        sorted(false_positives, key=lambda wrong: -wrong.score),
+        sorted(misses, key=lambda miss: -miss.area),
+        objects,
+        missed,
+        background_images,
+        background_false_positives,
+    )
+
+
+def _counted(truth: GroundTruth) -> npt.NDArray[np.bool_]:
+    return ~(truth.crowd | truth.difficult)
+
+
+def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
+    areas: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas
+
+
+def _match(truth: GroundTruth, found: ImageDetections) -> npt.NDArray[np.int64]:
+    """For every detection the box of its own label that it found, or _NO_MATCH, or _IGNORED."""
+    result = np.full(len(found.scores), _NO_MATCH, dtype=np.int64)
+    if not len(truth.boxes):
+        return result
+    same = found.classes[:, None] == truth.classes[None, :]
+    iou = np.where(same, iou_matrix(found.boxes, truth.boxes), 0.0)
+    free = _counted(truth)
+    ignored = np.where(truth.crowd[None, :] & same, _covered(found.boxes, truth.boxes), iou)
+    ignored[:, free] = 0.0
+    for detection in np.argsort(-found.scores, kind="stable"):
+        candidates = np.where(free, iou[detection], 0.0)
+        box = int(candidates.argmax())
+        if candidates[box] >= MATCH_IOU:
+            result[detection] = box
+            free[box] = False
+        elif ignored[detection].max() >= MATCH_IOU:
+            result[detection] = _IGNORED
+    return result
+
+
+def _covered(boxes: Boxes, crowds: Boxes) -> npt.NDArray[np.float64]:
+    """Share of each box's area inside each crowd: COCO's overlap with a crowd."""
+    top_left = np.maximum(boxes[:, None, :2], crowds[None, :, :2])
+    bottom_right = np.minimum(boxes[:, None, 2:], crowds[None, :, 2:])
+    overlap = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    areas = np.broadcast_to(_areas(boxes)[:, None], overlap.shape)
+    share: npt.NDArray[np.float64] = np.zeros_like(overlap)
+    np.divide(overlap, areas, out=share, where=areas > 0)
+    return share
+
+
+def _curves(
+    pairs: Sequence[tuple[GroundTruth, ImageDetections]],
+    matches: Sequence[npt.NDArray[np.int64]],
+    labels: Sequence[str],
+) -> tuple[Curve, dict[str, Curve | None]]:
+    scores = np.concatenate([np.empty(0), *(found.scores for _, found in pairs)])
+    classes = np.concatenate([np.empty(0, np.int64), *(found.classes for _, found in pairs)])
+    match = np.concatenate([np.empty(0, np.int64), *matches])
+    objects = np.concatenate(
+        [np.empty(0, np.int64), *(truth.classes[_counted(truth)] for truth, _ in pairs)]
+    )
+    kept = match != _IGNORED
+    per_class: dict[str, Curve | None] = {}
+    for k, label in enumerate(labels, start=1):
+        total = int((objects == k).sum())
+        mine = kept & (classes == k)
+        per_class[label] = _curve(scores[mine], match[mine] >= 0, total) if total else None
+    return _curve(scores[kept], match[kept] >= 0, len(objects)), per_class
+
+
+def _curve(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], total: int) -> Curve:
+    order = np.argsort(-scores, kind="stable")
+    scores, right = scores[order], right[order]
+    # Detections of equal score come and go together: cut only where the score changes.
+    cuts = np.flatnonzero(np.append(np.diff(scores) != 0, True)) if len(scores) else order
+    hits = np.cumsum(right)[cuts]
+    precision = hits / (cuts + 1)
+    recall = hits / max(total, 1)
+    f1 = 2 * hits / (cuts + 1 + total)
+    best = int(f1.argmax()) if len(f1) and f1.max() > 0 else None
+    return Curve(recall, precision, scores[cuts], best)
+
+
+def _confused(
+    boxes: Boxes, unfound: npt.NDArray[np.bool_], found: Boxes, wrong: list[int]
+) -> dict[int, int]:
+    """Wrong detections that lie on an object nobody found, each object taken once."""
+    free = unfound.copy()
+    pairs: dict[int, int] = {}
+    if not free.any() or not wrong:
+        return pairs
+    iou = iou_matrix(found, boxes)
+    for detection in wrong:
+        candidates = np.where(free, iou[detection], 0.0)
+        box = int(candidates.argmax())
+        if candidates[box] >= MATCH_IOU:
+            pairs[detection] = box
+            free[box] = False
+    return pairs
+
+
+def _kind(
+    truth: GroundTruth, found: ImageDetections, detection: int
+) -> tuple[ErrorKind, int | None, float]:
+    """Kind of one false positive, the box that explains it, and the IoU with that box.
+
+    A box that is both misplaced and mislabelled counts as confusion.
+    """
+    if len(truth.boxes):
+        iou = iou_matrix(found.boxes[detection][None], truth.boxes)[0]
+        same = truth.classes == found.classes[detection]
+        cases: tuple[tuple[ErrorKind, npt.NDArray[np.bool_], float], ...] = (
+            ("duplicate", same, MATCH_IOU),
+            ("confusion", ~same, MATCH_IOU),
+            ("localisation", same, _TOUCH_IOU),
+            ("confusion", ~same, _TOUCH_IOU),
+        )
+        for kind, group, least in cases:
+            candidates = np.where(group, iou, 0.0)
+            box = int(candidates.argmax())
+            if candidates[box] >= least:
+                return kind, box, float(candidates[box])
+    return "background", None, 0.0

@@ -1,0 +1,342 @@
+"""Pictures of what a detector does: its worst errors, typical frames, and a contact sheet."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from kfdet.boxes.tables import Boxes, iou_matrix
+from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
+from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
+from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+
+TRUTH_COLOR: Color = (255, 255, 255)
+"""Boxes that a person drew are white; detections have the colour of their label."""
+
+_ERRORS = 12
+_TYPICAL = 6
+_CONTEXT = 2.5  # side of a crop in sides of the box it is about
+_CROP_SIDE = 400
+_SMALLEST_CROP = 96  # stored pixels: less than that shows no surroundings
+_TYPICAL_SIDES = (480, 640)
+_QUALITY = 85
+_SAME_THING = 0.3  # IoU within one video from which two errors are likely about one thing
+_CELL = (400, 3)  # width of a contact sheet's picture, columns
+_GAP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture of the gallery: file name, JPEG bytes and what it shows."""
+
+    name: str
+    jpeg: bytes
+    video: str
+    frame: int
+    caption: str
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as a data: URI."""
+        return data_uri(self.jpeg, "image/jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the gallery shows: the worst errors, and positions of typical images."""
+
+    false_positives: list[FalsePositive]
+    misses: list[Miss]
+    typical: list[int]
+
+    def images(self) -> set[int]:
+        """Positions of all images that are needed."""
+        wrong = {e.image for e in self.false_positives}
+        return wrong | {e.image for e in self.misses} | set(self.typical)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Bytes as a data: URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def select(
+    truths: Sequence[GroundTruth],
+    detections: Sequence[ImageDetections],
+    analysis: ErrorAnalysis,
+    seed: int,
+) -> Selection:
+    """The highest-scored false positives, the largest misses, and random images with objects.
+
+    An error that comes back at the same place of a video is shown once, unless there is room.
+    Typical images are in chronological order.
+    """
+    wrong = [detections[e.image].boxes[e.detection] for e in analysis.false_positives]
+    missed = [truths[e.image].boxes[e.box] for e in analysis.misses]
+    videos = [truths[e.image].video for e in analysis.false_positives]
+    missed_videos = [truths[e.image].video for e in analysis.misses]
+    worst = _different(wrong, videos)
+    largest = _different(missed, missed_videos)
+    candidates = [i for i, truth in enumerate(truths) if len(truth.boxes)]
+    random = np.random.default_rng(seed)
+    count = min(_TYPICAL, len(candidates))
+    typical = random.choice(candidates, count, replace=False).tolist() if candidates else []
+    return Selection(
+        [analysis.false_positives[i] for i in worst],
+        [analysis.misses[i] for i in largest],
+        sorted(typical, key=lambda i: (truths[i].video, truths[i].frame)),
+    )
+
+
+def _different(boxes: Sequence[npt.NDArray[np.float64]], videos: Sequence[str]) -> list[int]:
+    """The first positions whose boxes are not about the same thing; then, with room, the others."""
+    chosen: list[int] = []
+    repeated: list[int] = []
+    for i, box in enumerate(boxes):
+        if len(chosen) == _ERRORS:
+            break
+        near = [boxes[j] for j in chosen if videos[j] == videos[i]]
+        same = bool(near) and iou_matrix(box[None], np.array(near)).max() > _SAME_THING
+        (repeated if same else chosen).append(i)
+    return sorted(chosen + repeated[: _ERRORS - len(chosen)])
+
+
+def draw_detections(
+    image: Picture,
+    truth: GroundTruth,
+    found: ImageDetections,
+    labels: Sequence[str],
+    threshold: float,
+    *,
+    with_truth: bool,
+) -> Picture:
+    """Draw the detections from `threshold` up on a stored image, over the truth in white."""
+    shown = found.scores >= threshold
+    canvas = image
+    if with_truth:
+        white = [TRUTH_COLOR] * len(truth.boxes)
+        canvas = draw_boxes(image, truth.to_stored(truth.boxes), [""] * len(white), colors=white)
+    return draw_boxes(
+        canvas,
+        truth.to_stored(found.boxes[shown]),
+        [labels[c - 1] for c in found.classes[shown]],
+        found.scores[shown],
+        colors=palette(labels),
+    )
+
+
+def make_shots(
+    selection: Selection,
+    images: Mapping[int, bytes],
+    truths: Sequence[GroundTruth],
+    detections: Sequence[ImageDetections],
+    labels: Sequence[str],
+    threshold: float,
+) -> dict[str, list[Shot]]:
+    """Draw the selection: lists "false_positives", "misses" and "typical".
+
+    Args:
+        selection: What to show.
+        images: JPEG bytes by source_id.
+        truths: Every validation image.
+        detections: The answers, in the same order.
+        labels: Label names; class id = position + 1.
+        threshold: Detections from this score up are drawn.
+    """
+
+    def close_up(image: int, box: npt.NDArray[np.float64], name: str, caption: str) -> Shot:
+        truth, found = truths[image], detections[image]
+        picture = _close_up(
+            simplejpeg.decode_jpeg(images[truth.source_id]), truth, found, box, labels, threshold
+        )
+        return _shot(name, picture, truth, caption)
+
+    wrong = [
+        close_up(
+            e.image,
+            detections[e.image].boxes[e.detection],
+            f"false-positive-{number:02d}.jpg",
+            _false_positive_text(e, truths[e.image], detections[e.image], labels),
+        )
+        for number, e in enumerate(selection.false_positives, start=1)
+    ]
+    missed = [
+        close_up(
+            e.image,
+            truths[e.image].boxes[e.box],
+            f"miss-{number:02d}.jpg",
+            _miss_text(e, truths[e.image], labels),
+        )
+        for number, e in enumerate(selection.misses, start=1)
+    ]
+    typical = []
+    for number, image in enumerate(selection.typical, start=1):
+        truth, found = truths[image], detections[image]
+        picture = fit(simplejpeg.decode_jpeg(images[truth.source_id]), *_TYPICAL_SIDES)
+        scaled = with_size(truth, picture)
+        drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
+        shown = int((found.scores >= threshold).sum())
+        caption = f"{len(truth.boxes)} drawn by a person, {shown} detected"
+        typical.append(_shot(f"typical-{number:02d}.jpg", drawn, truth, caption))
+    return {"false_positives": wrong, "misses": missed, "typical": typical}
+
+
+def contact_sheet(
+    selection: Selection,
+    images: Mapping[int, bytes],
+    truths: Sequence[GroundTruth],
+    detections: Sequence[ImageDetections],
+    labels: Sequence[str],
+    threshold: float,
+) -> bytes:
+    """The typical images with detections only, side by side in chronological order, as PNG."""
+    width, columns = _CELL
+    columns = min(columns, len(selection.typical))
+    tiles = []
+    for image in selection.typical:
+        truth = truths[image]
+        picture = simplejpeg.decode_jpeg(images[truth.source_id])
+        height = round(picture.shape[0] * width / picture.shape[1])
+        picture = _resize(picture, width, height)
+        tiles.append(
+            draw_detections(
+                picture,
+                with_size(truth, picture),
+                detections[image],
+                labels,
+                threshold,
+                with_truth=False,
+            )
+        )
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    heights = [max(tile.shape[0] for tile in row) for row in rows]
+    sheet = np.full(
+        (sum(heights) + _GAP * (len(rows) - 1), columns * (width + _GAP) - _GAP, 3), 255, np.uint8
+    )
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            left = column * (width + _GAP)
+            sheet[top : top + tile.shape[0], left : left + width] = tile
+        top += height + _GAP
+    _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return png.tobytes()
+
+
+def _shot(name: str, picture: Picture, truth: GroundTruth, caption: str) -> Shot:
+    jpeg = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(picture), quality=_QUALITY, colorsubsampling="420"
+    )
+    return Shot(name, jpeg, truth.video, truth.frame, caption)
+
+
+def _false_positive_text(
+    error: FalsePositive, truth: GroundTruth, found: ImageDetections, labels: Sequence[str]
+) -> str:
+    name = f"{labels[found.classes[error.detection] - 1]} {error.score:.0%}"
+    if error.box is None:
+        return f"{name}: nothing labelled here"
+    true = labels[truth.classes[error.box] - 1]
+    return {
+        "duplicate": f"{name}: second box on one object",
+        "confusion": f"{name}: labelled {true}",
+        "localisation": f"{name}: too far off, IoU {error.iou:.2f}",
+    }[error.kind]
+
+
+def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
+    width, height = truth.boxes[error.box, 2:] - truth.boxes[error.box, :2]
+    near = f"nearest box IoU {error.iou:.2f}" if error.iou > 0 else "no box near"
+    name = labels[truth.classes[error.box] - 1]
+    return f"{name}, {width:.0f} × {height:.0f} px: {near}"
+
+
+def _close_up(
+    image: Picture,
+    truth: GroundTruth,
+    found: ImageDetections,
+    box: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    threshold: float,
+) -> Picture:
+    """A square around `box` (source pixels) with its surroundings, everything drawn on it."""
+    subject = truth.to_stored(box[None])[0]
+    left, top, right, bottom = _square(subject, image.shape[1], image.shape[0])
+    crop = image[top:bottom, left:right]
+    factor = _CROP_SIDE / max(crop.shape[:2])
+    picture = _resize(crop, round(crop.shape[1] * factor), round(crop.shape[0] * factor))
+    # The crop is a picture of its own with its own window of the source.
+    x, y = np.divide(truth.size, truth.stored)
+    origin = np.array(truth.window[:2])
+    start = origin + np.array([left * x, top * y])
+    end = origin + np.array([right * x, bottom * y])
+    window = (float(start[0]), float(start[1]), float(end[0]), float(end[1]))
+    inside = with_size(truth, picture, window)
+    near_truth = _touching(truth.boxes, window)
+    near = _touching(found.boxes, window) & (found.scores >= threshold)
+    white = [TRUTH_COLOR] * int(near_truth.sum())
+    canvas = draw_boxes(
+        picture, inside.to_stored(truth.boxes[near_truth]), [""] * len(white), colors=white
+    )
+    return draw_boxes(
+        canvas,
+        inside.to_stored(found.boxes[near]),
+        [labels[c - 1] for c in found.classes[near]],
+        found.scores[near],
+        colors=palette(labels),
+    )
+
+
+def _square(box: npt.NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
+    """A square around the box, moved and cut to fit into the image."""
+    side = max(_CONTEXT * max(box[2] - box[0], box[3] - box[1]), _SMALLEST_CROP)
+    wide, high = min(math.ceil(side), width), min(math.ceil(side), height)
+    x, y = (box[:2] + box[2:]) / 2
+    left = int(np.clip(round(x - wide / 2), 0, width - wide))
+    top = int(np.clip(round(y - high / 2), 0, height - high))
+    return left, top, left + wide, top + high
+
+
+def _touching(boxes: Boxes, window: tuple[float, float, float, float]) -> npt.NDArray[np.bool_]:
+    corners = np.array(window)
+    overlaps = np.hstack([boxes[:, :2] < corners[2:], boxes[:, 2:] > corners[:2]])
+    touching: npt.NDArray[np.bool_] = np.all(overlaps, axis=1)
+    return touching
+
+
+def with_size(
+    truth: GroundTruth,
+    picture: Picture,
+    window: tuple[float, float, float, float] | None = None,
+) -> GroundTruth:
+    """The same image stored as `picture`, or a part of it."""
+    stored = (picture.shape[1], picture.shape[0])
+    return replace(truth, stored=stored, window=window or truth.window)
+
+
+def fit(picture: Picture, least: int, most: int, *, even: bool = False) -> Picture:
+    """The picture scaled so that its longest side lies within `least` and `most` pixels.
+
+    Lines and letters drawn on a smaller one would be coarse. `even` gives even sides.
+    """
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    factor = min(max(longest, least), most) / longest
+    step = 2 if even else 1
+    size = [max(step, round(side * factor / step) * step) for side in (width, height)]
+    return picture if size == [width, height] else _resize(picture, *size)
+
+
+def _resize(picture: Picture, width: int, height: int) -> Picture:
+    smaller = width < picture.shape[1]
+    resized = cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    )
+    return np.asarray(resized, np.uint8)

@@ -1,0 +1,1 @@
+"""Who trains, who evaluates, and on which frames."""

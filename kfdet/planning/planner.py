@@ -1,0 +1,180 @@
+"""From a checked dataset to the plan of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kfdet.boxes.clipping import clip_keys
+from kfdet.boxes.interpolation import keys_from_table, visible_spans
+from kfdet.dataset.duplicates import identical_files, near_duplicates
+from kfdet.dataset.loading import Dataset, Item
+from kfdet.planning.coverage import covered_ranges, visible_ranges
+from kfdet.planning.plan import Plan, Source
+from kfdet.planning.ranges import merge
+from kfdet.planning.sampling import select_frames
+from kfdet.planning.split import Material, split
+
+Integers = npt.NDArray[np.int64]
+
+GROUP_PIXELS = 600_000_000
+"""Decoding work worth a group of its own: about 300 frames of 1080p, a few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which annotated frames a run uses (`kfdet.planning.sampling.select_frames`)."""
+
+    frame_rate: float
+    every: int
+
+
+def make_plan(
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    val_share: float,
+    guard_seconds: float,
+    seed: int,
+    max_groups: int,
+) -> tuple[Plan, pa.Table, list[str]]:
+    """Split a dataset and cut it into groups.
+
+    Args:
+        dataset: A dataset without errors.
+        sampling: Which annotated frames the run uses.
+        val_share: See `kfdet.planning.split.split`, as for guard_seconds and seed.
+        guard_seconds: Gap within a video.
+        seed: Seed of every choice.
+        max_groups: Sources are cut into at most this many groups.
+
+    Returns:
+        The plan, the key boxes (KEY_SCHEMA, sorted by video, track, frame) of its sources, clipped
+        to their frames, and warnings for the user.
+
+    Raises:
+        InputError: The dataset is too small to be split, or an image cannot be decoded.
+    """
+    items = [item for item in dataset.items if item.annotation]
+    sources = [_source(item) for item in items]
+    keys = clip_keys(dataset.key_table(), sources)
+    materials, keys = _materials(items, sources, keys, dataset.labels, sampling)
+    how, sides, warnings = split(
+        materials, dataset.labels, val_share=val_share, guard_seconds=guard_seconds, seed=seed
+    )
+    planned = [
+        replace(source, train=side.train, val=side.val)
+        for source in sources
+        if (side := sides.get(source.name)) and (side.train or side.val)
+    ]
+    plan = Plan(
+        dataset=dataset.root.name,
+        labels=tuple(dataset.labels),
+        sources=tuple(planned),
+        split=how,
+        groups=make_groups(planned, max_groups),
+    )
+    names = pa.array([source.name for source in planned], pa.string())
+    return plan, keys.filter(pc.is_in(keys["video"], value_set=names)), warnings
+
+
+def _source(item: Item) -> Source:
+    # A key box between the task's frames (check warns of it) means that the step is not what the
+    # file says; on the finer grid no frame goes without the boxes that it has.
+    step = math.gcd(item.step, *(key.frame - item.start for key in item.keys))
+    return Source(
+        name=item.name,
+        kind=item.kind,
+        annotation=item.annotation,
+        width=item.width,
+        height=item.height,
+        frames=item.frames,
+        fps=item.fps,
+        start=item.start,
+        stop=item.stop,
+        step=step,
+    )
+
+
+def _materials(
+    items: Sequence[Item],
+    sources: Sequence[Source],
+    keys: pa.Table,
+    labels: Sequence[str],
+    sampling: Sampling,
+) -> tuple[list[Material], pa.Table]:
+    """What the split deals out, and the key boxes sorted."""
+    duplicates = _duplicates(items)
+    tasks = {s.name: (s.start, s.stop, s.step) for s in sources}
+    keys, arrays, spans = keys_from_table(keys, tasks)
+    first, end = visible_spans(arrays, spans)
+    label = pc.index_in(keys["label"], value_set=pa.array(labels, pa.string()))
+    label = label.fill_null(-1).to_numpy()
+    # Videos are numbered in the order of their names among those with keys.
+    names = sorted(set(keys["video"].to_pylist()))
+    bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
+    rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
+    materials = []
+    for source, duplicate in zip(sources, duplicates.tolist(), strict=True):
+        own = rows.get(source.name, slice(0, 0))
+        key_frames = arrays.frame[own].tolist()
+        usable = merge(
+            (
+                *covered_ranges(source, key_frames),
+                *visible_ranges(source, first[own], end[own]),
+            )
+        )
+        frames = select_frames(
+            replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
+        )
+        boxes = _count_boxes(frames, label[own], first[own], end[own], len(labels))
+        materials.append(Material(source, usable, frames, boxes, duplicate))
+    return materials, keys
+
+
+def _count_boxes(
+    frames: Integers, label: Integers, first: Integers, end: Integers, labels: int
+) -> Integers:
+    """Boxes of every label on every frame, (F, L), from half-open spans of frames."""
+    change = np.zeros((len(frames) + 1, labels), np.int64)
+    visible = end > first
+    np.add.at(change, (np.searchsorted(frames, first[visible]), label[visible]), 1)
+    np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
+    return np.cumsum(change[:-1], axis=0)
+
+
+def _duplicates(items: Sequence[Item]) -> Integers:
+    """A number for every item; equal numbers show the same pictures."""
+    numbers = np.zeros(len(items), np.int64)
+    taken = 0
+    for kind, find in (("video", identical_files), ("image", near_duplicates)):
+        of_kind = [i for i, item in enumerate(items) if item.kind == kind]
+        numbers[of_kind] = find([items[i].path for i in of_kind]) + taken
+        taken += len(of_kind)
+    return numbers
+
+
+def make_groups(sources: Sequence[Source], most: int) -> tuple[tuple[str, ...], ...]:
+    """Cut sources, in the order of their names, into at most `most` groups of about equal work."""
+    ordered = sorted(sources, key=lambda s: s.name)
+    work = np.array([s.width * s.height * _decoded(s) for s in ordered], np.float64)
+    groups = int(np.clip(math.ceil(work.sum() / GROUP_PIXELS), 1, min(most, len(ordered))))
+    middle = np.cumsum(work) - work / 2
+    place = np.minimum(middle / work.sum() * groups, groups - 1).astype(int)
+    cut = [
+        tuple(s.name for s, group in zip(ordered, place, strict=True) if group == number)
+        for number in range(groups)
+    ]
+    return tuple(group for group in cut if group)
+
+
+def _decoded(source: Source) -> int:
+    """Frames from the first to the last one that is used."""
+    used = (*source.train, *source.val)
+    return max(last for _, last in used) - min(first for first, _ in used) + 1

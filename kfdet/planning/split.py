@@ -1,0 +1,381 @@
+"""Which frames train and which only evaluate, without leaks between the two.
+
+Neighbouring frames of a video are nearly the same picture, so frames are never dealt out one by
+one: whole videos change sides, or, where there are too few videos, one block of each video with a
+gap beside it. Duplicates stay on one side. The strategy is chosen by what it can measure: every
+label on both sides comes first, then unseen videos before unseen stretches of seen ones.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.errors import InputError
+from kfdet.planning.plan import FrameRange, Source, Split
+from kfdet.planning.ranges import Ranges, contains, intersect
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+Strategy = Literal["video", "time-block", "image"]
+
+LARGEST_GUARD_SHARE = 0.1
+"""A guard gap takes at most this share of a video's used stretch; videos may be short."""
+_MOST_EXTRA_SHARE = 0.1
+_LEAST_SHARE = 0.25
+_BLOCK_POSITIONS = 64
+_EXHAUSTIVE_UNITS = 8
+_FILM_SHARE = 0.5
+_FILM_IMAGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the split deals out: one source and the frames of it that can be used.
+
+    Args:
+        source: The source.
+        usable: Ranges with boxes or covered background.
+        frames: (F,) the frames of these ranges that the run will use, rising.
+        boxes: (F, L) boxes of every label on these frames.
+        duplicate: Sources with the same number show the same pictures.
+    """
+
+    source: Source
+    usable: Ranges
+    frames: Integers
+    boxes: Integers
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Frame ranges of one source on both sides."""
+
+    train: Ranges = ()
+    val: Ranges = ()
+
+
+def split(
+    materials: Sequence[Material],
+    labels: Sequence[str],
+    *,
+    val_share: float,
+    guard_seconds: float,
+    seed: int,
+) -> tuple[Split, dict[str, Sides], list[str]]:
+    """Deal the frames out to training and evaluation.
+
+    Args:
+        materials: The sources, in any order.
+        labels: Names of the columns of `Material.boxes`.
+        val_share: Share of the frames that only evaluation sees, between 0 and 1.
+        guard_seconds: Gap between the two sides within one video; at most LARGEST_GUARD_SHARE of
+            the video's used stretch.
+        seed: Seed of every choice.
+
+    Returns:
+        How it was done, the sides of every source by name, and warnings for the user.
+
+    Raises:
+        InputError: There is too little to fill both sides.
+    """
+    materials = sorted((m for m in materials if len(m.frames)), key=lambda m: m.source.name)
+    rng = np.random.default_rng(seed)
+    sides: dict[str, Sides] = {}
+    warnings: list[str] = []
+    strategy: Strategy = "image"
+    videos = [m for m in materials if m.source.kind == "video"]
+    if videos:
+        strategy, sides, warnings = _split_videos(videos, val_share, guard_seconds, rng)
+    images = [m for m in materials if m.source.kind == "image"]
+    if images:
+        found, said = _by_image(images, val_share, rng)
+        sides |= found
+        warnings += said
+    warnings += _judge(materials, labels, sides)
+    return Split(strategy, val_share, guard_seconds, seed), sides, warnings
+
+
+def _units(materials: Sequence[Material]) -> list[list[Material]]:
+    """Materials that must stay on one side, together."""
+    units: defaultdict[int, list[Material]] = defaultdict(list)
+    for material in materials:
+        units[material.duplicate].append(material)
+    return list(units.values())
+
+
+def _split_videos(
+    videos: Sequence[Material], val_share: float, guard_seconds: float, rng: np.random.Generator
+) -> tuple[Strategy, dict[str, Sides], list[str]]:
+    """Whole videos for evaluation, or blocks of them: what leaves fewer labels unmeasured.
+
+    Else whole videos, if their share is near enough to `val_share`.
+    """
+    units = _units(videos)
+    val = _choose(units, val_share, rng)
+    if val is None:
+        return "time-block", *_by_block(units, val_share, guard_seconds)
+    whole = _whole(units, val)
+    frames = np.array([sum(len(m.frames) for m in unit) for unit in units])
+    share = frames[val].sum() / frames.sum()
+    balanced = _LEAST_SHARE * val_share <= share <= max(0.4, val_share + _MOST_EXTRA_SHARE)
+    missing = _missing(videos, whole)
+    if balanced and missing == (0, 0):
+        return "video", whole, []
+    block, warnings = _by_block(units, val_share, guard_seconds)
+    if (*missing, 0 if balanced else 2) < (*_missing(videos, block), 1):
+        return "video", whole, []
+    return "time-block", block, warnings
+
+
+def _whole(units: Sequence[Sequence[Material]], val: Flags) -> dict[str, Sides]:
+    """Every unit as a whole on the side that `val` says."""
+    return {
+        m.source.name: Sides(val=m.usable) if is_val else Sides(train=m.usable)
+        for unit, is_val in zip(units, val, strict=True)
+        for m in unit
+    }
+
+
+def _choose(
+    units: Sequence[Sequence[Material]], val_share: float, rng: np.random.Generator
+) -> Flags | None:
+    """Which units evaluate: every label on both sides where possible, shares near `val_share`.
+
+    Tries all choices of few units; of many, seeded random ones, repaired where labels are missing.
+    """
+    if len(units) < 2:
+        return None
+    counts = np.array([sum(m.boxes.sum(axis=0) for m in unit) for unit in units])
+    frames = np.array([sum(len(m.frames) for m in unit) for unit in units])
+    if len(units) <= _EXHAUSTIVE_UNITS:
+        masks = rng.permutation(np.arange(1, 2 ** len(units) - 1))
+        choices = ((masks[:, None] >> np.arange(len(units))) & 1).astype(bool)
+    else:
+        tries = int(np.clip(2_000_000 // counts.size, 4, 128))
+        choices = np.array([_draw(counts, frames, val_share, rng) for _ in range(tries)])
+    scores = [_score(counts, frames, choice, val_share) for choice in choices]
+    best: Flags = choices[min(range(len(scores)), key=scores.__getitem__)]
+    return best
+
+
+def _draw(counts: Integers, frames: Integers, val_share: float, rng: np.random.Generator) -> Flags:
+    """A random choice of about `val_share` of the frames, with a unit of every label that can."""
+    order = rng.permutation(len(frames))
+    total = np.cumsum(frames[order])
+    size = int(np.argmin(np.abs(total - val_share * total[-1]))) + 1
+    val = np.zeros(len(frames), bool)
+    val[order[: min(size, len(frames) - 1)]] = True
+    present = counts > 0
+    rare_first = np.argsort(present.sum(axis=0), kind="stable")
+    for label in rare_first:
+        holders = present[:, label]
+        if holders[~val].any() and (holders[val].any() or holders.sum() < 2):
+            continue
+        # Move the lightest unit that has the label; training comes first.
+        to_val = bool(holders[~val].any())
+        movable = order[holders[order] & (val[order] != to_val)]
+        if len(movable):
+            val[movable[np.argmin(frames[movable])]] = to_val
+    return val
+
+
+def _score(
+    counts: Integers, frames: Integers, val: Flags, val_share: float
+) -> tuple[int, int, int, float]:
+    """Smaller is better: labels missing in training, in evaluation, thin labels, uneven shares."""
+    total, in_val = counts.sum(axis=0), counts[val].sum(axis=0)
+    missing, thin = _gaps(total, in_val, val_share)
+    share = in_val / np.maximum(total, 1)
+    uneven = abs(frames[val].sum() / frames.sum() - val_share)
+    return *missing, thin, float(uneven + np.abs(share - val_share).mean())
+
+
+def _gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tuple[int, int], int]:
+    """Labels missing in training and in evaluation, and those with under half of their share."""
+    in_train = total - in_val
+    used = total > 0
+    thin = (in_val < val_share * total / 2) | (in_train < (1 - val_share) * total / 2)
+    missing = (int((used & (in_train == 0)).sum()), int((used & (in_val == 0)).sum()))
+    return missing, int((used & thin).sum())
+
+
+def _by_block(
+    units: Sequence[Sequence[Material]], val_share: float, guard_seconds: float
+) -> tuple[dict[str, Sides], list[str]]:
+    """One block of every video for evaluation, the later the better; too short ones train."""
+    sides = {}
+    shortened = []
+    for unit in units:
+        # The same film twice is cut at the same place.
+        frames, where = np.unique(np.concatenate([m.frames for m in unit]), return_inverse=True)
+        boxes = np.zeros((len(frames), unit[0].boxes.shape[1]), np.int64)
+        np.add.at(boxes, where, np.concatenate([m.boxes for m in unit]))
+        source = unit[0].source
+        wanted = guard_seconds * source.fps
+        most = LARGEST_GUARD_SHARE * (frames[-1] - frames[0] + 1)
+        guard = max(1, math.ceil(min(wanted, most)))
+        block = _block(frames, boxes, val_share, guard)
+        if block is not None and guard < wanted:
+            shortened.append(f"{source.name} ({guard / source.fps:.1f} s)")
+        for m in unit:
+            sides[m.source.name] = _cut(m, block, guard) if block else Sides(train=m.usable)
+    warnings = []
+    if shortened:
+        more = f" and {len(shortened) - 3} more" if len(shortened) > 3 else ""
+        warnings.append(
+            f"the gap between training and evaluation is shorter than {guard_seconds:g} s in short "
+            f"videos: {', '.join(shortened[:3])}{more}."
+        )
+    return sides, warnings
+
+
+def _cut(material: Material, block: FrameRange, guard: int) -> Sides:
+    first, last = block
+    outer = ((material.source.start, first - guard - 1), (last + guard + 1, material.source.stop))
+    return Sides(intersect(material.usable, outer), intersect(material.usable, [block]))
+
+
+def _block(frames: Integers, boxes: Integers, val_share: float, guard: int) -> FrameRange | None:
+    """First and last frame of the evaluation block; None where a side would be empty.
+
+    Args:
+        frames: (F,) used frames.
+        boxes: (F, L) boxes of every label on them.
+        val_share: Share of the frames in the block.
+        guard: Frames left out on both sides of the block.
+    """
+    size = max(1, round(val_share * len(frames)))
+    latest = len(frames) - size
+    sums = np.concatenate([np.zeros((1, boxes.shape[1]), np.int64), np.cumsum(boxes, axis=0)])
+    best: tuple[tuple[int, int, int, int, int], FrameRange] | None = None
+    for rank, start in enumerate(np.unique(np.linspace(latest, 0, _BLOCK_POSITIONS).round())[::-1]):
+        i = int(start)
+        first, last = int(frames[i]), int(frames[i + size - 1])
+        before = int(np.searchsorted(frames, first - guard))
+        after = int(np.searchsorted(frames, last + guard, side="right"))
+        if before == 0 and after == len(frames):
+            continue
+        in_val = sums[i + size] - sums[i]
+        in_train = sums[before] + sums[-1] - sums[after]
+        _, thin = _gaps(in_val + in_train, in_val, val_share)
+        used = sums[-1] > 0
+        score = (
+            int(in_train.sum() == 0) + int(in_val.sum() == 0),
+            int((used & (in_train == 0)).sum()),
+            int((used & (in_val == 0)).sum()),
+            thin,
+            rank,
+        )
+        if best is None or score < best[0]:
+            best = score, (first, last)
+    return best[1] if best else None
+
+
+def _by_image(
+    images: Sequence[Material], val_share: float, rng: np.random.Generator
+) -> tuple[dict[str, Sides], list[str]]:
+    """Clusters of duplicates on one side; frames of one film, which are all alike, as blocks."""
+    units = _units(images)
+    films = [
+        unit
+        for unit in units
+        if len(unit) >= _FILM_IMAGES and len(unit) > _FILM_SHARE * len(images)
+    ]
+    sides: dict[str, Sides] = {}
+    warnings = []
+    for film in films:
+        film.sort(key=lambda m: _natural(m.source.name))
+        guard = max(1, math.ceil(LARGEST_GUARD_SHARE * len(film)))
+        boxes = np.concatenate([m.boxes for m in film])
+        block = _block(np.arange(len(film)), boxes, val_share, guard)
+        first, last = block or (2 * len(film), 2 * len(film))
+        for i, m in enumerate(film):
+            if first <= i <= last:
+                sides[m.source.name] = Sides(val=m.usable)
+            elif first - guard <= i <= last + guard:
+                sides[m.source.name] = Sides()
+            else:
+                sides[m.source.name] = Sides(train=m.usable)
+        warnings.append(
+            f"{len(film)} images, such as {film[0].source.name}, are so alike that they must be "
+            "frames of one film: a block of them in the order of their names evaluates, and the "
+            f"{guard} images beside it are not used."
+        )
+    rest = [unit for unit in units if unit not in films]
+    val = _choose(rest, val_share, rng)
+    return sides | _whole(rest, np.zeros(len(rest), bool) if val is None else val), warnings
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts frame_9 before frame_10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+
+
+def _totals(materials: Sequence[Material], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
+    """Boxes of every label in training and in evaluation."""
+
+    def total(m: Material, ranges: Ranges) -> Integers:
+        counts: Integers = m.boxes[contains(ranges, m.frames)].sum(axis=0)
+        return counts
+
+    train = [total(m, sides[m.source.name].train) for m in materials]
+    val = [total(m, sides[m.source.name].val) for m in materials]
+    return np.sum(train, axis=0), np.sum(val, axis=0)
+
+
+def _missing(materials: Sequence[Material], sides: Mapping[str, Sides]) -> tuple[int, int]:
+    train, val = _totals(materials, sides)
+    used = sum(m.boxes.sum(axis=0) for m in materials) > 0
+    return int((used & (train == 0)).sum()), int((used & (val == 0)).sum())
+
+
+def _judge(
+    materials: Sequence[Material], labels: Sequence[str], sides: Mapping[str, Sides]
+) -> list[str]:
+    """Warnings about labels on one side only.
+
+    Raises:
+        InputError: A side has no boxes at all.
+    """
+    hint = (
+        "Add a second annotated video, or annotate more of this one: seconds apart, with objects "
+        "in them. Of images, add some that show something else."
+    )
+    if not materials:
+        raise InputError("the dataset has no frame with a box.", hint=hint)
+    train, val = _totals(materials, sides)
+    if not train.sum() or not val.sum():
+        side = "evaluation" if train.sum() else "training"
+        count = sum(len(m.frames) for m in materials)
+        alike = len({m.duplicate for m in materials}) < len(materials)
+        raise InputError(
+            f"the dataset is too small to be split: {count} usable "
+            f"{'frame' if count == 1 else 'frames'} in {len(materials)} "
+            f"{'source' if len(materials) == 1 else 'sources'}"
+            f"{' (some of which are alike)' if alike else ''} leave no boxes for {side}.",
+            hint=hint,
+        )
+    warnings = []
+    for label, in_train, in_val in zip(labels, train, val, strict=True):
+        if not in_train:
+            warnings.append(
+                f"label {label!r} cannot be learnt: none of its boxes is left for training. "
+                "Annotate it in another video or another part of the video."
+            )
+        elif not in_val:
+            warnings.append(
+                f"label {label!r} cannot be evaluated: all its boxes are in one place, which "
+                "training needs. Annotate it in another video or another part of the video."
+            )
+    return warnings

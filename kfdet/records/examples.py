@@ -1,0 +1,313 @@
+"""Which pictures become training and validation examples, and the boxes each one carries."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kfdet.boxes.tables import BOX_SCHEMA, Boxes
+from kfdet.errors import InputError, KfdetError
+from kfdet.events import warn
+from kfdet.planning.plan import FrameRange, Plan
+
+SplitName = Literal["train", "val"]
+Kind = Literal["frame", "background", "crop"]
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+KINDS: tuple[Kind, ...] = ("frame", "background", "crop")
+
+SMALLEST = 1.0
+"""A box thinner than this many source pixels is a sliver at the edge of the picture: left out."""
+
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        ("source_id", pa.int64()),
+        ("split", pa.string()),
+        ("video", pa.string()),
+        ("frame", pa.int64()),
+        ("kind", pa.string()),  # "frame" has boxes, "background" and "crop" have none
+        ("width", pa.int64()),  # of the stored picture
+        ("height", pa.int64()),
+        ("xmin", pa.float64()),  # the window of the source that the picture shows, in its pixels
+        ("ymin", pa.float64()),
+        ("xmax", pa.float64()),
+        ("ymax", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One example.
+
+    Args:
+        source_id: Unique over both splits, from 1.
+        split: Side of the split.
+        video: Source name.
+        frame: 0-based frame of the source.
+        kind: "frame" has boxes, "background" and "crop" have none.
+        stored: Width and height of the extracted picture (before any crop).
+        source: Width and height of the source.
+        crop: Left, top, right, bottom in pixels of the extracted picture; None for all of it.
+    """
+
+    source_id: int
+    split: SplitName
+    video: str
+    frame: int
+    kind: Kind
+    stored: tuple[int, int]
+    source: tuple[int, int]
+    crop: tuple[int, int, int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the example's picture."""
+        if self.crop is None:
+            return self.stored
+        left, top, right, bottom = self.crop
+        return right - left, bottom - top
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """What the picture shows of the source, in source pixels."""
+        left, top, right, bottom = self.crop or (0, 0, *self.stored)
+        x, y = self.source[0] / self.stored[0], self.source[1] / self.stored[1]
+        return left * x, top * y, right * x, bottom * y
+
+
+class FrameBoxes:
+    """The boxes of a table by frame, clipped to their source.
+
+    Attributes:
+        table: BOX_SCHEMA, sorted by video, frame, track; without slivers.
+        corners: Shape (N, 4), clipped, source pixels.
+        class_ids: Shape (N,), from 1.
+
+    Raises:
+        InputError: A label or video is not in the plan, or a coordinate is not finite.
+    """
+
+    def __init__(self, table: pa.Table, plan: Plan) -> None:
+        sizes = {source.name: (source.width, source.height) for source in plan.sources}
+        order = [(name, "ascending") for name in ("video", "frame", "track_id", "label", "xmin")]
+        table = table.cast(BOX_SCHEMA).sort_by(order)
+        _known(table, "video", sizes, "videos")
+        _known(table, "label", plan.labels, "labels")
+        corners = np.stack(
+            [table[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1
+        ).astype(np.float64)
+        limits = np.array(_coded(table, "video", lambda name: (*sizes[name], *sizes[name])))
+        wrong = np.flatnonzero(~np.isfinite(corners).all(axis=1))
+        if len(wrong):
+            row = int(wrong[0])
+            raise InputError(
+                "a box has a coordinate that is not a number.",
+                file=table["video"][row].as_py(),
+                frame=table["frame"][row].as_py(),
+            )
+        corners = np.clip(corners, 0, limits.reshape(-1, 4))
+        keep = ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(axis=1)
+        self.table = table.filter(pa.array(keep))
+        self.corners: Boxes = corners[keep]
+        self.limits: Boxes = limits.reshape(-1, 4)[keep]
+        self.labels: list[str] = self.table["label"].to_pylist()
+        self.class_ids: npt.NDArray[np.int64] = np.array(
+            _coded(self.table, "label", lambda name: plan.labels.index(name) + 1), np.int64
+        )
+        self.occluded: npt.NDArray[np.bool_] = self.table["occluded"].to_numpy()
+        self._slices = dict(_frame_slices(self.table))
+
+    def of(self, video: str, frame: int) -> slice:
+        """Rows of one frame; empty where it has no box."""
+        return self._slices.get((video, frame), slice(0, 0))
+
+    def truncated(self, rows: slice) -> npt.NDArray[np.bool_]:
+        """Whether each box of `rows` ends at the edge of its picture."""
+        at_start = self.corners[rows, :2] <= 0
+        at_end = self.corners[rows, 2:] >= self.limits[rows, 2:]
+        truncated: npt.NDArray[np.bool_] = np.any(at_start | at_end, axis=1)
+        return truncated
+
+
+def choose_examples(
+    plan: Plan,
+    boxes: FrameBoxes,
+    frames: pa.Table,
+    negatives: pa.Table,
+    covered: Mapping[str, Sequence[FrameRange]],
+) -> list[Chosen]:
+    """The examples of a dataset in their lasting order: training before validation, by frame.
+
+    Training: every extracted frame of a training range that has boxes, and the mined negatives.
+    Validation: every extracted frame of a validation range that has boxes or that a person covered.
+
+    Args:
+        plan: Sources, labels and split.
+        boxes: Boxes of all groups.
+        frames: Index of the extracted frames (`kfdet.video.shards.INDEX_SCHEMA`).
+        negatives: video, frame, kind, and the window as xmin, ymin, xmax, ymax in source pixels.
+        covered: Frame ranges, by source, in which frames without boxes truly show background.
+
+    Raises:
+        InputError: A split would be empty, or frames are missing from the index.
+        KfdetError: A negative touches a box or lies outside the training ranges.
+    """
+    ranges = {
+        "train": {source.name: source.train for source in plan.sources},
+        "val": {source.name: source.val for source in plan.sources},
+    }
+    sides = ("width", "height", "source_width", "source_height")
+    extracted = {
+        (row["video"], row["frame"]): tuple(row[side] for side in sides)
+        for row in frames.select(["video", "frame", *sides]).to_pylist()
+    }
+    _complain_about_missing(plan, boxes, set(extracted))
+    chosen: list[Chosen] = []
+
+    def choose(
+        split: SplitName, video: str, frame: int, kind: Kind, window: Sequence[float] | None = None
+    ) -> None:
+        wide, high, source_wide, source_high = extracted[video, frame]
+        crop = None
+        if window is not None:
+            scale = np.array([wide / source_wide, high / source_high] * 2)
+            left, top, right, bottom = np.round(np.array(window) * scale).astype(int).tolist()
+            crop = (max(left, 0), max(top, 0), min(right, wide), min(bottom, high))
+        number = len(chosen) + 1
+        sizes = ((wide, high), (source_wide, source_high))
+        chosen.append(Chosen(number, split, video, frame, kind, *sizes, crop))
+
+    for video, frame in sorted(extracted):
+        rows = boxes.of(video, frame)
+        if rows.stop > rows.start and _within(frame, ranges["train"].get(video, ())):
+            choose("train", video, frame, "frame")
+    positives = len(chosen)
+    order = [(name, "ascending") for name in ("video", "frame", "kind", "xmin", "ymin")]
+    for row in negatives.sort_by(order).to_pylist():
+        video, frame, window = row["video"], row["frame"], _window(row)
+        _check_negative(row, boxes, extracted, ranges["train"].get(video, ()))
+        if row["kind"] == "crop":
+            choose("train", video, frame, "crop", window)
+        else:
+            choose("train", video, frame, "background")
+    if not positives:
+        raise InputError(
+            "there is no training picture with a box.",
+            hint="Label more frames or videos, or lower val_share.",
+        )
+    before = len(chosen)
+    for video, frame in sorted(extracted):
+        if not _within(frame, ranges["val"].get(video, ())):
+            continue
+        rows = boxes.of(video, frame)
+        if rows.stop > rows.start:
+            choose("val", video, frame, "frame")
+        elif _within(frame, covered.get(video, ())):
+            choose("val", video, frame, "background")
+    if not any(example.kind == "frame" for example in chosen[before:]):
+        raise InputError(
+            "there is no validation picture with a box.",
+            hint="Label more frames or videos, or raise val_share.",
+        )
+    return chosen
+
+
+def example_table(examples: Sequence[Chosen]) -> pa.Table:
+    """EXAMPLE_SCHEMA, a row an example."""
+    rows = [(e.source_id, e.split, e.video, e.frame, e.kind, *e.size, *e.window) for e in examples]
+    columns = list(zip(*rows, strict=True)) or [()] * len(EXAMPLE_SCHEMA)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, EXAMPLE_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=EXAMPLE_SCHEMA)
+
+
+def _known(
+    table: pa.Table, column: str, names: Sequence[str] | Mapping[str, object], what: str
+) -> None:
+    strange = set(pc.unique(table[column]).to_pylist()) - set(names)
+    if strange:
+        raise InputError(
+            f"the boxes name {what} that the plan does not have: {', '.join(sorted(strange))}.",
+            hint="Run the stages again from planning.",
+        )
+
+
+def _coded(table: pa.Table, column: str, value: Callable[[str], object]) -> npt.NDArray[Any]:
+    """`value` of every row's name, worked out once a name."""
+    coded = table[column].combine_chunks().dictionary_encode()
+    values = np.array([value(name) for name in coded.dictionary.to_pylist()])
+    rows: npt.NDArray[Any] = values[coded.indices.to_numpy()]
+    return rows
+
+
+def _frame_slices(table: pa.Table) -> Iterator[tuple[tuple[str, int], slice]]:
+    """The rows of each (video, frame) of a sorted table."""
+    videos, frames = table["video"].to_pylist(), table["frame"].to_pylist()
+    start = 0
+    for key, group in itertools.groupby(zip(videos, frames, strict=True)):
+        stop = start + sum(1 for _ in group)
+        yield key, slice(start, stop)
+        start = stop
+
+
+def _within(frame: int, ranges: Iterable[FrameRange]) -> bool:
+    return any(first <= frame <= last for first, last in ranges)
+
+
+def _window(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    return row["xmin"], row["ymin"], row["xmax"], row["ymax"]
+
+
+def _check_negative(
+    row: Mapping[str, Any],
+    boxes: FrameBoxes,
+    extracted: Container[tuple[str, int]],
+    ranges: Iterable[FrameRange],
+) -> None:
+    """A negative must be an extracted training picture and show no part of any box."""
+    video, frame, window = row["video"], row["frame"], _window(row)
+    if (video, frame) not in extracted:
+        raise InputError(
+            "a background picture was not extracted.",
+            file=video,
+            frame=frame,
+            hint="Run frame extraction and negative mining on the same plan.",
+        )
+    if not _within(frame, ranges):
+        raise KfdetError(f"{video}, frame {frame}: background from outside the training ranges.")
+    corners = boxes.corners[boxes.of(video, frame)]
+    meets = (corners[:, :2] < window[2:]).all(axis=1) & (corners[:, 2:] > window[:2]).all(axis=1)
+    if meets.any():
+        raise KfdetError(f"{video}, frame {frame}: a background picture shows a labelled box.")
+
+
+def _complain_about_missing(
+    plan: Plan, boxes: FrameBoxes, extracted: Container[tuple[str, int]]
+) -> None:
+    """Stop where a source with boxes has no picture at all; warn where key frames are missing."""
+    keys = boxes.table.filter(boxes.table["keyframe"]).select(["video", "frame"])
+    used = {source.name: (*source.train, *source.val) for source in plan.sources}
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
+        if _within(frame, used[video]):
+            wanted[video].add(frame)
+    for video, frames in sorted(wanted.items()):
+        missing = sorted(frame for frame in frames if (video, frame) not in extracted)
+        if len(missing) == len(frames):
+            raise InputError(
+                f"none of its {len(frames)} labelled key frames was extracted.",
+                file=video,
+                hint="Run frame extraction again with all groups; is the video damaged?",
+            )
+        if missing:
+            warn(
+                f"{video}: {len(missing)} of {len(frames)} labelled key frames were not extracted,"
+                f" the first is frame {missing[0]}; they are left out."
+            )

@@ -1,0 +1,207 @@
+"""The stage and the commands: an S3 server, an API server of a few lines, everything between."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from deployment.test_smoke_test import GIF, answer, write
+from support.fake_cluster import FakeCluster, running
+from support.object_store import ObjectStore
+
+from kfdet.cli import main
+from kfdet.deployment import readiness
+from kfdet.stages.deployment import deploy as deployment_stage
+
+HEADINGS = ["NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    store = ObjectStore()
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """The cluster of the user's kubeconfig."""
+    monkeypatch.setattr(readiness, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    fake = FakeCluster()
+    path = "/services/toys-candidate-predictor:80/proxy/v1/models/toys-candidate:predict"
+    fake.answers["POST", path] = (200, answer([0.5, 0.25, 1.0, 0.75]))
+    with running(fake) as cluster:
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "contexts": [
+                {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "default"}}
+            ],
+            "clusters": [{"name": "c", "cluster": {"server": cluster.api.configuration.host}}],
+            "users": [{"name": "u", "user": {}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield fake
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder as far as a deployment looks at it."""
+    folder = tmp_path / "run"
+    graph = folder / "model" / "1" / "saved_model.pb"
+    graph.parent.mkdir(parents=True)
+    graph.write_text("graph")
+    (folder / "run.json").write_text("{}")
+    (folder / "metrics.json").write_text('{"AP": 0.61234567, "AP50": 0.9, "AP_small": null}')
+    records = folder / "artifacts" / "run-1" / "tfrecord-build" / "records"
+    records.mkdir(parents=True)
+    write(records, [["ball"]])
+    return folder
+
+
+@pytest.mark.usefixtures("store")
+def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (records,) = run.rglob("records")
+    url, version = deployment_stage(
+        str(run / "model"),
+        str(run / "metrics.json"),
+        str(records),
+        endpoint="toys",
+        model_root="minio://kfdet/models",
+    )
+    annotations = fake.objects["toys"]["metadata"]["annotations"]
+    assert url == "http://toys-default.example.com"
+    assert annotations["kfdet.io/version"] == version
+    assert json.loads(annotations["kfdet.io/metrics"]) == {"AP": 0.6123, "AP50": 0.9}
+    assert "hidden-word" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["run", "run/model", "run/model/"])
+def test_deploy_list_and_roll_back(
+    fake: FakeCluster,
+    store: ObjectStore,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+) -> None:
+    monkeypatch.chdir(run.parent)
+    assert main(["deploy", model, "--name", "toys", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["metrics"] == {"AP": 0.6123, "AP50": 0.9}
+    assert first["ready"]
+    assert first["previous"] is first["canary"] is None
+    stored = [entry.object_name for entry in store.client.list_objects("kfdet", recursive=True)]
+    assert stored == [f"models/toys/{first['version']}/1/saved_model.pb"]
+
+    (run / "model" / "1" / "saved_model.pb").write_text("another graph")
+    assert main(["deploy", model, "--name", "toys", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["previous"] == first["version"]
+
+    assert main(["rollback", "toys"]) == 0
+    assert f"toys serves version {first['version']}: http" in capsys.readouterr().out
+    assert main(["endpoints"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == HEADINGS
+    assert lines[1].split()[:6] == [
+        "toys",
+        first["version"],
+        "0.900",
+        "yes",
+        "-",
+        second["version"],
+    ]
+    assert lines[1].split()[-1] == "http://toys-default.example.com"
+    assert main(["endpoints", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["version"] == first["version"]
+    assert list(fake.objects) == ["toys"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+)
+def test_a_deployment_that_is_ended_takes_its_candidate_away(
+    fake: FakeCluster,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    monkeypatch.setattr(fake, "_pods", lambda name: [])  # the candidate waits for its pod
+    command = [sys.executable, "-m", "kfdet", "deploy", str(run), "--name", "toys"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while ("GET", "pods") not in fake.requests:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert list(fake.objects) == ["toys-candidate"]
+        process.send_signal(number)
+        _, error = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert b"Traceback" not in error
+    assert fake.objects == {}
+
+
+@pytest.mark.usefixtures("store")
+def test_a_model_without_its_run(
+    fake: FakeCluster, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "alone"
+    (run / "model").rename(model)
+    assert main(["deploy", str(model), "--name", "toys"]) == 2
+    assert "no picture to try the model with. Give one with --image" in capsys.readouterr().err
+    picture = tmp_path / "photo.gif"
+    picture.write_bytes(GIF)
+    assert main(["deploy", str(model), "--name", "toys", "--image", str(picture)]) == 0
+    assert fake.objects["toys"]["metadata"]["annotations"]["kfdet.io/metrics"] == "{}"
+
+
+def test_no_endpoints(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["endpoints"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "no endpoints in namespace default\n")
+    assert main(["endpoints", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["rollback", "toys"]) == 2
+    assert "there is no endpoint toys" in capsys.readouterr().err
+    assert fake.objects == {}
+
+
+@pytest.mark.usefixtures("store", "fake")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: (run / "model" / "1" / "saved_model.pb").unlink(), "no SavedModel here"),
+        (lambda run: (run / "metrics.json").write_text("[1]"), "these are no metrics"),
+        (lambda run: next(run.rglob("val-*")).unlink(), "no picture to try"),
+    ],
+)
+def test_bad_runs(run: Path, change: Any, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    change(run)
+    assert main(["deploy", str(run), "--name", "toys"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_kubeconfig(
+    run: Path, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    assert main(["deploy", str(run), "--name", "toys"]) == 2
+    assert "there is no kubeconfig" in capsys.readouterr().err.replace("\n", " ")

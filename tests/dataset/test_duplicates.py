@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kfdet.dataset.duplicates import identical_files, near_duplicates
+from kfdet.errors import InputError
+
+
+def clusters(paths: list[Path], numbers: np.ndarray) -> list[list[str]]:
+    found: dict[int, list[str]] = {}
+    for path, number in zip(paths, numbers.tolist(), strict=True):
+        found.setdefault(number, []).append(path.name)
+    return sorted(names for names in found.values() if len(names) > 1)
+
+
+def picture(seed: int) -> Image.Image:
+    """A picture of large random shapes."""
+    small = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((480, 360), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for seed in range(20):
+        picture(seed).save(folder / f"{seed:02}.jpg", quality=92)
+    (folder / "03 again.jpg").write_bytes((folder / "03.jpg").read_bytes())
+    picture(5).save(folder / "05 other format.png")
+    picture(5).resize((240, 180)).save(folder / "05 smaller.jpg", quality=60)
+    return folder
+
+
+@pytest.mark.parametrize("find", [identical_files, near_duplicates])
+def test_no_files(find: type) -> None:
+    assert find([]).tolist() == []
+
+
+def test_identical_files(folder: Path) -> None:
+    paths = sorted(folder.iterdir())
+    assert clusters(paths, identical_files(paths)) == [["03 again.jpg", "03.jpg"]]
+
+
+def test_near_duplicates(folder: Path) -> None:
+    paths = sorted(folder.iterdir())
+    assert clusters(paths, near_duplicates(paths)) == [
+        ["03 again.jpg", "03.jpg"],
+        ["05 other format.png", "05 smaller.jpg", "05.jpg"],
+    ]
+
+
+def test_an_image_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes((folder / "01.jpg").read_bytes()[:4000])
+    with pytest.raises(InputError, match=r"broken\.jpg: the image cannot be decoded"):
+        near_duplicates([folder / "01.jpg", broken])
+
+
+def test_real_photos(shared_data: Path) -> None:
+    paths = sorted((shared_data / "raccoon" / "images").iterdir())
+    exact = clusters(paths, identical_files(paths))
+    near = clusters(paths, near_duplicates(paths))
+    assert len(exact) == 4
+    assert all(any(set(pair) <= set(cluster) for cluster in near) for pair in exact)
+    assert ["raccoon-21.jpg", "raccoon-45.jpg"] in near
+    assert max(map(len, near)) <= 3

@@ -1,0 +1,163 @@
+"""The client against `kfdet serve`, and against servers that are something else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+from support.toy_server import Served, free_port, picture
+
+from kfdet.detection.endpoint import EndpointError, connect
+from kfdet.errors import InputError
+
+SCHEMES = ["http", "grpc"]
+
+
+def url(served: Served, scheme: str) -> str:
+    return served.rest if scheme == "http" else f"grpc://{served.grpc}"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+def test_detections_are_in_pixels(served: Served, scheme: str, kind: str) -> None:
+    with connect(url(served, scheme), "toy") as endpoint:
+        found = endpoint.detect(picture(40, 20, (204, 51, 0), kind))
+    np.testing.assert_allclose(found.boxes, [[0, 0, 20, 20], [10, 5, 30, 15]])
+    np.testing.assert_allclose(found.scores, [0.8, 0.2], atol=0.02)
+    assert found.labels == ("disc", "squäre")
+    assert found.model_seconds is not None
+    assert 0 < found.model_seconds < 10
+
+
+def test_rest_needs_no_tensorflow(served: Served) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('tensorflow', 'grpc', 'kserve', 'PIL', 'tensorflow_serving'):\n"
+        "    sys.modules[name] = None\n"
+        "from kfdet.detection.endpoint import connect\n"
+        "image = sys.stdin.buffer.read()\n"
+        f"print(len(connect({served.rest!r}, 'toy').detect(image).labels))\n"
+        "try:\n"
+        "    connect('grpc://localhost:1', 'toy')\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        input=picture(4, 4, (9, 9, 9)),
+        capture_output=True,
+        check=True,
+    )
+    first, second = ended.stdout.decode().splitlines()
+    assert first == "2"
+    assert second.startswith("KfdetError A grpc:// endpoint needs the package")
+    assert "kfdet[serve]" in second
+
+
+@pytest.mark.parametrize("image", [b"", b"hello", b"\xff\xd8\xff"])
+def test_no_image(served: Served, image: bytes) -> None:
+    with connect(served.rest, "toy") as endpoint, pytest.raises(InputError, match="are no JPEG"):
+        endpoint.detect(image)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_broken_image(served: Served, scheme: str) -> None:
+    image = picture(40, 20, (1, 2, 3))[:-30]
+    with (
+        connect(url(served, scheme), "toy") as endpoint,
+        pytest.raises(EndpointError, match="answers with an error"),
+    ):
+        endpoint.detect(image)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_unknown_model(served: Served, scheme: str) -> None:
+    with (
+        connect(url(served, scheme), "other") as endpoint,
+        pytest.raises(EndpointError, match=r"there is no such model \(Servable not found"),
+    ):
+        endpoint.detect(picture(4, 4, (0, 0, 0)))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nobody_there(scheme: str) -> None:
+    with (
+        connect(f"{scheme}://127.0.0.1:{free_port()}", "toy") as endpoint,
+        pytest.raises(EndpointError, match=r"cannot be reached: .*Connection refused"),
+    ):
+        endpoint.detect(picture(4, 4, (0, 0, 0)))
+
+
+@pytest.mark.parametrize("address", ["", "localhost:8501", "ftp://host", "grpc://host", "http://"])
+def test_no_address(address: str) -> None:
+    with pytest.raises(InputError, match="is no address of an endpoint"):
+        connect(address, "toy")
+
+
+EMPTY = {
+    "detection_boxes": [[0, 0, 0, 0]],
+    "detection_scores": [0],
+    "detection_class_names": [""],
+    "num_detections": 0,
+}
+READY = (200, json.dumps({"predictions": [EMPTY]}))
+
+
+@contextmanager
+def scripted(*answers: tuple[int, str]) -> Iterator[str]:
+    """A server that gives `answers` one after the other, then the last one again."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_gateway_without_a_server_is_asked_again() -> None:
+    with scripted((503, ""), (502, ""), READY) as address, connect(address, "toy") as endpoint:
+        found = endpoint.detect(picture(4, 4, (0, 0, 0)))
+    assert (found.boxes.shape, found.scores.shape, found.labels) == ((0, 4), (0,), ())
+    assert found.model_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((503, '{"error": "loading"}'), r"is not ready \(loading\)"),
+        ((404, "default backend"), r"no such model \(default backend\)"),
+        ((302, ""), "answers with an error, 302"),
+        ((200, "<html>"), "does not answer as TensorFlow Serving does"),
+        ((200, '{"predictions": []}'), "does not answer as TensorFlow Serving does"),
+        ((200, '{"predictions": [3.5]}'), "answers without detection_boxes"),
+        ((200, '{"predictions": [{"logits": [1]}]}'), "it has logits. Deploy a model that kfdet"),
+    ],
+)
+def test_other_answers(answer: tuple[int, str], message: str) -> None:
+    with (
+        scripted(answer) as address,
+        connect(address, "toy") as endpoint,
+        pytest.raises(EndpointError, match=message),
+    ):
+        endpoint.detect(picture(4, 4, (0, 0, 0)))

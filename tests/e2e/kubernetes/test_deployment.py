@@ -1,0 +1,263 @@
+"""Deployment on the cluster that KUBECONFIG names: `make e2e`.
+
+The cluster needs KServe and what manifests/ describes; AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY lead to its object store from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.blob_detector import save_blob_model, write_blob_records
+
+from kfdet.cli import main
+from kfdet.cluster import names
+from kfdet.cluster.api import Cluster, connect
+from kfdet.deployment.endpoint import Release, build, read
+from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
+from kfdet.deployment.smoke_test import _client, smoke_test, validation_pictures
+from kfdet.errors import InputError, KfdetError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("KFDET_E2E" not in os.environ, reason="needs a cluster: make e2e"),
+]
+
+NAME = f"blobs-{uuid.uuid4().hex[:6]}"
+NAMESPACE = names.NAMESPACE
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{names.DEPLOYER_ACCOUNT}"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    connected = connect(NAMESPACE)
+    yield connected
+    connected.delete(NAME)
+    connected.delete(NAME + names.CANDIDATE_SUFFIX)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder as far as a deployment looks at it."""
+    folder = tmp_path_factory.mktemp("run")
+    save_blob_model(folder / "model")
+    (folder / "run.json").write_text("{}")
+    (folder / "metrics.json").write_text('{"AP": 0.6, "AP50": 0.9}')
+    write_blob_records(folder / "artifacts" / "run-1" / "tfrecord-build" / "records")
+    return folder
+
+
+def deploy(run: Path, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    status = main(["deploy", str(run), "--name", NAME, "-n", NAMESPACE, "--json", *options])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_two_versions_without_an_interruption(
+    cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = deploy(run, capsys)
+    assert first["ready"]
+    (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("second")
+    (records,) = run.rglob("records")
+    picture = validation_pictures(records)[0]
+    answers: list[str] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        endpoint = read(cluster.get(NAME) or {})
+        while not ended.is_set():
+            try:
+                with _client(cluster, endpoint) as client:
+                    found = client.detect(picture.image)
+                answers.append("seen" if len(found.labels) else "nothing")
+            except KfdetError as error:
+                answers.append(str(error))
+            time.sleep(0.1)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        second = deploy(run, capsys)
+        assert second["version"] != first["version"]
+        assert second["previous"] == first["version"]
+        back = roll_back(cluster, NAME, Options())
+        assert back.serving.stable.version == first["version"]
+    finally:
+        ended.set()
+        asking.join()
+        note.unlink()
+    assert len(answers) > 20
+    assert set(answers) == {"seen"}
+    assert main(["endpoints", "-n", NAMESPACE, "--json"]) == 0
+    listed = {e["name"]: e for e in json.loads(capsys.readouterr().out)}
+    assert listed[NAME]["version"] == first["version"]
+    assert listed[NAME]["previous"] == second["version"]
+    assert NAME + names.CANDIDATE_SUFFIX not in listed
+
+
+@pytest.fixture
+def endpoint(cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+    """The endpoint as it is; the test must leave it serving the same."""
+    before = deploy(run, capsys)
+    yield check_deployment(cluster, NAME, 0)
+    after = read(cluster.get(NAME) or {})
+    assert after.serving.stable.version == before["version"]
+    assert cluster.get(NAME + names.CANDIDATE_SUFFIX) is None
+
+
+def test_a_model_that_is_not_in_the_bucket(cluster: Cluster, run: Path, endpoint: Any) -> None:
+    gone = Release("0" * 12, f"s3://kfdet/models/{NAME}/{'0' * 12}")
+    (records,) = run.rglob("records")
+    smoke = functools.partial(smoke_test, cluster, validation_pictures(records))
+    with pytest.raises(KfdetError, match=r"the model cannot be fetched from s3://kfdet/models/"):
+        roll_out(cluster, NAME, endpoint, gone, Options(timeout=180), smoke)
+
+
+def test_the_switch_is_undone(cluster: Cluster, endpoint: Any) -> None:
+    lost = Release("1" * 12, f"s3://kfdet/models/{NAME}/{'1' * 12}")
+    serving = dataclasses.replace(endpoint.serving, previous=lost)
+    cluster.apply(build(NAME, NAMESPACE, serving, endpoint.mode))
+    with pytest.raises(KfdetError, match=r"cannot be fetched .* as before"):
+        roll_back(cluster, NAME, Options(timeout=180))
+
+
+def test_what_somebody_else_changed(
+    cluster: Cluster, run: Path, endpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kubernetes import client, config
+
+    config.load_kube_config()
+    client.CustomObjectsApi().patch_namespaced_custom_object(
+        names.GROUP,
+        "v1beta1",
+        NAMESPACE,
+        names.PLURAL,
+        NAME,
+        {"spec": {"predictor": {"model": {"runtime": "another"}}}},
+        field_manager="somebody",
+    )
+    (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("third")
+    try:
+        assert main(["deploy", str(run), "--name", NAME, "-n", NAMESPACE]) == 2
+    finally:
+        note.unlink()
+    error = capsys.readouterr().err
+    assert (
+        f'somebody else has changed {NAME}: .spec.predictor.model.runtime: conflict with "som'
+        in error
+    )
+    deploy(run, capsys, "--force")
+
+
+def test_a_canary_or_a_clear_word(
+    cluster: Cluster, run: Path, endpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("trial")
+    arguments = ["deploy", str(run), "--name", NAME, "-n", NAMESPACE, "--canary-percent", "20"]
+    generation = (cluster.get(NAME) or {})["metadata"]["generation"]
+    try:
+        status = main(arguments)
+    finally:
+        note.unlink()
+    err = capsys.readouterr().err
+    if status:
+        assert "cannot share requests between two versions" in err
+        assert (cluster.get(NAME) or {})["metadata"]["generation"] == generation
+    else:
+        trial = read(cluster.get(NAME) or {})
+        assert trial.serving.canary
+        assert trial.serving.canary.percent == 20
+        roll_back(cluster, NAME, Options())
+
+
+# --- rights ---
+
+ALLOWED = [
+    *((verb, names.GROUP, names.PLURAL) for verb in ("get", "list", "watch", "create", "patch")),
+    ("delete", names.GROUP, names.PLURAL),
+    ("get", "", "pods"),
+    ("list", "", "pods"),
+]
+DENIED = [
+    ("update", names.GROUP, names.PLURAL),
+    ("deletecollection", names.GROUP, names.PLURAL),
+    ("create", names.GROUP, "servingruntimes"),
+    ("get", "", "secrets"),
+    ("list", "", "secrets"),
+    ("create", "", "pods"),
+    ("delete", "", "pods"),
+    ("get", "", "pods/log"),
+    ("create", "", "pods/exec"),
+    ("get", "", "configmaps"),
+    ("create", "", "serviceaccounts/token"),
+    ("get", "apps", "deployments"),
+    ("create", "rbac.authorization.k8s.io", "rolebindings"),
+]
+
+
+def may(verb: str, group: str, resource: str, namespace: str) -> bool:
+    """Whether the deployer may; the API server's own answer."""
+    from kubernetes import client, config
+
+    config.load_kube_config()
+    kind, _, sub = resource.partition("/")
+    attributes = client.V1ResourceAttributes(
+        verb=verb, group=group, resource=kind, subresource=sub or None, namespace=namespace
+    )
+    spec = client.V1SubjectAccessReviewSpec(user=ACCOUNT, resource_attributes=attributes)
+    review = client.AuthorizationV1Api().create_subject_access_review(
+        client.V1SubjectAccessReview(spec=spec)
+    )
+    return bool(review.status.allowed)
+
+
+@pytest.mark.parametrize("asked", ALLOWED, ids=" ".join)
+def test_the_deployer_may_in_its_namespace_only(asked: tuple[str, str, str]) -> None:
+    assert may(*asked, NAMESPACE)
+    assert not may(*asked, "default")
+
+
+@pytest.mark.parametrize("asked", DENIED, ids=" ".join)
+def test_the_deployer_may_not(asked: tuple[str, str, str]) -> None:
+    assert not may(*asked, NAMESPACE)
+
+
+@pytest.fixture
+def deployer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The deployer's token as the pipeline mounts it."""
+    from urllib.parse import urlsplit
+
+    from kubernetes import client, config
+
+    config.load_kube_config()
+    secret = client.CoreV1Api().read_namespaced_secret(names.DEPLOYER_TOKEN, NAMESPACE)
+    for key, value in secret.data.items():
+        (tmp_path / key).write_bytes(base64.b64decode(value))
+    server = urlsplit(client.Configuration.get_default_copy().host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.hostname or "")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port or 443))
+    return tmp_path
+
+
+def test_with_the_deployers_token(deployer: Path) -> None:
+    own = connect(deployer=deployer)
+    assert own.namespace == NAMESPACE
+    own.endpoints()
+    with pytest.raises(InputError, match=r"the cluster does not allow it: .*in the namespace"):
+        connect("default", deployer=deployer).endpoints()
+    with pytest.raises(InputError, match=r"secrets .*is forbidden"):
+        own._request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/{names.STORAGE_SECRET}")

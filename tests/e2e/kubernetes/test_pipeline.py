@@ -1,0 +1,437 @@
+"""The pipeline on the cluster that KUBECONFIG names, driven by the command line: `make e2e`.
+
+The cluster needs what manifests/ describes, and the images. Where Kubeflow Pipelines does not
+answer through the kubeconfig, KFDET_KFP_HOST names its address; AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID
+and AWS_SECRET_ACCESS_KEY lead to the cluster's object store from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfdet.cluster.api import connect as connect_cluster
+from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
+from kfdet.console.display import STAGES
+from kfdet.demo.films import make_sample
+from kfdet.errors import InputError
+from kfdet.kubeflow.backend import Backend, connect
+from kfdet.kubeflow.workflow import Task, artifact_uri, read_workflow
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("KFDET_E2E" not in os.environ, reason="needs a cluster: make e2e"),
+]
+
+NAME = f"e2e-{uuid.uuid4().hex[:6]}"
+DATASET = f"minio://kfdet/datasets/{NAME}"
+SMALL = ("--training-cpu", "500m", "--training-memory", "2Gi")
+QUICK = (
+    *("--every", "6", "--longest-side", "320", "--input-size", "128x192"),
+    *("--steps", "12", "--batch-size", "4", *SMALL),
+)
+"""What it learns is no use to anybody."""
+
+# A place of their own: a training with the same data and settings would continue an older one's.
+CHECKPOINTS = f"minio://kfdet/checkpoints/{NAME}"
+LONG = (*QUICK, "--steps", "400", "--early-stop", "0", "--checkpoint-root", CHECKPOINTS)
+"""Long enough to be disturbed; the last of an option given twice counts."""
+
+UNKNOWN = "the cluster does not know InferenceServices"
+PATIENCE_SECONDS = 1800
+
+
+def fresh() -> tuple[str, str]:
+    """An option that keeps a run from what earlier ones have left in the cache."""
+    return "--seed", str(uuid.uuid4().int % 10**6)
+
+
+@pytest.fixture(scope="session")
+def backend() -> Backend:
+    return connect(os.environ.get("KFDET_KFP_HOST", ""))
+
+
+@pytest.fixture(scope="session")
+def core() -> Any:
+    """Kubernetes's core API."""
+    from kubernetes import client, config
+
+    config.load_kube_config()
+    return client.CoreV1Api()
+
+
+def kfdet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kfdet", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def submit(*options: str) -> dict[str, Any]:
+    """Run the pipeline to its end, as for the sample; what --json says of it."""
+    done = kfdet("submit", DATASET, "--json", *SMALL, *options)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def start(backend: Backend, *options: str) -> str:
+    """Start a run and leave it; its ID."""
+    done = kfdet("submit", DATASET, "--json", "--no-follow", *options)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["run"])
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(2)
+    return found
+
+
+def tasks(backend: Backend, run_id: str) -> dict[str, Task]:
+    """The tasks of a run by stage; of the loop's one."""
+    return {task.stage: task for task in read_workflow(backend.workflow(run_id)).tasks}
+
+
+def terminate(backend: Backend, run_id: str) -> None:
+    backend._request("POST", f"/apis/v2beta1/runs/{run_id}:terminate")
+
+
+@contextmanager
+def following(backend: Backend, run_id: str) -> Iterator[list[str]]:
+    """The lines that following a run prints, as they come; the run is ended afterwards."""
+    command = [sys.executable, "-m", "kfdet", "submit", "--follow", run_id]
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+    ) as process:
+        assert process.stderr is not None
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+        reader.start()
+        try:
+            yield lines
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+            reader.join(10)
+            terminate(backend, run_id)
+
+
+def objects(prefix: str) -> list[Any]:
+    """What lies in the bucket below a URI."""
+    from kfdet.storage.address import place_of
+    from kfdet.storage.listing import entries
+    from kfdet.storage.store import Store
+
+    with Store(prefix) as store:
+        return entries(store, place_of(prefix))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("sample") / "dataset"
+    make_sample(folder)
+    done = kfdet("upload", str(folder), DATASET)
+    assert done.returncode == 0, done.stderr
+    return DATASET
+
+
+@pytest.fixture(scope="module")
+def first(dataset: str) -> Iterator[dict[str, Any]]:
+    """A run that deploys."""
+    assert dataset == DATASET
+    yield submit("--endpoint", NAME)
+    connect_cluster(NAMESPACE).delete(NAME)
+
+
+def test_a_run_succeeds_with_metrics_and_an_endpoint(first: dict[str, Any]) -> None:
+    assert {stage["stage"] for stage in first["stages"]} == {*STAGES, "deployment"}
+    assert {stage["state"] for stage in first["stages"]} <= {"succeeded", "cached"}
+    assert {"AP", "AP50", "verdict"} <= set(first["metrics"])
+    assert first["metrics"]["verdict"] is True
+    assert first["endpoint"] == NAME
+    assert NAME in first["url"]
+
+
+def test_two_pods_a_stage_and_one_a_control_flow_node(first: dict[str, Any]) -> None:
+    groups = Counter(stage["stage"] for stage in first["stages"])["frame_extraction"]
+    stages = len(first["stages"])
+    # the pipeline, the loop, each group, and the two conditions have a driver each
+    assert first["pods"] <= 2 * stages + 1 + (1 + groups) + 2
+
+
+def test_every_stage_writes_few_objects(backend: Backend, first: dict[str, Any]) -> None:
+    written: Counter[str] = Counter()
+    workflow = backend.workflow(first["run"])
+    for stage, names in {
+        "planning": ["plan"],
+        "frame_extraction": ["frames"],
+        "interpolation": ["boxes"],
+        "negative_mining": ["negatives"],
+        "tfrecord_build": ["records", "all_boxes"],
+        "training": ["model", "mlpipeline_ui_metadata"],
+        "export": ["saved_model", "tflite", "bundle"],
+        "evaluation": ["metrics", "confusion", "report", "gallery"],
+    }.items():
+        for name in names:
+            uri = artifact_uri(workflow, stage, name)
+            assert uri, (stage, name)
+            parent, _, own = uri.rpartition("/")
+            found = [e for e in objects(parent) if e.name == own or e.name.startswith(f"{own}/")]
+            assert found, uri
+            written[stage] += len(found)
+    assert max(written.values()) <= 20, written
+
+
+def test_the_same_again_comes_from_the_cache(first: dict[str, Any]) -> None:
+    again = submit("--endpoint", NAME)
+    states = {stage["stage"]: stage["state"] for stage in again["stages"]}
+    assert states.pop("deployment") == "succeeded"
+    assert set(states.values()) == {"cached"}
+    assert again["metrics"] == first["metrics"]
+    assert again["pods"] < first["pods"]
+
+
+def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
+    script = Path(__file__).parents[3] / "examples" / "3-submit-with-the-sdk" / "submit.py"
+    given = ("training_cpu=500m", "training_memory=2Gi")  # as SMALL
+    host = os.environ.get("KFDET_KFP_HOST", "")
+    done = subprocess.run(
+        [sys.executable, str(script), DATASET, *given],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        env=os.environ | ({"KF_PIPELINES_ENDPOINT": host} if host else {}),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "SUCCEEDED"
+    assert first["metrics"]
+
+
+def test_a_gate_that_fails_deploys_nothing(first: dict[str, Any]) -> None:
+    other = f"{NAME}-no"
+    done = submit("--endpoint", other, "--min-ap50", "1")
+    assert done["metrics"]["verdict"] is False
+    assert "deployment" not in {stage["stage"] for stage in done["stages"]}
+    assert (done["endpoint"], done["url"]) == ("", "")
+    assert connect_cluster(NAMESPACE).get(other) is None
+    assert first["metrics"]["verdict"] is True
+
+
+def running_pod(backend: Backend, run_id: str, stage: str) -> str:
+    task = tasks(backend, run_id).get(stage)
+    return task.pod if task and task.state == "running" else ""
+
+
+def kill(core: Any, pod: str) -> None:
+    """End the stage's process as the kernel does when memory runs out."""
+    from kubernetes.stream import stream
+
+    script = (
+        "import os, pathlib\n"
+        "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+        "    if b'executor_main' in (p / 'cmdline').read_bytes() and int(p.name) != os.getpid():\n"
+        "        os.kill(int(p.name), 9)\n"
+    )
+    command = ["python3", "-c", script]
+    connect = core.connect_get_namespaced_pod_exec
+    stream(connect, pod, NAMESPACE, container="main", command=command, stdout=True, stderr=True)
+
+
+def delete(core: Any, pod: str) -> None:
+    """Take the pod away as somebody does who empties its node."""
+    if not core.read_namespaced_pod(pod, NAMESPACE).metadata.finalizers:
+        pytest.skip("this Argo forgets deleted pods: ARGO_POD_STATUS_CAPTURE_FINALIZER is not set")
+    core.delete_namespaced_pod(pod, NAMESPACE)
+
+
+@pytest.mark.parametrize("end", [kill, delete])
+def test_a_killed_training_pod_continues(
+    end: Callable[[Any, str], None], backend: Backend, dataset: str, core: Any
+) -> None:
+    root = "minio://kfdet/checkpoints"
+    before = {entry.name for entry in objects(root)}
+    run_id = start(backend, *LONG, *fresh())
+    pod = wait_for(lambda: running_pod(backend, run_id, "training"))
+    wait_for(
+        lambda: any(
+            entry.name.endswith("/checkpoint") and entry.name not in before
+            for entry in objects(root)
+        )
+    )
+    end(core, pod)
+    wait_for(lambda: tasks(backend, run_id)["training"].attempt == 2, 300)
+    second = wait_for(lambda: running_pod(backend, run_id, "training"), 300)
+    done = kfdet("submit", "--follow", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    log = core.read_namespaced_pod_log(second, NAMESPACE, container="main")
+    assert re.search(r"restored from checkpoint: \S*ckpt-[1-9]", log), "it began anew"
+
+
+def test_a_store_that_is_away_for_a_minute_loses_nothing(
+    backend: Backend, dataset: str, core: Any
+) -> None:
+    from kubernetes import client
+
+    apps = client.AppsV1Api(core.api_client)
+    for kind in ("deployment", "stateful_set"):
+        scale = getattr(apps, f"patch_namespaced_{kind}_scale")
+        with suppress(client.ApiException):
+            getattr(apps, f"read_namespaced_{kind}")("minio", NAMESPACE)
+            break
+    else:
+        pytest.skip("the object store is not in the cluster")
+    run_id = start(backend, *LONG, *fresh())
+    wait_for(lambda: running_pod(backend, run_id, "training"))
+    time.sleep(20)
+    scale("minio", NAMESPACE, {"spec": {"replicas": 0}})
+    try:
+        time.sleep(60)
+    finally:
+        scale("minio", NAMESPACE, {"spec": {"replicas": 1}})
+    done = kfdet("submit", "--follow", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    states = {stage["stage"]: stage["state"] for stage in json.loads(done.stdout)["stages"]}
+    assert set(states) == set(STAGES)
+    logged = {entry.name.partition("/")[0] for entry in objects("minio://kfdet/tensorboard")}
+    wait_for(lambda: logged <= shown_by_tensorboard(), 120)
+
+
+def shown_by_tensorboard() -> set[str]:
+    """The trainings that the TensorBoard of all runs knows."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/kfdet-tensorboard:http/proxy/data/runs"
+    return {run.partition("/")[0] for run in connect_cluster(NAMESPACE)._request("GET", path)}
+
+
+# --- what is not there ends with what to do ---
+
+
+def test_a_missing_bucket(dataset: str) -> None:
+    done = kfdet("submit", f"minio://no-such-bucket-{NAME}/toys")
+    assert done.returncode == 2
+    assert "bucket" in done.stderr
+
+
+def test_a_gpu_that_nobody_has(backend: Backend, dataset: str) -> None:
+    run_id = start(
+        backend, *QUICK, "--accelerator-type", "example.com/gpu", "--accelerator-count", "1"
+    )
+    with following(backend, run_id) as lines:
+        wait_for(lambda: any("lower --accelerator-count" in line for line in lines), 600)
+        (said,) = [line for line in lines if "training waits" in line]
+        assert "Insufficient example.com/gpu" in said
+    assert any(f"kfdet submit --follow {run_id}" in line for line in lines)
+
+
+def test_wrong_credentials_in_the_cluster(backend: Backend, dataset: str, core: Any) -> None:
+    secret = core.read_namespaced_secret(STORAGE_SECRET, NAMESPACE)
+    right = {"data": {"AWS_SECRET_ACCESS_KEY": secret.data["AWS_SECRET_ACCESS_KEY"]}}
+    wrong = {"data": {"AWS_SECRET_ACCESS_KEY": base64.b64encode(b"wrong").decode()}}
+    core.patch_namespaced_secret(STORAGE_SECRET, NAMESPACE, wrong)
+    try:
+        run_id = start(backend, *QUICK, *fresh())
+        with following(backend, run_id) as lines:
+            wait_for(lambda: any("planning" in line and "AWS_" in line for line in lines), 600)
+    finally:
+        core.patch_namespaced_secret(STORAGE_SECRET, NAMESPACE, right)
+
+
+@contextmanager
+def without_endpoints(core: Any) -> Iterator[None]:
+    """The cluster as it is without KServe: it does not know InferenceServices.
+
+    They are hidden, not deleted: nothing that is served stops.
+    """
+    from kubernetes import client
+
+    elsewhere = {
+        found["metadata"]["namespace"]
+        for found in client.CustomObjectsApi(core.api_client).list_cluster_custom_object(
+            GROUP, "v1beta1", PLURAL
+        )["items"]
+    } - {NAMESPACE}
+    if elsewhere:
+        pytest.skip(f"others use KServe here: {', '.join(sorted(elsewhere))}")
+    extensions = client.ApiextensionsV1Api(core.api_client)
+    name = f"{PLURAL}.{GROUP}"
+    versions = extensions.read_custom_resource_definition(name).spec.versions
+
+    def serve(wanted: bool) -> None:
+        extensions.patch_custom_resource_definition(
+            name,
+            [
+                {"op": "replace", "path": f"/spec/versions/{i}/served", "value": wanted}
+                for i, version in enumerate(versions)
+                if version.served
+            ],
+        )
+        wait_for(lambda: knows_endpoints() == wanted, 60)
+
+    serve(False)
+    try:
+        yield
+    finally:
+        serve(True)
+
+
+def knows_endpoints() -> bool:
+    try:
+        connect_cluster(NAMESPACE).endpoints()
+    except InputError as error:
+        if UNKNOWN not in str(error):
+            raise
+        return False
+    return True
+
+
+def test_a_cluster_without_kserve(backend: Backend, first: dict[str, Any], core: Any) -> None:
+    other = f"{NAME}-un"
+    run_id = start(backend, *SMALL, "--endpoint", other)
+    with without_endpoints(core):
+        with following(backend, run_id) as lines:
+            wait_for(lambda: any("deployment" in line and UNKNOWN in line for line in lines), 600)
+        refused = [kfdet("endpoints", "-n", NAMESPACE)]
+        if "KFDET_KFP_HOST" not in os.environ:  # of an address nobody knows whose cluster it is
+            refused.append(kfdet("submit", DATASET, "--endpoint", other))
+    for done in refused:
+        assert done.returncode == 2
+        assert UNKNOWN in " ".join(done.stderr.split())
+        assert "Install KServe" in done.stderr
+    assert connect_cluster(NAMESPACE).get(first["endpoint"])
+
+
+def test_the_compiled_pipeline_is_accepted_as_a_file(backend: Backend, tmp_path: Path) -> None:
+    """As somebody uploads it in the UI."""
+    file = tmp_path / "pipeline.yaml"
+    assert kfdet("compile", "-o", str(file)).returncode == 0
+    pipeline = backend.create_pipeline(f"{NAME}-file", "")
+    version = backend.upload_version(pipeline, f"{NAME}-file", file)
+    try:
+        found = backend._request("GET", f"/apis/v2beta1/pipelines/{pipeline}/versions/{version}")
+        parameters = found["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]
+        assert parameters["parameters"]["dataset"]["description"]
+    finally:
+        backend._request("DELETE", f"/apis/v2beta1/pipelines/{pipeline}/versions/{version}")
+        backend._request("DELETE", f"/apis/v2beta1/pipelines/{pipeline}")

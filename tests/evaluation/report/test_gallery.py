@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+
+from kfdet.detection.drawing import palette
+from kfdet.evaluation.error_analysis import analyse
+from kfdet.evaluation.report.gallery import TRUTH_COLOR, contact_sheet, fit, make_shots, select
+
+A = (100, 100, 200, 200)
+FAR = (500, 300, 600, 400)
+LABELS = ["cat", "dog"]
+
+
+def grey(width: int = 640, height: int = 480) -> bytes:
+    return simplejpeg.encode_jpeg(np.full((height, width, 3), 90, np.uint8), quality=95)
+
+
+def test_nothing_to_show():
+    selection = select([], [], analyse([], [], LABELS), seed=0)
+    assert not selection.images()
+    shots = make_shots(selection, {}, [], [], LABELS, 0.5)
+    assert shots == {"false_positives": [], "misses": [], "typical": []}
+
+
+def test_the_same_error_is_shown_once_if_others_need_the_room(hand):
+    places = [FAR] * 20 + [(30 * i, 300, 30 * i + 40, 340) for i in range(20)]
+    truths = [hand.truth(i, [A, A]) for i in range(1, 41)]
+    found = [hand.found(i, [A, place], [0.9, 0.9]) for i, place in enumerate(places, start=1)]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    assert len(selection.false_positives) == 12
+    assert sum(e.image < 20 for e in selection.false_positives) == 1
+
+
+def test_repeated_errors_fill_the_room_that_is_left(hand):
+    truths = [hand.truth(i) for i in range(1, 4)] + [hand.truth(4, [A])]
+    found = [hand.found(i, [FAR], [0.9]) for i in range(1, 4)] + [hand.found(4, [A], [0.9])]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    assert [e.image for e in selection.false_positives] == [0, 1, 2]
+
+
+def test_typical_images_have_objects_and_are_in_order(hand):
+    truths = [hand.truth(i, [A] if i % 2 else []) for i in range(1, 31)]
+    found = [hand.found(i) for i in range(1, 31)]
+    analysis = analyse(truths, found, LABELS)
+    selection = select(truths, found, analysis, seed=3)
+    assert len(selection.typical) == 6
+    assert selection.typical == sorted(selection.typical)
+    assert all(len(truths[i].boxes) for i in selection.typical)
+    assert selection.typical == select(truths, found, analysis, seed=3).typical
+    assert selection.typical != select(truths, found, analysis, seed=4).typical
+
+
+CAPTIONS = [
+    (FAR, 1, "cat 90%: nothing labelled here"),
+    ((160, 100, 260, 200), 1, "cat 90%: too far off, IoU 0.25"),
+    (A, 2, "dog 90%: labelled cat"),
+]
+
+
+@pytest.mark.parametrize(("box", "class_id", "caption"), CAPTIONS)
+def test_captions_and_close_ups(hand, box, class_id, caption):
+    truths = [hand.truth(1, [A]), hand.truth(2, [A])]
+    found = [hand.found(1, [box], [0.9], [class_id]), hand.found(2, [A], [0.8])]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    shots = make_shots(selection, {1: grey(), 2: grey()}, truths, found, LABELS, 0.5)
+    assert [shot.caption for shot in shots["false_positives"]] == [caption]
+    assert len(shots["misses"]) == 1
+    assert shots["misses"][0].caption.startswith("cat, 100 × 100 px: ")
+    assert shots["misses"][0].data_uri.startswith("data:image/jpeg;base64,")
+    picture = simplejpeg.decode_jpeg(shots["misses"][0].jpeg)
+    assert picture.shape == (400, 400, 3)
+    if box == FAR:  # only the missed box is in the picture: in its middle, 100 of 250 pixels wide
+        bright = np.argwhere((picture > 215).all(axis=2))
+        np.testing.assert_allclose(bright.min(axis=0), [120, 120], atol=4)
+        np.testing.assert_allclose(bright.max(axis=0), [280, 280], atol=4)
+
+
+def test_a_box_at_the_corner_of_a_shrunken_picture(hand):
+    """Stored at a quarter of the source's size; the crop stays inside the picture."""
+    truth = hand.truth(1, [(0, 0, 40, 40)])
+    truths = [
+        type(truth)(**{n: getattr(truth, n) for n in truth.__slots__} | {"stored": (160, 120)})
+    ]
+    found = [hand.found(1)]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    shots = make_shots(selection, {1: grey(160, 120)}, truths, found, LABELS, 0.5)
+    picture = simplejpeg.decode_jpeg(shots["misses"][0].jpeg)
+    assert picture.shape == (400, 400, 3)  # 96 stored pixels, from the corner
+    bright = np.argwhere((picture > 215).all(axis=2))
+    np.testing.assert_allclose(bright.max(axis=0), [40 / 4 / 96 * 400] * 2, atol=5)
+
+
+def test_contact_sheet(hand):
+    truths = [hand.truth(i, [A]) for i in range(1, 5)]
+    found = [hand.found(i, [A], [0.9]) for i in range(1, 5)]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    images = {i: grey() for i in range(1, 5)}
+    png = contact_sheet(selection, images, truths, found, LABELS, 0.5)
+    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert sheet.shape == (2 * 300 + 6, 3 * 400 + 2 * 6, 3)
+    cells = sheet[:300, :400], sheet[306:, :400], sheet[306:, 406:806]
+    for cell, drawn in zip(cells, (True, True, False), strict=True):
+        assert (cell == palette(LABELS)["cat"]).all(axis=2).any() == drawn
+    assert TRUTH_COLOR not in {tuple(c) for c in sheet[:300, :400].reshape(-1, 3).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 360), (640, 360)),
+        ((1920, 1080), (720, 404)),
+        ((64, 48), (480, 360)),
+        ((501, 301), (500, 300)),
+    ],
+)
+def test_fit(size, expected):
+    picture = fit(np.zeros((*size[::-1], 3), np.uint8), 480, 720, even=True)
+    assert picture.shape[1::-1] == expected

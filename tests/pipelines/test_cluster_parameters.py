@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kfdet.errors import InputError
+from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
+
+
+def test_the_defaults_ask_for_nothing_special() -> None:
+    arguments = ClusterParameters().arguments("toys")
+    assert arguments["accelerator_count"] == "0"
+    assert (arguments["node_selector"], arguments["tolerations"]) == ({}, [])
+    assert arguments["endpoint"] == ""
+
+
+def test_what_has_no_place_is_kept_in_the_datasets_bucket() -> None:
+    arguments = ClusterParameters(model_root="s3://models/mine").arguments("toys")
+    assert arguments["model_root"] == "s3://models/mine"
+    assert arguments["checkpoint_root"] == "minio://toys/checkpoints"
+    assert arguments["tensorboard_root"] == "minio://toys/tensorboard"
+
+
+def test_json_becomes_what_it_says() -> None:
+    arguments = ClusterParameters(
+        accelerator_count=2, node_selector='{"gpu": "a100"}', tolerations='[{"key": "gpu"}]'
+    ).arguments("toys")
+    assert arguments["accelerator_count"] == "2"
+    assert arguments["node_selector"] == {"gpu": "a100"}
+    assert arguments["tolerations"] == [{"key": "gpu"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"node_selector": ""}, "node selector '': this is no JSON"),
+        ({"node_selector": "gpu=yes"}, "node selector 'gpu=yes': this is no JSON"),
+        ({"node_selector": "[]"}, "this is of the wrong kind. Write for example {"),
+        ({"node_selector": '{"gpu": 1}'}, "this is of the wrong kind. Write for example {"),
+        ({"tolerations": '["gpu"]'}, "this is of the wrong kind. Write for example [{"),
+        ({"tolerations": "1"}, "this is of the wrong kind. Write for example [{"),
+        ({"tolerations": "{}"}, "this is of the wrong kind. Write for example [{"),
+    ],
+)
+def test_what_is_not_that_json(given: dict[str, Any], message: str) -> None:
+    parameters = ClusterParameters(**given)
+    for refuses in (lambda: parameters.arguments("toys"), parameters.check):
+        with pytest.raises(InputError) as error:
+            refuses()
+        assert message in str(error.value)
+
+
+QUANTITIES = ["0", "2", "1.5", ".5", "500m", "4Gi", "4G", "128k", "1e9", "1E", "1e+3"]
+
+
+@pytest.mark.parametrize("size", QUANTITIES)
+def test_quantities(size: str) -> None:
+    ClusterParameters(training_cpu=size, training_memory=size).check()
+    Compilation(shared_memory=size).check()
+
+
+@pytest.mark.parametrize(
+    "size", ["", "lots", "8GB", "4K", "4gi", "4 Gi", "-1", "inf", "1_000", "."]
+)
+def test_what_is_no_quantity(size: str) -> None:
+    for parameters, name in (
+        (ClusterParameters(training_cpu=size), "training cpu"),
+        (ClusterParameters(training_memory=size), "training memory"),
+        (Compilation(shared_memory=size), "shared memory"),
+    ):
+        with pytest.raises(InputError, match=f"the {name} '.*': .* Write for example"):
+            parameters.check()
+
+
+@pytest.mark.parametrize("root", ["", "minio://kfdet", "s3://kfdet/a/b"])
+def test_roots(root: str) -> None:
+    ClusterParameters(model_root=root, checkpoint_root=root, tensorboard_root=root).check()
+
+
+@pytest.mark.parametrize("root", ["/tmp/x", "gs://kfdet/a", "minio://", "kfdet"])  # noqa: S108
+@pytest.mark.parametrize("name", ["model_root", "checkpoint_root", "tensorboard_root"])
+def test_what_is_no_bucket_path(name: str, root: str) -> None:
+    with pytest.raises(InputError, match=f"the {name.replace('_', ' ')} .*Write minio://"):
+        ClusterParameters(**{name: root}).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"canary_percent": 100}, "canary percent 100: .* Give 1 to 99, or 0"),
+        ({"canary_percent": -1}, "canary percent -1"),
+        ({"accelerator_count": -1}, "accelerator count -1: .* Give a whole number"),
+        ({"accelerator_count": 1.5}, "accelerator count 1.5"),
+        ({"accelerator_count": "two"}, "accelerator count two"),
+    ],
+)
+def test_what_is_out_of_range(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ClusterParameters(**given).check()
+
+
+def test_what_is_in_range() -> None:
+    ClusterParameters(canary_percent=99, accelerator_count=8).check()

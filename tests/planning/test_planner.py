@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.source_factory import image, video
+
+from kfdet.boxes.interpolation import interpolate
+from kfdet.boxes.tables import iou_matrix
+from kfdet.dataset.loading import Dataset, load
+from kfdet.planning.plan import Source
+from kfdet.planning.planner import Sampling, make_groups, make_plan
+from kfdet.planning.ranges import contains
+
+
+@pytest.mark.parametrize(
+    ("sources", "most", "groups"),
+    [
+        ([video("a.mp4", train=((0, 599),))], 8, [["a.mp4"]]),
+        ([image(f"{i}.jpg") for i in range(9)], 8, [[f"{i}.jpg" for i in range(9)]]),
+        (
+            [video(f"{c}.mp4", 9000, train=((0, 8999),)) for c in "dacb"],
+            8,
+            [["a.mp4"], ["b.mp4"], ["c.mp4"], ["d.mp4"]],
+        ),
+        (
+            [video(f"{c}.mp4", 9000, train=((0, 8999),)) for c in "dacb"],
+            2,
+            [["a.mp4", "b.mp4"], ["c.mp4", "d.mp4"]],
+        ),
+        (
+            [
+                video("a.mp4", 30000, val=((0, 29999),)),
+                *(video(f"{c}.mp4", 10000, train=((0, 9999),)) for c in "bcd"),
+            ],
+            2,
+            [["a.mp4"], ["b.mp4", "c.mp4", "d.mp4"]],
+        ),
+        ([video("a.mp4", 90000, train=((50, 59),))], 8, [["a.mp4"]]),
+    ],
+    ids=["one", "small images", "by name", "at most two", "balanced", "only what is used"],
+)
+def test_make_groups(sources: list[Source], most: int, groups: list[list[str]]) -> None:
+    assert [list(group) for group in make_groups(sources, most)] == groups
+
+
+def plan_of(data: Dataset) -> tuple[object, ...]:
+    return make_plan(
+        data, Sampling(10.0, 0), val_share=0.2, guard_seconds=3.0, seed=0, max_groups=8
+    )
+
+
+@pytest.fixture(scope="module")
+def pets(shared_data: Path) -> Dataset:
+    return load(shared_data / "pets")
+
+
+def test_copying_the_nearest_training_frame_does_not_pay(pets: Dataset) -> None:
+    """The leak that a random split over frames has: there this scores .996 (facts of the issue)."""
+    plan, keys, _ = plan_of(pets)
+    source = plan.sources[0]  # type: ignore[attr-defined]
+    table = interpolate(keys, {source.name: (source.start, source.stop, source.step)})  # type: ignore[arg-type]
+    frames = table["frame"].to_numpy()
+    boxes = np.column_stack([table[c].to_numpy() for c in ("xmin", "ymin", "xmax", "ymax")])
+
+    def f1(train: np.ndarray, val: np.ndarray) -> float:
+        hits = predicted = true = 0
+        for frame in val:
+            nearest = train[np.argmin(np.abs(train - frame))]
+            iou = iou_matrix(boxes[frames == nearest], boxes[frames == frame])
+            predicted, true = predicted + iou.shape[0], true + iou.shape[1]
+            while iou.size and iou.max() >= 0.5:
+                row, column = np.unravel_index(iou.argmax(), iou.shape)
+                iou[row], iou[:, column] = 0, 0
+                hits += 1
+        return 2 * hits / (predicted + true)
+
+    used = np.unique(frames)
+    train, val = (used[contains(ranges, used)] for ranges in (source.train, source.val))
+    assert len(val) / (len(train) + len(val)) == pytest.approx(0.2, abs=0.02)
+    assert f1(train, val) <= 0.2
+    random = np.isin(used, np.random.default_rng(0).choice(used, len(used) // 10, replace=False))
+    assert f1(used[~random], used[random]) >= 0.98
+
+
+def test_duplicate_photos_are_on_one_side(shared_data: Path) -> None:
+    plan, keys, warnings = plan_of(load(shared_data / "raccoon"))
+    sides = {s.name.removeprefix("images/raccoon-"): bool(s.val) for s in plan.sources}  # type: ignore[attr-defined]
+    assert (len(sides), sum(sides.values()), warnings) == (200, 40, [])
+    for a, b in (("11", "116"), ("120", "83"), ("52", "74"), ("65", "98"), ("21", "45")):
+        assert sides[f"{a}.jpg"] == sides[f"{b}.jpg"]
+    assert len(set(keys["video"].to_pylist())) == 200  # type: ignore[index]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import boto3
+import pytest
+from support.object_store import BUCKET, ObjectStore
+
+from kfdet.errors import InputError, KfdetError
+from kfdet.storage.download import download
+from kfdet.storage.multipart import CHECKSUM_HEADER
+
+
+@pytest.fixture
+def filled(object_store: ObjectStore) -> ObjectStore:
+    client = object_store.client
+    client.make_bucket(BUCKET)
+    for key in (
+        "run/checkpoint",
+        "run/ckpt-5.index",
+        "run/ckpt-5.data-00000-of-00001",
+        "run/ckpt-50.index",
+        "run2/checkpoint",
+    ):
+        client.put_object(BUCKET, key, io.BytesIO(key.encode()), len(key))
+    return object_store
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "files"),
+    [
+        (
+            "run",
+            "run",
+            [f"run/{n}" for n in ("checkpoint", "ckpt-5.data-00000-of-00001", "ckpt-5.index")]
+            + ["run/ckpt-50.index"],
+        ),
+        ("run2/", "run2", ["run2/checkpoint"]),
+        ("run/checkpoint", "checkpoint", ["checkpoint"]),
+        ("run/ckpt-5", "ckpt-5", ["ckpt-5.data-00000-of-00001", "ckpt-5.index"]),
+    ],
+    ids=["folder", "with a slash", "file", "beginning of a checkpoint"],
+)
+def test_download(
+    key: str, path: str, files: list[str], filled: ObjectStore, tmp_path: Path
+) -> None:
+    assert download(f"s3://{BUCKET}/{key}", tmp_path) == tmp_path / path
+    found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    assert found == files
+    for name in files:
+        assert (tmp_path / name).read_text().endswith(Path(name).name)
+
+
+@pytest.mark.parametrize("key", ["ru", "run/ckpt", "run/absent"])
+def test_nothing_there(key: str, filled: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds nothing"):
+        download(f"minio://{BUCKET}/{key}", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_content_is_refused(filled: ObjectStore, tmp_path: Path) -> None:
+    headers = {CHECKSUM_HEADER: "00000000"}
+    filled.client._put_object(BUCKET, "bad/a.xml", b"<annotations/>", headers)
+    with pytest.raises(KfdetError, match=r"bad/a.xml is not what was uploaded: its CRC32C is"):
+        download(f"minio://{BUCKET}/bad", tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_key_that_leaves_the_folder(filled: ObjectStore, tmp_path: Path) -> None:
+    boto3.client("s3", "us-east-1", endpoint_url=filled.url).put_object(
+        Bucket=BUCKET, Key="evil/a/../../../x.xml", Body=b"x"
+    )
+    with pytest.raises(InputError, match="leaves the folder"):
+        download(f"minio://{BUCKET}/evil", tmp_path / "inner")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_room(filled: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 20
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
+    with pytest.raises(InputError, match=r"0\.0 GB are free.*set TMPDIR"):
+        download(f"minio://{BUCKET}/run", tmp_path)

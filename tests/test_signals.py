@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from kfdet.events import stage
+from kfdet.signals import sigterm_unwinds
+
+PROGRAM = """
+import os, signal, sys, time
+from kfdet.events import stage
+
+@stage("training")
+def work():
+    try:
+        print("works", flush=True)
+        time.sleep(60)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # once more
+        time.sleep(0.1)
+        print("tidied up", flush=True)
+
+work()
+"""
+
+
+def test_a_stage_that_is_told_to_end_tidies_up() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"works\n"
+        process.terminate()
+        said, _ = process.communicate(timeout=20)
+    assert said == b"tidied up\n"
+    assert process.returncode == 143
+
+
+def test_the_handler_before_comes_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end, sigterm_unwinds():
+        signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread_nothing_changes() -> None:
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    @stage("export")
+    def look() -> None:
+        found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [before]
