@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+APACHE_2_0 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+"""SHA-256 of the licence's text as the Apache Software Foundation publishes it."""
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("kfdet", "components", "pipelines"):
         shutil.copytree(REPOSITORY / name, source / name)
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("LICENSE", "pyproject.toml", "README.md"):
         shutil.copy(REPOSITORY / name, source / name)
     subprocess.run(
         [
@@ -46,6 +49,14 @@ def test_every_package_is_in_the_wheel(wheel: Path) -> None:
         for path in (REPOSITORY / folder).rglob("*.py"):
             name = path.relative_to(REPOSITORY / folder).as_posix()
             assert f"{place}/{name}" in inside
+
+
+def test_the_licence_is_in_the_wheel(wheel: Path) -> None:
+    text = (REPOSITORY / "LICENSE").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == APACHE_2_0
+    with zipfile.ZipFile(wheel) as archive:
+        (licence,) = (n for n in archive.namelist() if n.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(licence) == text
 
 
 def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
