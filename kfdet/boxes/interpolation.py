@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import BOX_SCHEMA, Boxes
+from kfdet.boxes.tables import BOX_SCHEMA, UNTRACKED, Boxes
 from kfdet.errors import InputError
 
 Method = Literal["linear", "cubic"]
@@ -28,7 +28,6 @@ Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-UNTRACKED = -1
 _BLOCK = 1 << 14
 _LARGEST_SWING = 1.0
 _METHODS = ("key", "linear", "cubic", "propagated")

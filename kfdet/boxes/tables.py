@@ -1,8 +1,8 @@
-"""The two box tables every stage speaks: key boxes (what a person drew) and boxes (one a frame).
+"""The two box tables that all stages share: key boxes (drawn by a person) and boxes (every frame).
 
 Coordinates are absolute float pixels of the source frame, right and bottom exclusive; frames are
 0-based indices of the source video (0 for an image). `video` is the source's path relative to the
-dataset, for videos and images alike. `track_id` is -1 for a box that belongs to no track.
+dataset, for videos and images alike. `track_id` is UNTRACKED for a box that belongs to no track.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ KEY_SCHEMA = pa.schema(
         ("line", pa.int64()),  # 1-based line of the annotation file, 0 when unknown
     ]
 )
+
+UNTRACKED = -1
+"""`track_id` of a box that belongs to no track."""
 
 BOX_SCHEMA = pa.schema(
     [

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.rotation import envelope
+from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats.model import (
-    ORACLE_COLUMNS,
-    UNTRACKED,
+    REFERENCE_COLUMNS,
     KeyBox,
     SourceAnnotations,
     key_table,
@@ -26,7 +26,7 @@ Integers = npt.NDArray[np.int64]
 OVERHANG = 1.0
 """Pixels by which a box may leave the frame without a word: tools round and clamp differently."""
 OPEN_END_SECONDS = 5.0
-ORACLE_TOLERANCE = 0.05
+REFERENCE_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def check_source(source: SourceAnnotations, media: Media) -> tuple[list[KeyBox],
     problems += _grid_problem(source, keys)
     if source.kind == "video":
         problems += _open_ends(source, keys, media)
-        if source.oracle and not any(p.severity == "error" for p in problems):
-            problems += compare_with_oracle(source, keys)
+        if source.reference_boxes and not any(p.severity == "error" for p in problems):
+            problems += compare_with_reference(source, keys)
     return keys, problems
 
 
@@ -190,31 +190,31 @@ def _open_ends(source: SourceAnnotations, keys: Sequence[KeyBox], media: Media) 
     return problems
 
 
-def compare_with_oracle(source: SourceAnnotations, keys: Sequence[KeyBox]) -> list[Problem]:
+def compare_with_reference(source: SourceAnnotations, keys: Sequence[KeyBox]) -> list[Problem]:
     """Warn, a message a track, where our interpolation disagrees with the annotation tool's own.
 
     Rows that the tool left out are not compared: it omits frames that were deleted in a task.
     """
-    oracle = np.frombuffer(source.oracle, np.float64).reshape(-1, ORACLE_COLUMNS)
-    stop = int(oracle[:, 1].max()) if source.stop is None else source.stop
+    reference = np.frombuffer(source.reference_boxes, np.float64).reshape(-1, REFERENCE_COLUMNS)
+    stop = int(reference[:, 1].max()) if source.stop is None else source.stop
     boxes = interpolate(key_table([("", keys)]), {"": (source.start, stop, source.step)})
     places = _places(boxes.column("track_id").to_numpy(), boxes.column("frame").to_numpy())
     order = np.argsort(places)
-    wanted = _places(oracle[:, 0].astype(np.int64), oracle[:, 1].astype(np.int64))
+    wanted = _places(reference[:, 0].astype(np.int64), reference[:, 1].astype(np.int64))
     position = np.searchsorted(places, wanted, sorter=order)
     rows = order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(0, np.int64)
-    difference = np.full(len(oracle), np.inf)
+    difference = np.full(len(reference), np.inf)
     if len(rows):
         found = places[rows] == wanted
         sides = ("xmin", "ymin", "xmax", "ymax")
         ours = np.column_stack([boxes.column(side).to_numpy()[rows] for side in sides])
-        difference[found] = np.abs(ours - oracle[:, 2:6]).max(axis=1)[found]
+        difference[found] = np.abs(ours - reference[:, 2:6]).max(axis=1)[found]
     problems = []
-    for track in np.unique(oracle[:, 0]):
-        of_track = np.flatnonzero(oracle[:, 0] == track)
-        wrong = of_track[difference[of_track] > ORACLE_TOLERANCE]
+    for track in np.unique(reference[:, 0]):
+        of_track = np.flatnonzero(reference[:, 0] == track)
+        wrong = of_track[difference[of_track] > REFERENCE_TOLERANCE]
         if len(wrong):
-            first = oracle[wrong[0]]
+            first = reference[wrong[0]]
             worst = difference[wrong].max()
             by = f"by up to {worst:.2f} pixels" if np.isfinite(worst) else "where we have no box"
             problems.append(

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.dataset.box_checks import Media, check_source
-from kfdet.dataset.formats.model import Item, KeyBox, Labelled, SourceAnnotations, key_table
+from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, SourceAnnotations, key_table
+from kfdet.dataset.formats.pictures import picture_name
 from kfdet.dataset.formats.registry import FORMATS, Format, read_annotations
 from kfdet.dataset.layout import LAYOUT
 from kfdet.dataset.loading import all_errors, load_items
-from kfdet.dataset.media_index import picture_name
 from kfdet.errors import InputError, Problem
 
 _FILE_SUFFIXES = frozenset((".csv", ".json", ".parquet", ".txt", ".xml", ".yaml", ".zip"))
@@ -193,7 +193,7 @@ def _on_key_frames(boxes: pa.Table) -> pa.Table:
     return found.select(BOX_SCHEMA.names).sort_by(order)
 
 
-def _split(items: Sequence[Item], boxes: pa.Table) -> list[Labelled]:
+def _split(items: Sequence[Item], boxes: pa.Table) -> list[AnnotatedItem]:
     """Each item with its slice of the table, which is sorted by video."""
     names = pc.run_end_encode(boxes.column("video").combine_chunks())
     ends = names.run_ends.to_numpy()
@@ -203,4 +203,4 @@ def _split(items: Sequence[Item], boxes: pa.Table) -> list[Labelled]:
         for name, start, end in zip(names.values.to_pylist(), starts, ends, strict=True)
     }
     empty = BOX_SCHEMA.empty_table()
-    return [Labelled(item, slices.get(item.name, empty)) for item in items]
+    return [AnnotatedItem(item, slices.get(item.name, empty)) for item in items]

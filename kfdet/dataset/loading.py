@@ -235,7 +235,7 @@ def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
 
 
 def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
-    """Labelled files with the same bytes."""
+    """AnnotatedItem files with the same bytes."""
     labelled = [item for item in items if item.annotation]
     for number, first in enumerate(identical_files([item.path for item in labelled])):
         if first != number:

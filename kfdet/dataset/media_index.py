@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from kfdet.dataset.formats.model import Item, SourceAnnotations
-
-_LAYOUT_FOLDERS = frozenset(("annotations", "images", "jpegimages", "labels", "videos", "xmls"))
+from kfdet.dataset.formats.model import SourceAnnotations
+from kfdet.dataset.formats.pictures import LAYOUT_FOLDERS, frame_name
 
 
 class MediaIndex:
@@ -51,28 +49,6 @@ class MediaIndex:
         return found
 
 
-_FRAME = re.compile(r"(?:(.*)/)?frame_(\d{6,})(?:\.\w+)?")
-
-
-def frame_name(name: str) -> tuple[str, int] | None:
-    """Video ("" where not said) and frame that an image name such as `clip/frame_000012` means.
-
-    Exports of video tasks in formats for images use such names, ours and CVAT's.
-    """
-    found = _FRAME.fullmatch(name.replace("\\", "/"))
-    return (found[1] or "", int(found[2])) if found else None
-
-
-def picture_name(item: Item, frame: int) -> str:
-    """Path, below the folder of images, under which formats for images know a frame of `item`."""
-    path = PurePosixPath(item.name)
-    if path.parts[0].lower() in _LAYOUT_FOLDERS and len(path.parts) > 1:
-        path = path.relative_to(path.parts[0])
-    if item.kind == "image":
-        return path.as_posix()
-    return f"{path.with_suffix('').as_posix()}/frame_{frame:06d}.jpg"
-
-
 def gather_frames(
     sources: Iterable[SourceAnnotations], images: MediaIndex, videos: MediaIndex
 ) -> list[SourceAnnotations]:
@@ -97,7 +73,7 @@ def gather_frames(
                 "video",
                 source.file,
                 (video,) if video else (),
-                named=bool(video),
+                names_media_file=bool(video),
                 width=source.width,
                 height=source.height,
             )
@@ -121,5 +97,5 @@ def _common_tail(name: str, wanted: PurePosixPath) -> int:
 def _inner_folder(name: str) -> tuple[str, ...]:
     """The folders above a file without those that only say what kind of file it is."""
     return tuple(
-        part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _LAYOUT_FOLDERS
+        part for part in PurePosixPath(name).parts[:-1] if part.lower() not in LAYOUT_FOLDERS
     )

@@ -65,7 +65,7 @@ def _find_media(source: SourceAnnotations, index: MediaIndex, root: Path) -> lis
     near = Path(source.file).relative_to(root).as_posix()
     wanted = list(source.names)
     if source.kind == "video":
-        wanted[1 if source.named else 0 : 0] = _own_names(near)
+        wanted[1 if source.names_media_file else 0 : 0] = _own_names(near)
     for name in wanted:
         found = index.find(name, near)
         if found:
@@ -84,7 +84,7 @@ def _crossed(
     source: SourceAnnotations, found: str, index: MediaIndex, root: Path
 ) -> Problem | None:
     """The error that a file named after one video says it was made for another."""
-    if source.kind != "video" or not source.named:
+    if source.kind != "video" or not source.names_media_file:
         return None
     near = Path(source.file).relative_to(root).as_posix()
     own = [name for wanted in _own_names(near) for name in index.find(wanted, near)]
@@ -108,7 +108,7 @@ def _ambiguous(source: SourceAnnotations, found: list[str]) -> Problem:
 
 
 def _only_one(source: SourceAnnotations, name: str) -> list[Problem]:
-    if not source.named:
+    if not source.names_media_file:
         return []
     return [
         Problem(

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfdet.boxes.interpolation import UNTRACKED, Method, Task, interpolate
-from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA, iou_matrix
+from kfdet.boxes.interpolation import Method, Task, interpolate
+from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA, UNTRACKED, iou_matrix
 from kfdet.errors import InputError
 
 SQUARE = (0.0, 0.0, 10.0, 10.0)

@@ -8,8 +8,9 @@ from kfdet.boxes.rotation import envelope, turn_about_centre
 from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.dataset.box_checks import Media, check_source
 from kfdet.dataset.formats.model import Item, KeyBox, SourceAnnotations, key_table
+from kfdet.dataset.formats.pictures import frame_name, picture_name
 from kfdet.dataset.label_checks import Use, check_labels
-from kfdet.dataset.media_index import MediaIndex, frame_name, gather_frames, picture_name
+from kfdet.dataset.media_index import MediaIndex, gather_frames
 
 VIDEO = Media("clip.mp4", 64, 48, 100, 10.0)
 IMAGE = Media("x.jpg", 64, 48, 1, 0.0)

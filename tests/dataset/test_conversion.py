@@ -15,7 +15,7 @@ from support.annotation_samples import box, cvat, track, voc, write_image, write
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.dataset.conversion import convert
 from kfdet.dataset.formats import cvat_video
-from kfdet.dataset.formats.model import ORACLE_COLUMNS
+from kfdet.dataset.formats.model import REFERENCE_COLUMNS
 from kfdet.dataset.formats.registry import FORMATS, detect_format
 from kfdet.errors import InputError
 
@@ -194,14 +194,14 @@ def test_real_dumps_become_what_cvat_interpolated(shared_data, tmp_path, name):
     (source,) = cvat_video.read(shared_data / name).sources
     table = pq.read_table(as_parquet(shared_data / name, tmp_path))
     ours = {(b["track_id"], b["frame"]): b for b in table.to_pylist()}
-    oracle = np.reshape(source.oracle, (-1, ORACLE_COLUMNS))
+    reference = np.reshape(source.reference_boxes, (-1, REFERENCE_COLUMNS))
     sides = ("xmin", "ymin", "xmax", "ymax")
-    found = [[ours[track, frame][side] for side in sides] for track, frame in oracle[:, :2]]
+    found = [[ours[track, frame][side] for side in sides] for track, frame in reference[:, :2]]
 
     # Both sides are rounded to two digits.
-    assert np.abs(np.array(found) - oracle[:, 2:6]).max() <= 0.01 + 1e-9
+    assert np.abs(np.array(found) - reference[:, 2:6]).max() <= 0.01 + 1e-9
     visible = sum(not key.outside for key in source.keys)
-    assert table.num_rows >= visible + len(oracle)
+    assert table.num_rows >= visible + len(reference)
 
 
 def test_unlabelled_media_are_left_out(video_dataset, tmp_path):

@@ -1,16 +1,24 @@
 """COCO detection JSON.
 
 Read here and not by Datumaro, which wants the file in a folder called `annotations` and gives up at
-the first bad box, where `check` has to name them all.
+the first bad box, where `check` has to name them all; written by Datumaro.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats import datumaro
 from kfdet.dataset.formats.jsonfile import read_json
-from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    KeyBox,
+    SourceAnnotations,
+)
 from kfdet.errors import InputError, Problem
 
 
@@ -100,3 +108,8 @@ def _key(entry: dict[str, Any], labels: dict[Any, str]) -> KeyBox:
         float(more.get("rotation") or 0.0),
         occluded=bool(more.get("occluded")),
     )
+
+
+def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
+    """Write annotations/instances_default.json, or `target` if that is a file."""
+    datumaro.export(entries, labels, target, "coco_instances")

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats import cvat_video
-from kfdet.dataset.formats.cvat_xml import Dump, Image, Task, parse_dump
-from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.cvat_xml import (
+    Dump,
+    Image,
+    Task,
+    box_sides,
+    flag,
+    parse_dump,
+    write_labels,
+)
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import frames_with_boxes, picture_name
+from kfdet.dataset.formats.xmlfile import XmlWriter
 from kfdet.errors import Problem
+from kfdet.files import atomic_file
 
 # CVAT names a video's frames so; an image's name always has its suffix.
 _FRAME_NAME = re.compile(r"(.*/)?frame_\d{6,}")
@@ -77,3 +95,33 @@ def _video(task: Task, image: Image, file: str) -> SourceAnnotations:
     source = cvat_video.source_of(task, file)
     source.width, source.height = image.width, image.height
     return source
+
+
+def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
+    """Write "CVAT for images 1.1": one XML of images, and of the frames of videos that have boxes.
+
+    Coordinates have CVAT's two digits.
+    """
+    with atomic_file(target) as path, path.open("wb") as stream:
+        xml = XmlWriter(stream)
+        xml.open("annotations")
+        xml.leaf("version", "1.1")
+        xml.open("meta")
+        xml.open("task")
+        xml.leaf("mode", "annotation")
+        write_labels(xml, labels)
+        xml.close("task")
+        xml.close("meta")
+        number = 0
+        for entry in entries:
+            item = entry.item
+            for frame, boxes in frames_with_boxes(entry):
+                size = {"width": str(item.width), "height": str(item.height)}
+                xml.open("image", {"id": str(number), "name": picture_name(item, frame), **size})
+                number += 1
+                for box in boxes:
+                    first = {"label": str(box["label"]), "occluded": flag(box["occluded"])}
+                    sides = box_sides(*(box[side] for side in ("xmin", "ymin", "xmax", "ymax")))
+                    xml.leaf("box", "", {**first, **sides, "z_order": "0"})
+                xml.close("image")
+        xml.close("annotations")

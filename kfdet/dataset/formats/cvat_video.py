@@ -1,18 +1,39 @@
 """CVAT for video 1.1: tracks of key frames, from task, job and project dumps.
 
 Only rows with keyframe="1" are what a person drew. The rows between them were interpolated by CVAT
-when it wrote the dump; they are kept as an oracle for our own interpolation. No library reads these
-tracks right: importers keep `outside` boxes, or take the interpolated rows for drawn ones.
+when it wrote the dump; they are kept as a reference for our own interpolation. No library reads
+these tracks right: importers keep `outside` boxes, or take the interpolated rows for drawn ones.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 from kfdet.boxes.rotation import envelope
-from kfdet.dataset.formats.cvat_xml import Dump, Row, Task, Track, parse_dump, unread_shape
-from kfdet.dataset.formats.model import AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.cvat_xml import (
+    Dump,
+    Row,
+    Task,
+    Track,
+    box_sides,
+    flag,
+    parse_dump,
+    unread_shape,
+    write_labels,
+)
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import picture_name
+from kfdet.dataset.formats.xmlfile import XmlWriter
 from kfdet.errors import Problem
+from kfdet.files import atomic_file, atomic_folder
 
 
 def read(path: Path) -> AnnotationSet:
@@ -63,7 +84,7 @@ def source_of(task: Task, file: str) -> SourceAnnotations:
         kind="video",
         file=file,
         names=tuple(dict.fromkeys(name for name in (task.source, task.name) if name)),
-        named=bool(task.source),
+        names_media_file=bool(task.source),
         width=task.width,
         height=task.height,
         start=task.start,
@@ -121,4 +142,104 @@ def _add_rows(source: SourceAnnotations, track: Track, task: Task, problems: lis
             )
         elif not row.outside:
             box = envelope(row.xmin, row.ymin, row.xmax, row.ymax, row.rotation)
-            source.oracle.extend((track.id, frame, *box, row.line))
+            source.reference_boxes.extend((track.id, frame, *box, row.line))
+
+
+def write(
+    entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, key_frames: bool
+) -> None:
+    """Write "CVAT for video 1.1": one XML a video, named after it, or `target` if that is a file.
+
+    Key boxes are written with keyframe="1" as they were drawn; unless `key_frames`, the boxes
+    between them follow with keyframe="0" (not in turned tracks, whose angle they would lose).
+    Coordinates have CVAT's two digits.
+    """
+    if target.suffix == ".xml":
+        _write_one(entries[0], labels, target, key_frames)
+        return
+    with atomic_folder(target) as folder:
+        for entry in entries:
+            name = PurePosixPath(picture_name(entry.item, 0)).parent
+            _write_one(entry, labels, folder / f"{name}.xml", key_frames)
+
+
+def _write_one(entry: AnnotatedItem, labels: Sequence[str], target: Path, key_frames: bool) -> None:
+    item = entry.item
+    with atomic_file(target) as path, path.open("wb") as stream:
+        xml = XmlWriter(stream)
+        xml.open("annotations")
+        xml.leaf("version", "1.1")
+        xml.open("meta")
+        xml.open("task")
+        name = PurePosixPath(item.name).name
+        size = (item.stop - item.start) // item.step + 1
+        for tag, value in (
+            ("name", name),
+            ("size", size),
+            ("mode", "interpolation"),
+            ("start_frame", item.start),
+            ("stop_frame", item.stop),
+            ("frame_filter", f"step={item.step}" if item.step > 1 else ""),
+        ):
+            xml.leaf(tag, str(value))
+        write_labels(xml, labels)
+        xml.open("original_size")
+        xml.leaf("width", str(item.width))
+        xml.leaf("height", str(item.height))
+        xml.close("original_size")
+        xml.leaf("source", name)
+        xml.close("task")
+        xml.close("meta")
+        for track, (label, rows) in enumerate(_tracks(entry, key_frames)):
+            attributes = {"id": str(track), "label": label, "source": "manual"}
+            xml.open("track", attributes)
+            for row in rows:
+                xml.leaf("box", "", row)
+            xml.close("track")
+        xml.close("annotations")
+
+
+def _tracks(entry: AnnotatedItem, key_frames: bool) -> Iterable[tuple[str, list[dict[str, str]]]]:
+    """Label and <box> attributes of each track; a box without a track becomes one of one frame."""
+    item = entry.item
+    tracks: defaultdict[int, list[KeyBox]] = defaultdict(list)
+    for key in item.keys:
+        if key.track_id != UNTRACKED:
+            tracks[key.track_id].append(key)
+    between: defaultdict[int, list[dict[str, object]]] = defaultdict(list)
+    if not key_frames:
+        for box in entry.boxes.to_pylist():
+            if not box["keyframe"]:
+                between[box["track_id"]].append(box)
+    for track, keys in sorted(tracks.items()):
+        rows = [(key.frame, _key_row(key)) for key in keys]
+        if not any(key.rotation for key in keys):
+            rows += [(int(str(box["frame"])), _between_row(box)) for box in between[track]]
+        yield keys[0].label, [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+    for key in item.keys:
+        if key.track_id == UNTRACKED:
+            gone = key._replace(frame=key.frame + item.step, outside=True)
+            yield key.label, [_key_row(k) for k in (key, gone) if k.frame <= item.stop]
+
+
+def _key_row(key: KeyBox) -> dict[str, str]:
+    row = _row(key.frame, key.outside, key.occluded, True)
+    row |= box_sides(key.xmin, key.ymin, key.xmax, key.ymax)
+    if key.rotation:
+        row["rotation"] = f"{key.rotation:.2f}"
+    return {**row, "z_order": "0"}
+
+
+def _between_row(box: dict[str, object]) -> dict[str, str]:
+    row = _row(box["frame"], False, box["occluded"], False)
+    row |= box_sides(*(box[side] for side in ("xmin", "ymin", "xmax", "ymax")))
+    return {**row, "z_order": "0"}
+
+
+def _row(frame: object, outside: object, occluded: object, keyframe: bool) -> dict[str, str]:
+    return {
+        "frame": str(frame),
+        "keyframe": flag(keyframe),
+        "outside": flag(outside),
+        "occluded": flag(occluded),
+    }

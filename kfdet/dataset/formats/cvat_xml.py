@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +17,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.sax.xmlreader import AttributesImpl
 
 from kfdet.dataset.formats.archive import open_annotation
-from kfdet.dataset.formats.xmlfile import LineHandler, parse_xml
+from kfdet.dataset.formats.xmlfile import LineHandler, XmlWriter, parse_xml
 from kfdet.errors import InputError, Problem
 
 SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
@@ -371,3 +372,27 @@ def _number_tracks(tracks: list[Track]) -> None:
         if track.id < 0 or track.id in seen:
             track.id, free = free, free + 1
         seen.add(track.id)
+
+
+# --- writing ---
+
+
+def write_labels(xml: XmlWriter, labels: Iterable[str]) -> None:
+    """Write the <labels> of a task's metadata."""
+    xml.open("labels")
+    for label in labels:
+        xml.open("label")
+        xml.leaf("name", label)
+        xml.leaf("attributes", "")
+        xml.close("label")
+    xml.close("labels")
+
+
+def box_sides(*values: object) -> dict[str, str]:
+    """The attributes of a <box> with these xmin, ymin, xmax, ymax, in CVAT's two digits."""
+    return {name: f"{v:.2f}" for name, v in zip(("xtl", "ytl", "xbr", "ybr"), values, strict=True)}
+
+
+def flag(value: object) -> str:
+    """How CVAT writes a boolean attribute."""
+    return "1" if value else "0"

@@ -1,11 +1,23 @@
-"""Datumaro's own JSON, read by Datumaro."""
+"""Datumaro's own JSON, read and written by Datumaro."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import frames_with_boxes, picture_name
 from kfdet.errors import InputError, Problem
+from kfdet.files import atomic_file, atomic_folder
 
 
 def read(path: Path) -> AnnotationSet:
@@ -65,3 +77,67 @@ def read(path: Path) -> AnnotationSet:
         text = f"{skipped} annotations are left out: only boxes with a label are read."
         result.problems.append(Problem("warning", text, str(path)))
     return result
+
+
+def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
+    """Write Datumaro's own format: annotations/default.json, or `target` if that is a file."""
+    export(entries, labels, target, "datumaro")
+
+
+def export(
+    entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, plugin: str
+) -> None:
+    """Write boxes with one of Datumaro's exporters.
+
+    Args:
+        entries: The items with their boxes.
+        labels: All label names; their order numbers them.
+        target: The folder to write, or a .json file where the format is one file.
+        plugin: Datumaro's name of the format.
+    """
+    # Importing Datumaro takes most of a second, which other formats need not pay.
+    import datumaro
+
+    numbers = {label: number for number, label in enumerate(labels)}
+    items = []
+    for entry in entries:
+        for frame, rows in frames_with_boxes(entry):
+            name = picture_name(entry.item, frame)
+            boxes = [
+                datumaro.Bbox(
+                    round(row["xmin"], 3),
+                    round(row["ymin"], 3),
+                    round(row["xmax"] - row["xmin"], 3),
+                    round(row["ymax"] - row["ymin"], 3),
+                    label=numbers[row["label"]],
+                    id=number,
+                    group=number,
+                    attributes={"occluded": row["occluded"]}
+                    | ({} if row["track_id"] == UNTRACKED else {"track_id": row["track_id"]}),
+                )
+                for number, row in enumerate(rows, 1)
+            ]
+            media = datumaro.Image.from_file(path=name, size=(entry.item.height, entry.item.width))
+            stem = PurePosixPath(name).with_suffix("").as_posix()
+            items.append(datumaro.DatasetItem(id=stem, media=media, annotations=boxes))
+    dataset = datumaro.Dataset.from_iterable(items, categories=list(labels))
+    if target.suffix != ".json":
+        with atomic_folder(target) as folder:
+            _save(dataset, folder, plugin)
+        return
+    with TemporaryDirectory() as temporary, atomic_file(target) as path:
+        _save(dataset, Path(temporary), plugin)
+        written = next(Path(temporary).rglob("*.json"))
+        path.write_bytes(written.read_bytes())
+
+
+def _save(dataset: Any, folder: Path, plugin: str) -> None:
+    from datumaro.components.errors import DatumaroError
+
+    try:
+        dataset.export(os.fspath(folder), plugin, save_media=False)
+    except DatumaroError as error:
+        # A full disk must look like one.
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise

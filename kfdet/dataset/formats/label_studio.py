@@ -6,14 +6,26 @@ Format: labelstud.io/tags/videorectangle; which frames show a box follows Label 
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats.jsonfile import read_json
-from kfdet.dataset.formats.model import AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    Item,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import BoxRow
 from kfdet.errors import InputError, Problem
+from kfdet.files import atomic_file
 
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 _SIDES = ("x", "y", "width", "height")
@@ -125,3 +137,63 @@ def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox
             keys.append(key._replace(frame=gone, outside=True))
         shown = enabled
     return keys
+
+
+def write(
+    entries: Sequence[AnnotatedItem], _: Sequence[str], target: Path, key_frames: bool
+) -> None:
+    """Write one JSON of video tasks: key frames only, or every frame as a key frame.
+
+    Where a track pauses or ends, the last frame on which it is seen is written too: Label Studio
+    marks the end there. Occlusion is lost, which the format does not know.
+    """
+    tasks = [
+        {
+            "id": number,
+            "data": {"video": PurePosixPath(entry.item.name).name},
+            "annotations": [{"id": number, "result": list(_regions(entry, key_frames))}],
+        }
+        for number, entry in enumerate(entries, 1)
+    ]
+    with atomic_file(target) as path:
+        path.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _regions(entry: AnnotatedItem, key_frames: bool) -> Iterator[dict[str, Any]]:
+    item = entry.item
+    tracks: defaultdict[tuple[int, int], list[BoxRow]] = defaultdict(list)
+    for number, box in enumerate(entry.boxes.to_pylist()):
+        alone = number if box["track_id"] == UNTRACKED else UNTRACKED
+        tracks[box["track_id"], alone].append(box)
+    for number, boxes in enumerate(tracks.values()):
+        sequence = []
+        for box, following in zip(boxes, [*boxes[1:], None], strict=True):
+            gone = box["frame"] + item.step
+            enabled = gone > item.stop if following is None else following["frame"] == gone
+            if not key_frames or box["keyframe"] or not enabled:
+                sequence.append(_sequence_entry(box, item, enabled))
+        yield {
+            "id": f"track{number}",
+            "type": "videorectangle",
+            "from_name": "box",
+            "to_name": "video",
+            "value": {
+                "framesCount": item.frames,
+                "duration": round(item.frames / item.fps, 3) if item.fps else 0,
+                "sequence": sequence,
+                "labels": [boxes[0]["label"]],
+            },
+        }
+
+
+def _sequence_entry(box: BoxRow, item: Item, enabled: bool) -> dict[str, Any]:
+    return {
+        "frame": box["frame"] + 1,
+        "enabled": enabled,
+        "rotation": 0,
+        "x": round(100 * box["xmin"] / item.width, 6),
+        "y": round(100 * box["ymin"] / item.height, 6),
+        "width": round(100 * (box["xmax"] - box["xmin"]) / item.width, 6),
+        "height": round(100 * (box["ymax"] - box["ymin"]) / item.height, 6),
+        "time": round(box["frame"] / item.fps, 6) if item.fps else 0,
+    }

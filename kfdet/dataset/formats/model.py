@@ -1,4 +1,4 @@
-"""What every annotation reader gives: key boxes of sources, and what is wrong with them."""
+"""What annotation readers return and writers take: key boxes of sources, items and their boxes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from kfdet.boxes.rotation import turn_about_centre
 from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.errors import Problem
 
-UNTRACKED = -1
-ORACLE_COLUMNS = 7
+REFERENCE_COLUMNS = 7
 
 
 class KeyBox(NamedTuple):
@@ -36,13 +35,14 @@ class KeyBox(NamedTuple):
 
 @dataclass(slots=True)
 class SourceAnnotations:
-    """What one annotation file says about one video or image.
+    """The annotations of one video or image in one annotation file.
 
     Args:
         kind: What the boxes belong to.
         file: The annotation file, as the user named it.
         names: Names under which the source may be found, the most trusted first.
-        named: The first of `names` is the media's file name, not that of a task or of the XML.
+        names_media_file: The first of `names` is the media's file name, not that of a task or of
+            the XML.
         keys: The boxes in the file's order, source frames, pixels.
         width: Width in pixels that the file states, 0 where it does not.
         height: Height in pixels that the file states, 0 where it does not.
@@ -51,14 +51,15 @@ class SourceAnnotations:
         step: Distance between task frames in source frames.
         relative: Boxes are shares of width and height (0..1) instead of pixels.
         corner: Boxes are turned about their left upper corner instead of their centre.
-        oracle: Rows of ORACLE_COLUMNS numbers (track, frame, xmin, ymin, xmax, ymax, line): boxes
-            that the annotation tool itself interpolated, upright envelopes of rotated ones.
+        reference_boxes: Rows of REFERENCE_COLUMNS numbers (track, frame, xmin, ymin, xmax, ymax,
+            line): boxes that the annotation tool itself interpolated, upright envelopes of
+            rotated ones.
     """
 
     kind: Literal["video", "image"]
     file: str
     names: tuple[str, ...]
-    named: bool = True
+    names_media_file: bool = True
     keys: list[KeyBox] = field(default_factory=list)
     width: int = 0
     height: int = 0
@@ -67,7 +68,7 @@ class SourceAnnotations:
     step: int = 1
     relative: bool = False
     corner: bool = False
-    oracle: array[float] = field(default_factory=lambda: array("d"))
+    reference_boxes: array[float] = field(default_factory=lambda: array("d"))
 
     def to_pixels(self, width: int, height: int) -> None:
         """Turn boxes that are shares of an image of this size into pixels, about their centre."""
@@ -125,10 +126,10 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """What a writer writes: an item and its boxes (BOX_SCHEMA, sorted by frame and track).
+class AnnotatedItem:
+    """The input of a writer: an item and its boxes (BOX_SCHEMA, sorted by frame and track).
 
-    Writers of tracks get the boxes of every frame and choose the key frames themselves.
+    Writers of tracks get the boxes of every frame and pick the key frames themselves.
     """
 
     item: Item
@@ -140,7 +141,7 @@ class AnnotationSet:
     """Everything that was read from one annotation file or folder.
 
     Args:
-        sources: One entry a video or image.
+        sources: One entry per video or image.
         labels: Names that the annotation tool offered, used or not.
         problems: What was wrong with the file itself.
     """

@@ -10,10 +10,13 @@ import configparser
 import csv
 import math
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from kfdet.dataset.formats.model import AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.model import AnnotatedItem, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.dataset.formats.pictures import picture_name
 from kfdet.errors import Problem
+from kfdet.files import atomic_folder
 
 _CLASSES = (
     "pedestrian",
@@ -168,7 +171,7 @@ def _video_source(path: Path, tracks: dict[int, dict[int, KeyBox]]) -> SourceAnn
         "video",
         str(path),
         tuple(names),
-        named=False,
+        names_media_file=False,
         width=numbers.get("imwidth", 0),
         height=numbers.get("imheight", 0),
         stop=numbers["seqlength"] - 1 if "seqlength" in numbers else None,
@@ -180,3 +183,30 @@ def _video_source(path: Path, tracks: dict[int, dict[int, KeyBox]]) -> SourceAnn
             if frame + 1 not in boxes:
                 source.keys.append(boxes[frame]._replace(frame=frame + 1, outside=True))
     return source
+
+
+def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
+    """Write for each video a folder of its name with gt/gt.txt, gt/labels.txt and seqinfo.ini.
+
+    Boxes without a track get track -1; MOT's frames and classes count from 1.
+    """
+    numbers = {label: number for number, label in enumerate(labels, 1)}
+    with atomic_folder(target) as folder:
+        for entry in entries:
+            item = entry.item
+            inner = folder / PurePosixPath(picture_name(item, 0)).parent
+            (inner / "gt").mkdir(parents=True)
+            (inner / "gt" / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+            (inner / "seqinfo.ini").write_text(
+                f"[Sequence]\nname={inner.name}\nframeRate={item.fps:g}\n"
+                f"seqLength={item.frames}\nimWidth={item.width}\nimHeight={item.height}\n",
+                encoding="utf-8",
+            )
+            with (inner / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
+                for box in entry.boxes.to_pylist():
+                    width, height = box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]
+                    stream.write(
+                        f"{box['frame'] + 1},{box['track_id']},{box['xmin']:.3f},"
+                        f"{box['ymin']:.3f},{width:.3f},{height:.3f},1,"
+                        f"{numbers[box['label']]},{0 if box['occluded'] else 1}\n"
+                    )

@@ -11,24 +11,21 @@ from kfdet.dataset.formats import (
     coco,
     cvat_images,
     cvat_video,
-    cvat_writer,
     datumaro,
-    datumaro_writer,
     label_studio,
     mot,
-    table_writers,
+    parquet,
     voc,
-    voc_writer,
     yolo,
 )
 from kfdet.dataset.formats.archive import member_names, open_annotation
-from kfdet.dataset.formats.model import AnnotationSet, Labelled
+from kfdet.dataset.formats.model import AnnotatedItem, AnnotationSet
 from kfdet.errors import InputError
 
 _HEAD_BYTES = 1 << 20
 
 Reader = Callable[[Path], AnnotationSet]
-Writer = Callable[[Sequence[Labelled], Sequence[str], Path, bool], None]
+Writer = Callable[[Sequence[AnnotatedItem], Sequence[str], Path, bool], None]
 """Takes the items with boxes, the labels, the target, and whether only key frames are wanted."""
 
 
@@ -62,7 +59,7 @@ _TABLE = (
         "parquet",
         "boxes.parquet",
         None,
-        table_writers.write_parquet,
+        parquet.write,
         file="boxes.parquet",
         tracks=True,
     ),
@@ -70,7 +67,7 @@ _TABLE = (
         "cvat-video",
         "CVAT for video 1.1",
         cvat_video.read,
-        cvat_writer.write_video,
+        cvat_video.write,
         suffix=".xml",
         tracks=True,
         images=False,
@@ -79,25 +76,25 @@ _TABLE = (
         "cvat-images",
         "CVAT for images 1.1",
         cvat_images.read,
-        cvat_writer.write_images,
+        cvat_images.write,
         file="annotations.xml",
     ),
-    Format("voc", "Pascal VOC", voc.read, voc_writer.write_voc),
-    Format("coco", "COCO", coco.read, datumaro_writer.write_coco, suffix=".json"),
-    Format("yolo", "YOLO", yolo.read, table_writers.write_yolo),
-    Format("mot", "MOT", mot.read, table_writers.write_mot, images=False),
+    Format("voc", "Pascal VOC", voc.read, voc.write),
+    Format("coco", "COCO", coco.read, coco.write, suffix=".json"),
+    Format("yolo", "YOLO", yolo.read, yolo.write),
+    Format("mot", "MOT", mot.read, mot.write, images=False),
     Format(
         "datumaro",
         "Datumaro",
         datumaro.read,
-        datumaro_writer.write_datumaro,
+        datumaro.write,
         suffix=".json",
     ),
     Format(
         "label-studio",
         "Label Studio video",
         label_studio.read,
-        table_writers.write_label_studio,
+        label_studio.write,
         file="annotations.json",
         tracks=True,
         images=False,

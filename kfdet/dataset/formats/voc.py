@@ -1,18 +1,29 @@
-"""Pascal VOC: one XML an image, as VOCdevkit has it or as LabelImg writes it.
+"""Pascal VOC: one XML per image, as VOCdevkit has it or as LabelImg writes it.
 
 Read here and not by Datumaro, which wants VOCdevkit's folders and gives no line numbers; users have
-a folder of LabelImg's files.
+a folder of LabelImg's files. Written here too: Datumaro writes no file for an image without
+objects, which would turn an image that shows nothing into one that nobody has labelled.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from xml.sax.xmlreader import AttributesImpl
 
-from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
-from kfdet.dataset.formats.xmlfile import LineHandler, parse_xml
+from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    Item,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import BoxRow, frames_with_boxes, picture_name
+from kfdet.dataset.formats.xmlfile import LineHandler, XmlWriter, parse_xml
 from kfdet.errors import InputError, Problem
+from kfdet.files import atomic_folder
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -38,7 +49,7 @@ def read(path: Path) -> AnnotationSet:
 class _Handler(LineHandler):
     def __init__(self, file: str) -> None:
         super().__init__()
-        self.source = SourceAnnotations("image", file, (), named=False, stop=0)
+        self.source = SourceAnnotations("image", file, (), names_media_file=False, stop=0)
         self.filename = ""
         self.problems: list[Problem] = []
         self._path: list[str] = []
@@ -125,3 +136,42 @@ def _number(found: dict[str, str], side: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"<{side}>{text}</{side}> is not a finite number")
     return value
+
+
+def write(entries: Sequence[AnnotatedItem], _: Sequence[str], target: Path, __: bool) -> None:
+    """Write an XML for each image and for each frame of a video that has boxes.
+
+    Files mirror the folder of images; coordinates are ours (0-based), with three digits.
+    """
+    with atomic_folder(target) as folder:
+        for entry in entries:
+            for frame, boxes in frames_with_boxes(entry):
+                name = PurePosixPath(picture_name(entry.item, frame))
+                path = folder / name.with_suffix(".xml")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_one(path, name, entry.item, boxes)
+
+
+def _write_one(path: Path, name: PurePosixPath, item: Item, boxes: Sequence[BoxRow]) -> None:
+    with path.open("wb") as stream:
+        xml = XmlWriter(stream)
+        xml.open("annotation")
+        xml.leaf("folder", name.parent.as_posix())
+        xml.leaf("filename", name.name)
+        xml.open("size")
+        xml.leaf("width", str(item.width))
+        xml.leaf("height", str(item.height))
+        xml.leaf("depth", "3")
+        xml.close("size")
+        for box in boxes:
+            xml.open("object")
+            xml.leaf("name", box["label"])
+            xml.leaf("truncated", "0")
+            xml.leaf("occluded", "1" if box["occluded"] else "0")
+            xml.leaf("difficult", "0")
+            xml.open("bndbox")
+            for side in ("xmin", "ymin", "xmax", "ymax"):
+                xml.leaf(side, f"{box[side]:.3f}".rstrip("0").rstrip("."))
+            xml.close("bndbox")
+            xml.close("object")
+        xml.close("annotation")

@@ -7,11 +7,22 @@ gives no line numbers.
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from kfdet.dataset.formats.model import UNTRACKED, AnnotationSet, KeyBox, SourceAnnotations
+from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.model import (
+    AnnotatedItem,
+    AnnotationSet,
+    Item,
+    KeyBox,
+    SourceAnnotations,
+)
+from kfdet.dataset.formats.pictures import BoxRow, frames_with_boxes, picture_name
 from kfdet.errors import InputError, Problem
+from kfdet.files import atomic_folder
 
 _RESERVED = frozenset(("classes", "gt", "labels", "readme", "requirements", "test", "train", "val"))
 _LABEL_LINE = re.compile(r"\s*\d+\s")
@@ -46,7 +57,9 @@ def read(path: Path) -> AnnotationSet:
         if text.strip() and not _LABEL_LINE.match(text):
             continue
         name = relative.with_suffix("").as_posix()
-        source = SourceAnnotations("image", str(file), (name,), named=False, stop=0, relative=True)
+        source = SourceAnnotations(
+            "image", str(file), (name,), names_media_file=False, stop=0, relative=True
+        )
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue
@@ -113,3 +126,28 @@ def _class_names(path: Path) -> dict[int, str]:
         return {int(number): str(name) for number, name in found.items()}
     except (TypeError, ValueError) as error:
         raise InputError("a class number is not a whole number.", file=path) from error
+
+
+def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
+    """Write Ultralytics' layout: data.yaml, and labels/ that mirrors the folder of images."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    with atomic_folder(target) as folder:
+        # JSON strings are YAML strings, whatever they hold.
+        names = "".join(f"  {i}: {json.dumps(label)}\n" for label, i in numbers.items())
+        text = f"path: .\ntrain: images\nval: images\nnames:\n{names}"
+        (folder / "data.yaml").write_text(text, encoding="utf-8")
+        for entry in entries:
+            for frame, boxes in frames_with_boxes(entry):
+                name = PurePosixPath(picture_name(entry.item, frame)).with_suffix(".txt")
+                path = folder / "labels" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rows = [_row(box, numbers, entry.item) for box in boxes]
+                path.write_text("".join(rows), encoding="utf-8")
+
+
+def _row(box: BoxRow, numbers: dict[str, int], item: Item) -> str:
+    x = (box["xmin"] + box["xmax"]) / 2 / item.width
+    y = (box["ymin"] + box["ymax"]) / 2 / item.height
+    width = (box["xmax"] - box["xmin"]) / item.width
+    height = (box["ymax"] - box["ymin"]) / item.height
+    return f"{numbers[box['label']]} {x:.7f} {y:.7f} {width:.7f} {height:.7f}\n"

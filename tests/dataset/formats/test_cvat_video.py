@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from support.annotation_samples import box, cvat, track, write_text
 
 from kfdet.boxes.interpolation import interpolate
-from kfdet.dataset.box_checks import ORACLE_TOLERANCE, compare_with_oracle
+from kfdet.dataset.box_checks import REFERENCE_TOLERANCE, compare_with_reference
 from kfdet.dataset.formats import cvat_video
-from kfdet.dataset.formats.cvat_writer import write_video
-from kfdet.dataset.formats.model import ORACLE_COLUMNS, Item, KeyBox, Labelled, key_table
+from kfdet.dataset.formats.model import REFERENCE_COLUMNS, AnnotatedItem, Item, KeyBox, key_table
 from kfdet.dataset.formats.registry import detect_format
 from kfdet.errors import InputError
 
@@ -49,7 +48,9 @@ class TestTracks:
             KeyBox(7, "cup", 0, 1, 2, 11, 12, line=5),
             KeyBox(7, "cup", 3, 1, 2, 11, 12, outside=True, line=8),
         ]
-        assert np.reshape(source.oracle, (-1, ORACLE_COLUMNS)).tolist() == [[7, 1, 1, 2, 11, 12, 6]]
+        assert np.reshape(source.reference_boxes, (-1, REFERENCE_COLUMNS)).tolist() == [
+            [7, 1, 1, 2, 11, 12, 6]
+        ]
 
     def test_rotation_occlusion_attributes_and_missing_keyframe_attribute(self, tmp_path):
         plain = '<box frame="5" xtl="1" ytl="2" xbr="3" ybr="4"/>'
@@ -119,7 +120,7 @@ class TestProjects:
         found = {s.names: [key.frame for key in s.keys] for s in result.sources}
         assert found == {("first.mp4",): [4], ("second",): [0, 9], ("third",): [3]}
         assert [s.width for s in result.sources] == [64, 64, 64]
-        assert not any(s.named for s in result.sources)
+        assert not any(s.names_media_file for s in result.sources)
 
     def test_tasks_are_told_by_frames_where_tracks_do_not_name_them(self, tmp_path):
         text = project(track(box(12), more='subset="a"'), track(box(3), number=1))
@@ -273,13 +274,13 @@ class TestZip:
 
 def oracle_difference(source) -> float:
     """Largest difference of our interpolation to the rows that CVAT interpolated."""
-    oracle = np.reshape(source.oracle, (-1, ORACLE_COLUMNS))
+    reference = np.reshape(source.reference_boxes, (-1, REFERENCE_COLUMNS))
     task = (source.start, source.stop, source.step)
     boxes = interpolate(key_table([("v", source.keys)]), {"v": task}).to_pylist()
     ours = {(b["track_id"], b["frame"]): b for b in boxes}
     sides = ("xmin", "ymin", "xmax", "ymax")
-    rows = [[ours[track, frame][side] for side in sides] for track, frame in oracle[:, :2]]
-    return float(np.abs(np.array(rows) - oracle[:, 2:6]).max())
+    rows = [[ours[track, frame][side] for side in sides] for track, frame in reference[:, :2]]
+    return float(np.abs(np.array(rows) - reference[:, 2:6]).max())
 
 
 @pytest.mark.parametrize(
@@ -288,9 +289,9 @@ def oracle_difference(source) -> float:
 def test_real_dumps_equal_their_own_interpolation(shared_data, name, rows):
     (source,) = cvat_video.read(shared_data / name).sources
 
-    assert len(source.oracle) == rows * ORACLE_COLUMNS
+    assert len(source.reference_boxes) == rows * REFERENCE_COLUMNS
     assert oracle_difference(source) <= 0.01 + 1e-9  # both sides are rounded
-    assert compare_with_oracle(source, source.keys) == []
+    assert compare_with_reference(source, source.keys) == []
 
 
 class TestOracle:
@@ -298,15 +299,15 @@ class TestOracle:
         rows = [box(0), box(5, (middle, 2, 11, 12), keyframe=0), box(10, (11, 2, 21, 12))]
         return read(tmp_path, cvat(track(*rows))).sources[0]
 
-    @pytest.mark.parametrize("middle", [6, 6 + ORACLE_TOLERANCE - 0.01])
+    @pytest.mark.parametrize("middle", [6, 6 + REFERENCE_TOLERANCE - 0.01])
     def test_agreement(self, tmp_path, middle):
         source = self.dump(tmp_path, middle)
-        source.oracle[4] = 16
-        assert compare_with_oracle(source, source.keys) == []
+        source.reference_boxes[4] = 16
+        assert compare_with_reference(source, source.keys) == []
 
     def test_disagreement(self, tmp_path):
         source = self.dump(tmp_path, 1)
-        (problem,) = compare_with_oracle(source, source.keys)
+        (problem,) = compare_with_reference(source, source.keys)
 
         assert problem.severity == "warning"
         assert (problem.line, problem.frame) == (6, 5)
@@ -315,7 +316,7 @@ class TestOracle:
     def test_box_where_we_have_none(self, tmp_path):
         rows = [box(0), box(2, outside=1), box(5, keyframe=0)]
         source = read(tmp_path, cvat(track(*rows))).sources[0]
-        (problem,) = compare_with_oracle(source, source.keys)
+        (problem,) = compare_with_reference(source, source.keys)
 
         assert "where we have no box" in problem.problem
 
@@ -344,7 +345,7 @@ def test_what_is_written_is_read_again(tmp_path_factory, tracks, start, step, ke
     item = Item("clip.mp4", Path(), "video", 64, 48, stop + 1, 10, "a", start, stop, step, keys)
     boxes = interpolate(key_table([("clip.mp4", keys)]), {"clip.mp4": (start, stop, step)})
     path = tmp_path_factory.mktemp("cvat") / "clip.xml"
-    write_video([Labelled(item, boxes)], ['a <b> & "c"'], path, key_frames)
+    cvat_video.write([AnnotatedItem(item, boxes)], ['a <b> & "c"'], path, key_frames)
     result = cvat_video.read(path)
 
     assert result.problems == []
@@ -352,6 +353,6 @@ def test_what_is_written_is_read_again(tmp_path_factory, tracks, start, step, ke
     assert [key._replace(line=0) for key in source.keys] == keys
     assert (source.start, source.stop, source.step) == (start, stop, step)
     assert source.names == ("clip.mp4",)
-    if source.oracle:
+    if source.reference_boxes:
         assert not key_frames
         assert oracle_difference(source) <= 0.0051

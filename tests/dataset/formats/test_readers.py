@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.annotation_samples import box, cvat, voc, write_image, write_text
 
+from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats import coco, cvat_images, label_studio, mot, yolo
 from kfdet.dataset.formats import datumaro as datumaro_json
 from kfdet.dataset.formats import voc as pascal
-from kfdet.dataset.formats.model import UNTRACKED, KeyBox
+from kfdet.dataset.formats.model import KeyBox
 from kfdet.dataset.formats.registry import FORMATS, detect_format, read_annotations
 from kfdet.errors import InputError
 
