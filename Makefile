@@ -28,10 +28,17 @@ test: venv
 e2e: venv
 	KFDET_E2E=1 $(BIN)/pytest tests/e2e/kubernetes
 
+# kfdet as it is installed, components and pipelines among its packages, so that imports resolve.
+INSTALLED := build/installed
+
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	rm -rf $(INSTALLED) && mkdir -p $(INSTALLED)/kfdet
+	cd $(INSTALLED)/kfdet && ln -s ../../../kfdet/* ../../../components ../../../pipelines .
+	cd $(INSTALLED) && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
+	cd $(INSTALLED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache/installed --package kfdet
 
 # The pipeline that the tests compare with; look at the difference before committing it.
 golden: venv
