@@ -15,6 +15,7 @@ Picture = npt.NDArray[np.uint8]
 """Shape (height, width, 3), RGB."""
 Color = tuple[int, int, int]
 """Red, green, blue, 0..255."""
+_Place = tuple[int, int, int, int]  # left, top, right, bottom of a text
 
 # Bright and far apart in hue, so that neighbours in the list differ on any background.
 PALETTE: tuple[Color, ...] = (
@@ -34,7 +35,10 @@ PALETTE: tuple[Color, ...] = (
 
 
 def palette(labels: Sequence[str]) -> dict[str, Color]:
-    """A colour for each label by its position; repeats after the palette's end."""
+    """A colour for each of a model's labels by its position; repeats after the palette's end.
+
+    Pictures, charts and TensorBoard all use it, so that a label looks the same everywhere.
+    """
     return {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
 
 
@@ -46,6 +50,9 @@ def draw_boxes(
     colors: Mapping[str, Color] | Sequence[Color] | None = None,
 ) -> Picture:
     """A copy of `image` with labelled boxes on it; lines and text scale with the picture.
+
+    Later boxes are drawn over earlier ones. A text that would cover another one moves to the next
+    free corner of its own box.
 
     Args:
         image: The picture; left as it is.
@@ -70,10 +77,16 @@ def draw_boxes(
         start, end = np.round(corners[i].reshape(2, 2) - [[0], [1]]).astype(int).tolist()
         for wider, color in ((2, (0, 0, 0)), (0, chosen[i])):
             cv2.rectangle(canvas, start, end, color, line + wider)
-    for i in order:
+    size = max(11, round(0.036 * min(height, width)))
+    inks: dict[int, npt.NDArray[np.float32]] = {}
+    places: dict[int, _Place] = {}
+    for i in order[::-1].tolist():
         text = labels[i] if scores is None else f"{labels[i]} {100 * float(scores[i]):.0f}%".strip()
         if text:
-            _put_label(canvas, corners[i], text, chosen[i], line)
+            inks[i] = _text(text, size)[:height, :width]
+            places[i] = _free_place(corners[i], inks[i].shape, (height, width), line, places)
+    for i in reversed(places):
+        _put_label(canvas, places[i], inks[i], chosen[i])
     return canvas
 
 
@@ -85,23 +98,46 @@ def _color(index: int, label: str, colors: Mapping[str, Color] | Sequence[Color]
     return PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
 
 
-def _put_label(
-    canvas: Picture, box: npt.NDArray[np.float64], text: str, color: Color, line: int
-) -> None:
-    """Text on a filled ground: above the box, or inside it where there is no room above."""
-    height, width = canvas.shape[:2]
-    ink = _text(text, max(11, round(0.036 * min(height, width))))
-    tall, wide = min(ink.shape[0], height), min(ink.shape[1], width)
+def _free_place(
+    box: npt.NDArray[np.float64],
+    size: tuple[int, ...],
+    picture: tuple[int, int],
+    line: int,
+    taken: Mapping[int, _Place],
+) -> _Place:
+    """Where a text goes: above the box, inside it at the top, below it, inside it at the bottom.
+
+    The first of these that lies in the picture and is free; the first in the picture if none is.
+
+    Args:
+        box: xmin, ymin, xmax, ymax in pixels.
+        size: Height and width of the text.
+        picture: Height and width of the picture.
+        line: Width of the box's line.
+        taken: Where other texts are.
+    """
+    (tall, wide), (height, width) = size, picture
     left = int(np.clip(round(box[0]) - (line + 1) // 2, 0, width - wide))
-    top = round(box[1]) - tall
-    if top < 0:
-        top = round(box[1])
-    top = int(np.clip(top, 0, height - tall))
-    window = canvas[top : top + tall, left : left + wide]
+    upper, lower = round(box[1]), round(box[3])
+    tops = [t for t in (upper - tall, upper, lower, lower - tall) if 0 <= t <= height - tall]
+    tops = tops or [int(np.clip(upper, 0, height - tall))]
+    places = [(left, top, left + wide, top + tall) for top in tops]
+    free = (p for p in places if not any(_overlap(p, other) for other in taken.values()))
+    return next(free, places[0])
+
+
+def _overlap(a: _Place, b: _Place) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _put_label(canvas: Picture, place: _Place, ink: npt.NDArray[np.float32], color: Color) -> None:
+    """Text on a filled ground."""
+    left, top, right, bottom = place
     dark = np.dot(color, (0.299, 0.587, 0.114)) > 140  # ITU-R BT.601 luma
     letters = np.array((18, 18, 18) if dark else (255, 255, 255), np.float32)
-    alpha = ink[:tall, :wide, None]
-    window[:] = np.round(np.array(color, np.float32) * (1 - alpha) + letters * alpha)
+    alpha = ink[..., None]
+    ground = np.array(color, np.float32) * (1 - alpha) + letters * alpha
+    canvas[top:bottom, left:right] = np.round(ground)
 
 
 @lru_cache(maxsize=512)

@@ -57,9 +57,9 @@ def evaluate(
     from kfdet.evaluation.error_analysis import analyse
     from kfdet.evaluation.ground_truth import load_detector, read_dataset, read_images, run_model
     from kfdet.evaluation.metrics import describe
-    from kfdet.evaluation.report.film import choose_stretch, write_film
     from kfdet.evaluation.report.gallery import contact_sheet, make_shots, select
     from kfdet.evaluation.report.page import read_samples, render_report
+    from kfdet.evaluation.report.video import choose_stretch, write_video
     from kfdet.evaluation.verdict import Gate, judge
     from kfdet.records.picture_archive import write_pictures
 
@@ -98,7 +98,7 @@ def evaluate(
         if selection.typical:
             (pictures / "detections.png").write_bytes(contact_sheet(selection, *drawing))
         if stretch:
-            write_film(
+            write_video(
                 pictures / "detections.mp4",
                 read_images(folder, [truths[i].source_id for i in stretch]),
                 stretch,

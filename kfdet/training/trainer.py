@@ -14,7 +14,7 @@ import orbit
 import tensorflow as tf
 from official.core import base_trainer
 
-from kfdet.detection.drawing import draw_boxes
+from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import KfdetError
 from kfdet.events import Progress
 from kfdet.training.batches import BatchMaker
@@ -220,5 +220,5 @@ class _AfterValidation:
             names = [
                 self.run.labels[int(c) - 1] for c in found["detection_classes"][row].numpy()[keep]
             ]
-            pictures.append(draw_boxes(image, boxes, names, scores[keep]))
+            pictures.append(draw_boxes(image, boxes, names, scores[keep], palette(self.run.labels)))
         tf.summary.image("detections", np.stack(pictures), step=step, max_outputs=len(pictures))

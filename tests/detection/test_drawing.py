@@ -62,6 +62,22 @@ def test_better_score_lies_on_top() -> None:
     assert drawn[90, 100].tolist() == list(red)
 
 
+def test_the_texts_of_equal_boxes_do_not_cover_each_other() -> None:
+    box, red, green = [100, 60, 180, 120], (255, 0, 0), (0, 255, 0)
+    drawn = draw_boxes(GREY, [box, box], ["mug", "mug"], colors=[red, green])
+    alone = draw_boxes(GREY, [box], ["mug"], colors=[red])
+    grounds = [int((drawn == color).all(axis=2)[..., :125].sum()) for color in (red, green)]
+    assert min(grounds) > 0.5 * (alone == red).all(axis=2)[:58].sum()
+
+
+def test_a_text_that_finds_no_free_place_is_covered_by_the_box_on_top() -> None:
+    red, green = (255, 0, 0), (0, 255, 0)
+    boxes = [[100, 60, 180, 120]] * 6
+    drawn = draw_boxes(GREY, boxes, ["mug"] * 6, colors=[red] * 5 + [green])
+    assert (drawn[45:58, 100:125] == green).all(axis=2).any()
+    assert not (drawn[45:58, 100:125] == red).all(axis=2).any()
+
+
 def test_lines_scale_with_the_picture() -> None:
     def share(factor: int) -> float:
         image = np.zeros((180 * factor, 320 * factor, 3), np.uint8)

@@ -18,7 +18,7 @@ from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
 from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
 
 TRUTH_COLOR: Color = (255, 255, 255)
-"""Boxes that a person drew are white; detections have the colour of their label."""
+"""The dataset's boxes are white; detections have the colour of their label."""
 
 _ERRORS = 12
 _TYPICAL = 6
@@ -115,21 +115,37 @@ def draw_detections(
     labels: Sequence[str],
     threshold: float,
     *,
-    with_truth: bool,
+    with_truth: bool = False,
+    error: FalsePositive | None = None,
 ) -> Picture:
-    """Draw the detections from `threshold` up on a stored image, over the truth in white."""
-    shown = found.scores >= threshold
-    canvas = image
+    """Draw the detections from `threshold` up, the surest on top.
+
+    Args:
+        image: The picture to draw a copy of.
+        truth: The dataset's boxes; `stored` and `window` are those of `image` (see `with_size`).
+        found: The detections.
+        labels: Label names; class id = position + 1.
+        threshold: Lowest score to draw.
+        with_truth: Draw the dataset's boxes too, in white and below the detections.
+        error: A detection to draw over all others; what it was confused with is named as well.
+    """
+    boxes, texts, colors = [], [], []
     if with_truth:
-        white = [TRUTH_COLOR] * len(truth.boxes)
-        canvas = draw_boxes(image, truth.to_stored(truth.boxes), [""] * len(white), colors=white)
-    return draw_boxes(
-        canvas,
-        truth.to_stored(found.boxes[shown]),
-        [labels[c - 1] for c in found.classes[shown]],
-        found.scores[shown],
-        colors=palette(labels),
-    )
+        confused = error.box if error is not None and error.kind == "confusion" else None
+        for i in np.flatnonzero(_touching(truth.boxes, truth.window)).tolist():
+            boxes.append(truth.boxes[i])
+            texts.append(labels[truth.classes[i] - 1] if i == confused else "")
+            colors.append(TRUTH_COLOR)
+    shown = np.flatnonzero(_touching(found.boxes, truth.window) & (found.scores >= threshold))
+    on_top = None if error is None else error.detection
+    of_label = palette(labels)
+    for i in sorted(shown.tolist(), key=lambda i: (i == on_top, found.scores[i])):
+        name = labels[found.classes[i] - 1]
+        boxes.append(found.boxes[i])
+        texts.append(f"{name} {found.scores[i]:.0%}")
+        colors.append(of_label[name])
+    corners = truth.to_stored(np.array(boxes, np.float64).reshape(-1, 4))
+    return draw_boxes(image, corners, texts, colors=colors)
 
 
 def make_shots(
@@ -150,32 +166,21 @@ def make_shots(
         labels: Label names; class id = position + 1.
         threshold: Detections from this score up are drawn.
     """
-
-    def close_up(image: int, box: npt.NDArray[np.float64], name: str, caption: str) -> Shot:
-        truth, found = truths[image], detections[image]
-        picture = _close_up(
-            simplejpeg.decode_jpeg(images[truth.source_id]), truth, found, box, labels, threshold
-        )
-        return _shot(name, picture, truth, caption)
-
-    wrong = [
-        close_up(
-            e.image,
-            detections[e.image].boxes[e.detection],
-            f"false-positive-{number:02d}.jpg",
-            _false_positive_text(e, truths[e.image], detections[e.image], labels),
-        )
-        for number, e in enumerate(selection.false_positives, start=1)
-    ]
-    missed = [
-        close_up(
-            e.image,
-            truths[e.image].boxes[e.box],
-            f"miss-{number:02d}.jpg",
-            _miss_text(e, truths[e.image], labels),
-        )
-        for number, e in enumerate(selection.misses, start=1)
-    ]
+    wrong = []
+    for number, error in enumerate(selection.false_positives, start=1):
+        truth, found = truths[error.image], detections[error.image]
+        picture = simplejpeg.decode_jpeg(images[truth.source_id])
+        box = found.boxes[error.detection]
+        drawn = _close_up(picture, truth, found, box, labels, threshold, error)
+        caption = _false_positive_text(error, truth, found, labels)
+        wrong.append(_shot(f"false-positive-{number:02d}.jpg", drawn, truth, caption))
+    missed = []
+    for number, miss in enumerate(selection.misses, start=1):
+        truth, found = truths[miss.image], detections[miss.image]
+        picture = simplejpeg.decode_jpeg(images[truth.source_id])
+        drawn = _close_up(picture, truth, found, truth.boxes[miss.box], labels, threshold)
+        caption = _miss_text(miss, truth, labels)
+        missed.append(_shot(f"miss-{number:02d}.jpg", drawn, truth, caption))
     typical = []
     for number, image in enumerate(selection.typical, start=1):
         truth, found = truths[image], detections[image]
@@ -183,7 +188,7 @@ def make_shots(
         scaled = with_size(truth, picture)
         drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
         shown = int((found.scores >= threshold).sum())
-        caption = f"{len(truth.boxes)} drawn by a person, {shown} detected"
+        caption = f"{len(truth.boxes)} labelled, {shown} detected"
         typical.append(_shot(f"typical-{number:02d}.jpg", drawn, truth, caption))
     return {"false_positives": wrong, "misses": missed, "typical": typical}
 
@@ -205,16 +210,16 @@ def contact_sheet(
         picture = simplejpeg.decode_jpeg(images[truth.source_id])
         height = round(picture.shape[0] * width / picture.shape[1])
         picture = _resize(picture, width, height)
-        tiles.append(
-            draw_detections(
-                picture,
-                with_size(truth, picture),
-                detections[image],
-                labels,
-                threshold,
-                with_truth=False,
-            )
-        )
+        scaled = with_size(truth, picture)
+        tiles.append(draw_detections(picture, scaled, detections[image], labels, threshold))
+    _, png = cv2.imencode(
+        ".png", _grid(tiles, columns, width)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    )
+    return png.tobytes()
+
+
+def _grid(tiles: Sequence[Picture], columns: int, width: int) -> Picture:
+    """Tiles of one width in rows, with white gaps."""
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     heights = [max(tile.shape[0] for tile in row) for row in rows]
     sheet = np.full(
@@ -226,8 +231,7 @@ def contact_sheet(
             left = column * (width + _GAP)
             sheet[top : top + tile.shape[0], left : left + width] = tile
         top += height + _GAP
-    _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    return png.tobytes()
+    return sheet
 
 
 def _shot(name: str, picture: Picture, truth: GroundTruth, caption: str) -> Shot:
@@ -245,15 +249,15 @@ def _false_positive_text(
         return f"{name}: nothing labelled here"
     true = labels[truth.classes[error.box] - 1]
     return {
-        "duplicate": f"{name}: second box on one object",
+        "duplicate": f"{name}: second box on the same object",
         "confusion": f"{name}: labelled {true}",
-        "localisation": f"{name}: too far off, IoU {error.iou:.2f}",
+        "localisation": f"{name}: too loose or shifted, IoU {error.iou:.2f}",
     }[error.kind]
 
 
 def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
     width, height = truth.boxes[error.box, 2:] - truth.boxes[error.box, :2]
-    near = f"nearest box IoU {error.iou:.2f}" if error.iou > 0 else "no box near"
+    near = f"nearest detection IoU {error.iou:.2f}" if error.iou > 0 else "no detection near"
     name = labels[truth.classes[error.box] - 1]
     return f"{name}, {width:.0f} × {height:.0f} px: {near}"
 
@@ -265,6 +269,7 @@ def _close_up(
     box: npt.NDArray[np.float64],
     labels: Sequence[str],
     threshold: float,
+    error: FalsePositive | None = None,
 ) -> Picture:
     """A square around `box` (source pixels) with its surroundings, everything drawn on it."""
     subject = truth.to_stored(box[None])[0]
@@ -279,19 +284,7 @@ def _close_up(
     end = origin + np.array([right * x, bottom * y])
     window = (float(start[0]), float(start[1]), float(end[0]), float(end[1]))
     inside = with_size(truth, picture, window)
-    near_truth = _touching(truth.boxes, window)
-    near = _touching(found.boxes, window) & (found.scores >= threshold)
-    white = [TRUTH_COLOR] * int(near_truth.sum())
-    canvas = draw_boxes(
-        picture, inside.to_stored(truth.boxes[near_truth]), [""] * len(white), colors=white
-    )
-    return draw_boxes(
-        canvas,
-        inside.to_stored(found.boxes[near]),
-        [labels[c - 1] for c in found.classes[near]],
-        found.scores[near],
-        colors=palette(labels),
-    )
+    return draw_detections(picture, inside, found, labels, threshold, with_truth=True, error=error)
 
 
 def _square(box: npt.NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:

@@ -55,7 +55,7 @@ def test_typical_images_have_objects_and_are_in_order(hand):
 
 CAPTIONS = [
     (FAR, 1, "cat 90%: nothing labelled here"),
-    ((160, 100, 260, 200), 1, "cat 90%: too far off, IoU 0.25"),
+    ((160, 100, 260, 200), 1, "cat 90%: too loose or shifted, IoU 0.25"),
     (A, 2, "dog 90%: labelled cat"),
 ]
 
@@ -91,6 +91,37 @@ def test_a_box_at_the_corner_of_a_shrunken_picture(hand):
     assert picture.shape == (400, 400, 3)  # 96 stored pixels, from the corner
     bright = np.argwhere((picture > 215).all(axis=2))
     np.testing.assert_allclose(bright.max(axis=0), [40 / 4 / 96 * 400] * 2, atol=5)
+
+
+def inks(picture, color) -> int:
+    """Pixels of about that colour: JPEG changes them a little."""
+    return int((np.abs(picture.astype(int) - color) < 50).all(axis=2).sum())
+
+
+def close_up_of_confusion(hand, surer: bool):
+    """A cat that is taken for a dog; `surer`: and that was found with a better score as well."""
+    truths = [hand.truth(1, [A]), hand.truth(2, [A, FAR], [2, 2])]
+    cats = [hand.found(1, [A, A], [0.9, 0.8], [1, 2]), hand.found(1, [A], [0.8], [2])]
+    found = [cats[0 if surer else 1], hand.found(2, [A, FAR], [0.7, 0.7], [2, 2])]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    images = {1: grey(), 2: grey()}
+    shots = make_shots(selection, images, truths, found, LABELS, 0.5)["false_positives"]
+    assert [shot.caption for shot in shots] == ["dog 80%: labelled cat"]
+    return simplejpeg.decode_jpeg(shots[0].jpeg)
+
+
+def test_the_error_is_drawn_over_a_surer_box_at_the_same_place(hand):
+    picture = close_up_of_confusion(hand, surer=True)
+    colors = palette(LABELS)
+    assert picture[200, 120].tolist() == pytest.approx(colors["dog"], abs=50)
+    assert inks(picture[:120], colors["dog"]) > 200, "its own name is above the box"
+    assert inks(picture[121:270, 125:270], colors["cat"]) > 200, "and the other's below the line"
+
+
+def test_what_a_box_was_confused_with_is_named_even_if_nothing_found_it(hand):
+    picture = close_up_of_confusion(hand, surer=False)
+    assert inks(picture[:120], palette(LABELS)["dog"]) > 200
+    assert inks(picture[125:160, 125:270], TRUTH_COLOR) > 200
 
 
 def test_contact_sheet(hand):

@@ -1,4 +1,4 @@
-"""The detections drawn on frames of a video that training never saw, as an H.264 film."""
+"""The detections drawn on frames of a video that training never saw, as an H.264 video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kfdet.evaluation.report.gallery import draw_detections, fit, with_size
 
 FRAMES = 300
 _SIDES = (480, 720)
-_SLOWEST = 2.0  # frames a second: rarer frames are shown faster than they were filmed
+_SLOWEST = 2.0  # frames per second; rarer ones are shown faster than they were filmed
 
 
 def choose_stretch(truths: Sequence[GroundTruth], rates: Mapping[str, float]) -> list[int]:
@@ -26,7 +26,7 @@ def choose_stretch(truths: Sequence[GroundTruth], rates: Mapping[str, float]) ->
 
     Args:
         truths: Every validation image.
-        rates: Frames a second of every source that is a video.
+        rates: Frames per second of every source that is a video.
     """
     best: list[int] = []
     for video in sorted(rates):
@@ -45,7 +45,7 @@ def choose_stretch(truths: Sequence[GroundTruth], rates: Mapping[str, float]) ->
     return best if len(best) > 1 else []
 
 
-def write_film(
+def write_video(
     path: Path,
     images: Iterable[tuple[int, bytes]],
     stretch: Sequence[int],
@@ -65,7 +65,7 @@ def write_film(
         detections: The answers, in the same order.
         labels: Label names; class id = position + 1.
         threshold: Detections from this score up are drawn.
-        fps: Frames a second of the source video.
+        fps: Frames per second of the source video.
     """
     frames = np.array([truths[i].frame for i in stretch])
     rate = Fraction(max(_SLOWEST, fps / float(np.median(np.diff(frames))))).limit_denominator(1000)
@@ -89,7 +89,6 @@ def write_film(
                 detections[position],
                 labels,
                 threshold,
-                with_truth=False,
             )
             container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
         container.mux(stream.encode(None))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from kfdet.evaluation.report.film import FRAMES, choose_stretch, write_film
+from kfdet.evaluation.report.video import FRAMES, choose_stretch, write_video
 
 
 def frames_of(hand, video: str, frames) -> list:
@@ -16,7 +16,7 @@ def frames_of(hand, video: str, frames) -> list:
 
 STRETCHES = [
     ("nothing", [], []),
-    ("one frame is no film", [("a", [3])], []),
+    ("one frame is not a video", [("a", [3])], []),
     ("an image", [("photo.jpg", range(9))], []),
     ("one stretch", [("a", range(5))], range(5)),
     ("the longer video", [("a", range(3)), ("b", range(10, 20))], range(3, 13)),
@@ -37,22 +37,22 @@ def test_choose_stretch(hand, videos, expected):
 @pytest.mark.parametrize(
     ("step", "fps", "rate"), [(1, 10.0, 10.0), (3, 30.0, 10.0), (1, 29.97, 29.97), (50, 25.0, 2.0)]
 )
-def test_film(hand, tmp_path, step, fps, rate):
+def test_video(hand, tmp_path, step, fps, rate):
     truths = frames_of(hand, "a", range(0, 6 * step, step))
     box = (100, 100, 300, 300)
     found = [hand.found(t.source_id, [box, (400, 300, 500, 400)], [0.9, 0.3]) for t in truths]
     jpeg = simplejpeg.encode_jpeg(np.full((481, 641, 3), 128, np.uint8))
     images = [(t.source_id, jpeg) for t in truths]
-    path = tmp_path / "film.mp4"
-    write_film(path, images, range(6), truths, found, ["cat"], 0.5, fps)
-    with av.open(str(path)) as film:
-        stream = film.streams.video[0]
+    path = tmp_path / "clip.mp4"
+    write_video(path, images, range(6), truths, found, ["cat"], 0.5, fps)
+    with av.open(str(path)) as clip:
+        stream = clip.streams.video[0]
         assert (stream.width, stream.height) == (640, 480)
         assert float(stream.average_rate) == pytest.approx(rate, rel=1e-3)
-        pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in clip.decode(stream)]
     assert len(pictures) == 6
     changed = np.abs(pictures[0].astype(int) - 128).max(axis=2) > 60
     assert changed[100:300, 98:104].any()
     assert not changed[320:, 350:].any()  # below the threshold
-    write_film(tmp_path / "again.mp4", images, range(6), truths, found, ["cat"], 0.5, fps)
+    write_video(tmp_path / "again.mp4", images, range(6), truths, found, ["cat"], 0.5, fps)
     assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
