@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from kfdet.detection.drawing import PALETTE, palette
 from kfdet.errors import InputError, KfdetError
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
@@ -152,3 +154,18 @@ def test_steps_follow_the_dataset(examples: int, gpu: bool, steps: int) -> None:
 
 def test_input_size_is_height_first() -> None:
     assert parse_input_size("96x128") == (96, 128)
+
+
+def test_pictures_of_the_training_use_the_colour_of_each_label(trained_model: Path) -> None:
+    """The same colours as in the report, whatever the labels are called."""
+    records = [
+        tf.compat.v1.Event.FromString(record)
+        for path in sorted((trained_model.parent / "tensorboard").rglob("*.tfevents.*"))
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    values = [v for event in records for v in event.summary.value if v.tag == "detections"]
+    (_, _, *pngs) = tf.make_ndarray(values[-1].tensor)
+    pixels = np.concatenate([tf.io.decode_png(png).numpy().reshape(-1, 3) for png in pngs])
+    shown = {color for color in PALETTE if (pixels == color).all(axis=1).sum() > 20}
+    assert shown
+    assert shown <= set(palette(["disc", "square"]).values())
