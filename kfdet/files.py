@@ -1,16 +1,24 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, their digests, zip and JSON files, and usable cores."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
+import math
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from kfdet.errors import InputError
+
+_CGROUPS = Path("/proc/self/cgroup")
+_CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
 
 def os_hint(error: OSError) -> str:
@@ -26,56 +34,186 @@ def os_hint(error: OSError) -> str:
 
 
 def explain_os_error(error: OSError, path: Path) -> InputError:
-    """The InputError that tells a user why `path` cannot be written and what to do."""
+    """The InputError that explains why `path` cannot be written and what to do."""
     reason = error.strerror or str(error)
     return InputError(f"cannot write: {reason}.", file=path, hint=os_hint(error))
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well.
+    """Yield a temporary file beside `path`; it replaces `path` when the block ends well.
 
     Raises:
         InputError: The folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+    with _atomic(path, lambda temporary: temporary.touch(exist_ok=False)) as temporary:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; it replaces `path` when the block ends well.
+    """Yield a temporary folder beside `path`; it replaces `path` when the block ends well.
 
     Raises:
         InputError: The folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary: Path | None = None
+    with _atomic(path, Path.mkdir) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _atomic(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    # touch() and mkdir(), unlike the tempfile module, leave the permissions to the umask: reading
+    # the umask means setting it, for every thread of the process.
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        create(temporary)
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        if path.is_dir():
+        if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
-        if temporary is not None and temporary.exists():
+        if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path], folder: Path) -> str:
+    """SHA-256 over the names relative to `folder` and the contents of files, in any order."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All files below `folder`, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files below `folder`."""
+    return hash_files(list_files(folder), folder)
+
+
+def write_zip(
+    path: Path,
+    entries: Mapping[str, bytes | Path],
+    *,
+    compress: bool = False,
+    append: bool = False,
+) -> None:
+    """Write a zip file; the same entries give the same bytes.
+
+    Args:
+        path: The file to write.
+        entries: Content by name in the archive, or the file that has it; they keep their order.
+        compress: Deflate the entries.
+        append: Attach the archive to the end of an existing file.
+    """
+    with zipfile.ZipFile(path, "a" if append else "w") as archive:
+        for name, content in entries.items():
+            entry = zipfile.ZipInfo(name)  # dated 1980-01-01, whatever the clock
+            entry.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+            entry.external_attr = 0o644 << 16
+            if isinstance(content, bytes):
+                archive.writestr(entry, content)
+                continue
+            entry.file_size = content.stat().st_size  # above 2 GiB, the entry is a Zip64 one
+            with content.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+def read_zip(path: Path) -> dict[str, bytes]:
+    """The content of each entry of a zip file by name, in the order of the archive."""
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def read_json(path: Path, *, hint: str = "") -> Any:
+    """The content of a JSON file; NaN and Infinity are numbers.
+
+    Args:
+        path: The file.
+        hint: What a user can do about an unreadable file.
+
+    Raises:
+        InputError: The file cannot be read or is not JSON; names the line.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"cannot read: {error.strerror or error}.", file=path, hint=hint or os_hint(error)
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"is not JSON: {error.msg}.", file=path, line=error.lineno, hint=hint
+        ) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"is not JSON: {error}.", file=path, hint=hint) from error
+
+
+def read_json_object(path: Path, *, hint: str = "") -> dict[str, Any]:
+    """The content of a JSON file whose outermost value is an object.
+
+    Args:
+        path: The file.
+        hint: What a user can do about an unreadable file.
+
+    Raises:
+        InputError: The file cannot be read or is not a JSON object.
+    """
+    content = read_json(path, hint=hint)
+    if not isinstance(content, dict):
+        raise InputError("is not a JSON object.", file=path, hint=hint)
+    return content
+
+
+def count_cores() -> int:
+    """Processor cores that this process may use: its affinity and its container's CPU limit."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cpu_limit())))
+
+
+def _cpu_limit() -> float:
+    """Seconds of processor time per second that the process's control groups allow.
+
+    Version 2 keeps quota and period in one file, version 1 in two. A group is bound by its
+    ancestors, too. In a container, its own group is mounted as the root, whatever its path says.
+    """
+    limit = math.inf
+    with suppress(OSError, ValueError):
+        for line in _CGROUPS.read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            mount = _CGROUP_MOUNT / controllers
+            group = mount / name.strip("/")
+            for folder in (group, *group.parents):
+                if not folder.is_relative_to(mount):
+                    break
+                limit = min(limit, _quota(folder))
+    return limit
+
+
+def _quota(group: Path) -> float:
+    with suppress(OSError, ValueError):
+        quota, period = (group / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        quota = (group / "cpu.cfs_quota_us").read_text()
+        period = (group / "cpu.cfs_period_us").read_text()
+        return math.inf if int(quota) < 0 else int(quota) / int(period)
+    return math.inf

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from kfdet import events
 from kfdet.errors import InputError
+from kfdet.files import count_cores, hash_file
 
 NEAR_BITS = 6
 """Pictures whose 64-bit perceptual hashes differ in at most this many bits are near duplicates."""
@@ -31,11 +30,9 @@ def identical_files(paths: Sequence[Path]) -> Clusters:
         sizes[path.stat().st_size].append(i)
     clusters = np.arange(len(paths))
     for same_size in sizes.values():
-        first: dict[bytes, int] = {}
+        first: dict[str, int] = {}
         for i in same_size if len(same_size) > 1 else []:
-            with paths[i].open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            clusters[i] = first.setdefault(digest, i)
+            clusters[i] = first.setdefault(hash_file(paths[i]), i)
     return clusters
 
 
@@ -69,7 +66,7 @@ def perceptual_hashes(paths: Sequence[Path]) -> npt.NDArray[np.uint64]:
     Raises:
         InputError: A file cannot be decoded.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         found = events.track(pool.map(_hash, paths), "compare images", len(paths), "images")
         return np.fromiter(found, np.uint64, len(paths))
 

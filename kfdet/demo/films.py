@@ -7,7 +7,6 @@ the rest. The same seed gives the same bytes on the same machine.
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from kfdet.boxes.tables import Boxes
 from kfdet.demo import art as demo_art
 from kfdet.errors import InputError
 from kfdet.events import track
-from kfdet.files import atomic_folder
+from kfdet.files import atomic_folder, count_cores
 
 LABELS = ("ball", "mug", "robot")
 FRAMES = 120
@@ -126,7 +125,7 @@ def make_sample(folder: Path, seed: int = 0) -> None:
             annotate(film, index, seed, new / "annotations" / f"{film.name}.xml")
 
         # Drawing and encoding leave Python, so threads use every core.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             for _ in track(
                 pool.map(make, range(len(_FILMS))), "drawing the sample", len(_FILMS), "videos"
             ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import Picture, smoke_test
 from kfdet.errors import InputError
 from kfdet.evaluation.ground_truth import find_saved_model
+from kfdet.files import read_json_object
 
 _FIGURES = ("AP", "AP50")
 """What the endpoint says about the evaluation of its model."""
@@ -59,10 +59,12 @@ def read_metrics(path: Path) -> dict[str, float]:
     """The few figures of a metrics.json that an endpoint carries.
 
     Raises:
-        InputError: The file cannot be read or is no JSON object.
+        InputError: The file cannot be read or is not a JSON object with such figures.
     """
+    values = read_json_object(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         return {name: round(values[name], 4) for name in _FIGURES if values.get(name) is not None}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"these are no metrics: {error}.", file=path) from error
+    except TypeError as error:
+        raise InputError(
+            f"{' and '.join(_FIGURES)} must be numbers.", file=path, hint="Is it a metrics.json?"
+        ) from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kfdet.events import Progress
+from kfdet.files import hash_folder, list_files
 from kfdet.storage.address import place_of
 from kfdet.storage.multipart import is_there, send, target_for
 from kfdet.storage.store import CONNECTIONS, Store
@@ -21,12 +21,7 @@ def version_of(saved_model: Path) -> str:
     Args:
         saved_model: The folder that holds saved_model.pb.
     """
-    digest = hashlib.sha256()
-    for path in _files(saved_model):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(saved_model).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()[:12]
+    return hash_folder(saved_model)[:12]
 
 
 def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
@@ -47,7 +42,7 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
     """
     place = place_of(model_root)
     folder = place.key(f"{name}/{version}")
-    files = _files(saved_model)
+    files = list_files(saved_model)
     progress = Progress(
         f"copying version {version}", sum(path.stat().st_size for path in files), "bytes"
     )
@@ -62,7 +57,3 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
             else:
                 send(store, path, target, parts, progress.advance)
     return f"s3://{place.bucket}/{folder}"
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())

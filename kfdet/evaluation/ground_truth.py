@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import platform
 import re
 import statistics
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 from kfdet.boxes.tables import Boxes
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import Progress
+from kfdet.files import count_cores, read_json_object
 
 BATCH_SIZE = 8
 _SPEED_SECONDS = 10.0
@@ -204,16 +203,9 @@ def read_dataset(records: Path) -> dict[str, Any]:
     """The dataset.json of the records: labels, split, counts and statistics.
 
     Raises:
-        InputError: It is missing or no JSON.
+        InputError: It is missing or not JSON.
     """
-    path = records / "dataset.json"
-    try:
-        dataset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read: {error}.", file=path, hint="Build the records again."
-        ) from error
-    return dataset
+    return read_json_object(records / "dataset.json", hint="Build the records again.")
 
 
 def _lines(path: Path) -> list[str]:
@@ -226,7 +218,7 @@ def _tensorflow() -> Any:
     import tensorflow as tf
 
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(len(os.sched_getaffinity(0)))
+        tf.config.threading.set_intra_op_parallelism_threads(count_cores())
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
@@ -348,7 +340,7 @@ def _measure_speed(detector: Detector, images: list[bytes], model_seconds: float
         ms_per_image_batch_8=_time_batches(detector, images, BATCH_SIZE),
         model_seconds=model_seconds,
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=count_cores(),
         gpus=tuple(gpus),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+
+from kfdet.files import list_files, write_zip
 
 _README = """\
 A detector trained by kfdet.
@@ -47,20 +48,14 @@ def write_bundle(
     """
     listed = "Labels: " + ", ".join(labels)
     readme = _README.format(labels=listed, height=input_size[0], width=input_size[1])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add(archive, "README.txt", readme.encode())
-        _add(archive, "labels.txt", ("\n".join(labels) + "\n").encode())
-        _add(archive, "label_map.pbtxt", label_map.read_bytes())
-        _add(archive, "model.tflite", tflite.read_bytes())
-        _add(archive, "model.json", (saved_model / "model.json").read_bytes())
-        for folder, name in ((saved_model, "saved_model"), (checkpoint, "checkpoint")):
-            for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-                _add(archive, f"{name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    # ZipInfo without a date stands for 1980-01-01: no clock in the file.
-    entry = zipfile.ZipInfo(name)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, content)
+    entries: dict[str, bytes | Path] = {
+        "README.txt": readme.encode(),
+        "labels.txt": ("\n".join(labels) + "\n").encode(),
+        "label_map.pbtxt": label_map,
+        "model.tflite": tflite,
+        "model.json": saved_model / "model.json",
+    }
+    for folder, name in ((saved_model, "saved_model"), (checkpoint, "checkpoint")):
+        for file in list_files(folder):
+            entries[f"{name}/{file.relative_to(folder).as_posix()}"] = file
+    write_zip(path, entries, compress=True)

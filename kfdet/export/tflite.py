@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,6 +11,7 @@ from tensorflow.lite.python.convert import ConverterError
 from kfdet.events import warn
 from kfdet.export.freezing import save_frozen
 from kfdet.export.module import Detector
+from kfdet.files import write_zip
 
 
 def write_tflite(detector: Detector, path: Path) -> None:
@@ -28,11 +28,8 @@ def write_tflite(detector: Detector, path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="kfdet-tflite-") as scratch:
         save_frozen(lambda images: detector.detect_input(images, whole), spec, Path(scratch))
         path.write_bytes(_convert(scratch))
-    with zipfile.ZipFile(path, "a") as attached:
-        # A fixed date: the same model gives the same file.
-        attached.writestr(
-            zipfile.ZipInfo("labels.txt"), "\n".join(detector.description.labels) + "\n"
-        )
+    labels = "\n".join(detector.description.labels) + "\n"
+    write_zip(path, {"labels.txt": labels.encode()}, append=True)
 
 
 def _convert(saved_model: str) -> bytes:

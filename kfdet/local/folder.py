@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.errors import InputError, KfdetError
-from kfdet.files import atomic_file, atomic_folder
+from kfdet.files import atomic_file, atomic_folder, read_json_object
 
 LOCK = ".kfdet-run"
 """Marks a folder as a run's; locked while a run works in it."""
@@ -117,7 +116,7 @@ def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = No
                 entry.unlink()
     referenced: set[Path] = set()
     for entry in caches.glob("*/*.json"):
-        outputs: dict[str, Any] = json.loads(entry.read_text())
+        outputs = read_json_object(entry)
         referenced |= {
             Path(value["uri"])
             for value in outputs.values()

@@ -10,6 +10,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from kfdet.files import hash_file, hash_files
+
 LIBRARIES = (
     "kfdet",
     "kfp",
@@ -75,10 +77,8 @@ def code_version() -> str:
     for package in ("kfdet", "kfdet.components", "kfdet.pipelines"):
         spec = importlib.util.find_spec(package)
         for root in (spec.submodule_search_locations or ()) if spec else ():
-            for path in _files(Path(root)):
-                if "__pycache__" not in path.parts:
-                    digest.update(f"{package}/{path.relative_to(root)}\0".encode())
-                    digest.update(path.read_bytes())
+            sources = [p for p in _files(Path(root)) if "__pycache__" not in p.parts]
+            digest.update(f"{package} {hash_files(sources, Path(root))}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -88,7 +88,5 @@ def hashes(folder: Path, names: list[str]) -> dict[str, str]:
     for name in names:
         path = folder / name
         for file in _files(path) if path.is_dir() else [path]:
-            with open(file, "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            found[file.relative_to(folder).as_posix()] = digest
+            found[file.relative_to(folder).as_posix()] = hash_file(file)
     return found

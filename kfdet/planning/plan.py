@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from kfdet.files import read_json_object
 
 FrameRange = tuple[int, int]
 """First and last frame, both inclusive."""
@@ -80,7 +82,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 def read_plan(folder: Path) -> Plan:
     """Read the plan that `write_plan` wrote."""
-    raw: dict[str, Any] = json.loads((folder / PLAN_FILE).read_text())
+    raw = read_json_object(folder / PLAN_FILE)
     sources = tuple(
         Source(
             **{

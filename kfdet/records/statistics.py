@@ -17,6 +17,9 @@ from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.planning.plan import Plan
 from kfdet.records.examples import KINDS, SPLITS, Chosen, FrameBoxes
 
+SAMPLES_FILE = "samples.zip"
+"""Sample pictures in the folder of the records."""
+
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 SAMPLES = 12
 _SAMPLE_SIDE = 960  # longest side of a sample picture, pixels

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-from kfdet.errors import InputError
 from kfdet.events import stage
-from kfdet.files import atomic_file, atomic_folder
+from kfdet.files import (
+    atomic_file,
+    atomic_folder,
+    hash_file,
+    hash_folder,
+    read_json_object,
+    write_zip,
+)
 
 
 @stage("evaluation")
@@ -61,7 +66,6 @@ def evaluate(
     from kfdet.evaluation.report.page import read_samples, render_report
     from kfdet.evaluation.report.video import choose_stretch, write_video
     from kfdet.evaluation.verdict import Gate, judge
-    from kfdet.records.picture_archive import write_pictures
 
     folder = Path(records)
     dataset = read_dataset(folder)
@@ -94,7 +98,7 @@ def evaluate(
     film = None
     with atomic_folder(Path(gallery)) as pictures:
         named = {shot.name: shot.jpeg for group in shots.values() for shot in group}
-        write_pictures(pictures / "pictures.zip", named)
+        write_zip(pictures / "pictures.zip", named)
         if selection.typical:
             (pictures / "detections.png").write_bytes(contact_sheet(selection, *drawing))
         if stretch:
@@ -113,7 +117,7 @@ def evaluate(
         document,
         analysis,
         dataset,
-        _read_json(Path(training) / "history.json"),
+        _read_optional(Path(training) / "history.json"),
         _describe_model(Path(saved_model), folder),
         shots,
         read_samples(folder, dataset),
@@ -127,32 +131,18 @@ def evaluate(
     return verdict.good
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; {} where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is no JSON: {error}.", file=path) from error
-    return content
+def _read_optional(path: Path) -> dict[str, Any]:
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _describe_model(saved_model: Path, records: Path) -> dict[str, Any]:
     """model.json, and hashes of the model and of the index of what it was measured on."""
-    description = _read_json(saved_model / "model.json")
+    description = _read_optional(saved_model / "model.json")
     described = {
         name: value for name, value in description.items() if name not in ("labels", "records")
     }
-    total = hashlib.sha256()
-    for path in sorted(p for p in saved_model.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        total.update(path.relative_to(saved_model).as_posix().encode() + digest)
     return {
         **described,
-        "SHA-256 of the model": total.hexdigest(),
-        "SHA-256 of the examples": hashlib.sha256(
-            (records / "examples.parquet").read_bytes()
-        ).hexdigest(),
+        "SHA-256 of the model": hash_folder(saved_model),
+        "SHA-256 of the examples": hash_file(records / "examples.parquet"),
     }

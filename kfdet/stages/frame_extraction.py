@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from kfdet import events
 from kfdet.errors import InputError
+from kfdet.files import count_cores
 from kfdet.planning.plan import KEYS_FILE, Source, read_plan
 from kfdet.planning.sampling import Frames, select_frames
 from kfdet.storage.copies import local_dataset
-from kfdet.video.extraction import Picture, cores, extract
+from kfdet.video.extraction import Picture, extract
 from kfdet.video.images import read_image
 from kfdet.video.shards import FrameWriter
 
@@ -71,7 +72,7 @@ def extract_group(
             jobs.append((source, wanted))
     lanes = _deal(jobs)
     progress = events.Progress("extract frames", sum(len(w) for _, w in jobs), "frames")
-    running = max(1, min(len(lanes), cores()))
+    running = max(1, min(len(lanes), count_cores()))
     lock, ended = threading.Lock(), threading.Event()
 
     def run(folder: Path, lane: int, writer: FrameWriter, encoders: ThreadPoolExecutor) -> None:
@@ -88,7 +89,7 @@ def extract_group(
                         longest_side=longest_side,
                         quality=jpeg_quality,
                         pool=encoders,
-                        threads=-(-cores() // running),
+                        threads=-(-count_cores() // running),
                     )
                 for picture in pictures:
                     if ended.is_set():
@@ -103,7 +104,7 @@ def extract_group(
     with (
         local_dataset(dataset, {source.name for source, _ in jobs}) as folder,
         FrameWriter(Path(frames)) as writer,
-        ThreadPoolExecutor(cores()) as encoders,
+        ThreadPoolExecutor(count_cores()) as encoders,
         ThreadPoolExecutor(running) as decoders,
     ):
         try:

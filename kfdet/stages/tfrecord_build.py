@@ -15,13 +15,12 @@ import simplejpeg
 from kfdet import events
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.errors import InputError
-from kfdet.files import atomic_file, atomic_folder
+from kfdet.files import atomic_file, atomic_folder, write_zip
 from kfdet.planning.coverage import covered_ranges
 from kfdet.planning.plan import KEYS_FILE, Plan, read_plan
 from kfdet.planning.ranges import Ranges
 from kfdet.records.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
-from kfdet.records.picture_archive import SAMPLES_FILE, write_pictures
-from kfdet.records.statistics import choose_samples, describe_dataset, draw_sample
+from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset, draw_sample
 from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
 from kfdet.video.shards import FrameStore
 
@@ -189,5 +188,5 @@ def _write_samples(
                 "frame": example.frame,
             }
         )
-    write_pictures(folder / SAMPLES_FILE, pictures)
+    write_zip(folder / SAMPLES_FILE, pictures)
     return samples

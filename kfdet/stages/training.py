@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from kfdet.events import stage, warn
-from kfdet.files import atomic_folder
+from kfdet.files import atomic_folder, hash_files
 from kfdet.storage.mirroring import any_time, mirrored
 from kfdet.training.history import HISTORY_FILE
 
@@ -128,8 +128,4 @@ def checkpoint_rank(name: str) -> int | None:
 
 def records_digest(records: Path) -> str:
     """SHA-256 over names and bytes of all files that training reads."""
-    total = hashlib.sha256()
-    for path in sorted([*records.glob("*.tfrecord"), *records.glob("*.pbtxt")]):
-        with path.open("rb") as file:
-            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    return hash_files([*records.glob("*.tfrecord"), *records.glob("*.pbtxt")], records)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kfdet.files import atomic_file
+from kfdet.files import atomic_file, read_json_object
 
 HISTORY_FILE = "history.json"
 
@@ -64,4 +64,4 @@ class History:
 def read_history(folder: Path) -> History:
     """The history in `folder`, a new one where there is none."""
     path = folder / HISTORY_FILE
-    return History(**json.loads(path.read_text())) if path.exists() else History()
+    return History(**read_json_object(path)) if path.exists() else History()

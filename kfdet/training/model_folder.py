@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from kfdet.files import read_json_object
 from kfdet.training.history import HISTORY_FILE
 
 _DESCRIPTION = "model.json"
@@ -63,7 +64,7 @@ def write_model(
 
 def read_description(folder: Path) -> Description:
     """The description in `folder`."""
-    raw = json.loads((folder / _DESCRIPTION).read_text())
+    raw = read_json_object(folder / _DESCRIPTION)
     return Description(**{**raw, "labels": tuple(raw["labels"])})
 
 

@@ -18,7 +18,7 @@ from official.modeling import hyperparams, performance
 
 from kfdet.errors import InputError
 from kfdet.events import emit
-from kfdet.files import atomic_file
+from kfdet.files import atomic_file, read_json_object
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
@@ -80,7 +80,7 @@ def train_detector(
     performance.set_mixed_precision_policy("mixed_float16" if gpus else "float32")
 
     entry = networks.network(settings.network)
-    labels = tuple(json.loads((records / "dataset.json").read_text())["labels"])
+    labels = tuple(read_json_object(records / "dataset.json")["labels"])
     height, width = _input_size(records, settings, entry, bool(gpus))
     training = decode_examples(records, "train", height, width, scratch / "train.npy")
     validation = decode_examples(records, "val", height, width, scratch / "val.npy")

@@ -7,9 +7,8 @@ decoder may leap to key frames and leave out frames that no other frame needs.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from av.video.stream import VideoStream
 
 from kfdet import events
 from kfdet.errors import InputError
+from kfdet.files import count_cores
 from kfdet.planning.sampling import Frames, thin
 from kfdet.video.jpeg import encode_frame
 from kfdet.video.packets import PacketTable, decoded, open_video, scan
@@ -57,12 +57,6 @@ class Picture:
     source_width: int
     source_height: int
     seconds: float
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def choose(
@@ -164,12 +158,13 @@ def _pictures(
 
     done = 0
     lost: list[int] = []
-    with ThreadPoolExecutor(cores()) if pool is None else nullcontext(pool) as encoders:
+    cores = count_cores()
+    with ThreadPoolExecutor(cores) if pool is None else nullcontext(pool) as encoders:
         pending: deque[Future[Picture]] = deque()
         try:
             for number, frame in _frames(path, table, wanted, threads, lost):
                 pending.append(encoders.submit(picture, number, frame))
-                while len(pending) > 2 * cores() or (pending and pending[0].done()):
+                while len(pending) > 2 * cores or (pending and pending[0].done()):
                     yield pending.popleft().result()
                     done += 1
             while pending:

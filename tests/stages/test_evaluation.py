@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 from support import blob_detector as blobs
 
-from kfdet.records.picture_archive import read_pictures
+from kfdet.files import read_zip
 from kfdet.stages.evaluation import evaluate
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_gallery(finished):
     gallery = finished[1] / "gallery"
     names = sorted(path.name for path in gallery.iterdir())
     assert names == ["detections.mp4", "detections.png", "pictures.zip"]
-    pictures = read_pictures(gallery / "pictures.zip")
+    pictures = read_zip(gallery / "pictures.zip")
     assert list(pictures) == [
         "false-positive-01.jpg",
         "false-positive-02.jpg",
@@ -159,7 +159,7 @@ def test_images_without_any_box(inputs, tmp_path):
     assert metrics["AP50"] is None
     assert metrics["false_positives_per_background_image"] == 0.0
     assert "nothing could be measured" in (tmp_path / "report.html").read_text()
-    assert read_pictures(tmp_path / "gallery" / "pictures.zip") == {}
+    assert read_zip(tmp_path / "gallery" / "pictures.zip") == {}
     assert (tmp_path / "gallery" / "detections.mp4").exists()
     assert not (tmp_path / "gallery" / "detections.png").exists()
 

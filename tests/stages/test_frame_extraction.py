@@ -116,7 +116,7 @@ def test_same_input_same_bytes_whatever_the_cores(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for cores in (1, 2, 7):
-        monkeypatch.setattr("kfdet.stages.frame_extraction.cores", lambda cores=cores: cores)
+        monkeypatch.setattr("kfdet.stages.frame_extraction.count_cores", lambda cores=cores: cores)
         _extract(workspace, tmp_path / str(cores))
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()

@@ -14,9 +14,9 @@ import pytest
 import simplejpeg
 
 from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.files import read_zip
 from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.records import tfrecord
-from kfdet.records.picture_archive import read_pictures
 from kfdet.records.tfrecord import read_label_map, read_records
 from kfdet.stages.tfrecord_build import build_tfrecords
 from kfdet.video.shards import FrameWriter
@@ -131,7 +131,7 @@ def test_folder_holds_what_later_stages_read(records: Path) -> None:
     kinds = ("frame", "background", "crop")
     assert [counts["train"][kind] for kind in kinds] == [12, 1, 1]
     assert [counts["val"][kind] for kind in kinds] == [12, 4, 0]
-    pictures = read_pictures(records / "samples.zip")
+    pictures = read_zip(records / "samples.zip")
     assert [sample["file"] for sample in described["samples"]] == list(pictures)
     assert all(simplejpeg.decode_jpeg(picture).ndim == 3 for picture in pictures.values())
 

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import simplejpeg
 
+from kfdet.files import write_zip
 from kfdet.records.examples import Chosen, example_table
-from kfdet.records.picture_archive import write_pictures
 from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
 
 LABELS = ["red", "green", "<b>blue</b> & co"]
@@ -161,7 +161,7 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     write_shards(folder, "val", records, len(records), sum(map(len, records)))
     write_label_map(folder / "label_map.pbtxt", LABELS)
     pq.write_table(example_table(chosen), folder / "examples.parquet")
-    write_pictures(folder / "samples.zip", {"00.jpg": draw(frames[0], 0)})
+    write_zip(folder / "samples.zip", {"00.jpg": draw(frames[0], 0)})
     (folder / "dataset.json").write_text(json.dumps(_dataset(frames, chosen)))
     return folder
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats import datumaro
-from kfdet.dataset.formats.jsonfile import read_json
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -20,6 +19,7 @@ from kfdet.dataset.formats.model import (
     SourceAnnotations,
 )
 from kfdet.errors import InputError, Problem
+from kfdet.files import read_json
 
 
 def read(path: Path) -> AnnotationSet:
@@ -31,7 +31,7 @@ def read(path: Path) -> AnnotationSet:
     Raises:
         InputError: No JSON, or without images, annotations or categories.
     """
-    content = read_json(path)
+    content = read_json(path, hint="The file may be cut off; export it again.")
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise InputError(

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kfdet.boxes.tables import UNTRACKED
-from kfdet.dataset.formats.jsonfile import read_json
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -25,7 +24,7 @@ from kfdet.dataset.formats.model import (
 )
 from kfdet.dataset.formats.pictures import BoxRow
 from kfdet.errors import InputError, Problem
-from kfdet.files import atomic_file
+from kfdet.files import atomic_file, read_json
 
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 _SIDES = ("x", "y", "width", "height")
@@ -42,7 +41,7 @@ def read(path: Path) -> AnnotationSet:
     Raises:
         InputError: No JSON, or not a list of Label Studio tasks.
     """
-    content = read_json(path)
+    content = read_json(path, hint="The file may be cut off; export it again.")
     if not isinstance(content, list):
         raise InputError(
             "is not a Label Studio export: not a list of tasks.",

@@ -14,7 +14,8 @@ from kfdet.evaluation.error_analysis import Curve, ErrorAnalysis
 from kfdet.evaluation.report.advice import advise
 from kfdet.evaluation.report.charts import COLORS, Chart, Series, line_chart
 from kfdet.evaluation.report.gallery import Shot, data_uri
-from kfdet.records.picture_archive import SAMPLES_FILE, read_pictures
+from kfdet.files import read_zip
+from kfdet.records.statistics import SAMPLES_FILE
 
 _FILM_BYTES = 8 * 1024 * 1024
 _CURVES = COLORS - 1
@@ -96,7 +97,7 @@ def render_report(
 def read_samples(records: Path, dataset: Mapping[str, Any]) -> list[Shot]:
     """The sample pictures that were written with the records."""
     samples = dataset.get("samples", [])
-    pictures = read_pictures(records / SAMPLES_FILE) if samples else {}
+    pictures = read_zip(records / SAMPLES_FILE) if samples else {}
     return [
         Shot(
             name=sample["file"],
