@@ -8,6 +8,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from kfdet.dataset.formats.model import KeyBox
+
 
 def write_video(path: Path, frames: int = 20, width: int = 64, height: int = 48, rate: int = 10):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,3 +91,8 @@ def voc(*objects: tuple[str, tuple[object, object, object, object]], size=(64, 4
         f"<annotation>\n<filename>some.jpg</filename>\n<size><width>{size[0]}</width>"
         f"<height>{size[1]}</height><depth>3</depth></size>\n{body}\n</annotation>\n"
     )
+
+
+def plain(keys: list[KeyBox]) -> list[tuple]:
+    """Label, frame and corners of each box."""
+    return [(key.label, key.frame, *key[3:7]) for key in keys]
