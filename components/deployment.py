@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 from kfp import dsl
 
+from kfdet.components.component import component
 from kfdet.components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@component(IMAGE)
 def deployment(
     saved_model: dsl.Input[dsl.Model],
     metrics: dsl.Input[dsl.Metrics],

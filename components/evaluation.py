@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from kfdet.components.component import component
 from kfdet.components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@component(IMAGE)
 def evaluation(
     records: dsl.Input[dsl.Dataset],
     saved_model: dsl.Input[dsl.Model],

@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from kfdet.components.component import component
 from kfdet.components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@component(IMAGE)
 def export(
     model: dsl.Input[dsl.Model],
     records: dsl.Input[dsl.Dataset],

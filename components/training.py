@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from kfdet.components.component import component
 from kfdet.components.image import TRAINING_IMAGE
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+@component(TRAINING_IMAGE)
 def training(
     records: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],

@@ -33,6 +33,13 @@ def os_hint(error: OSError) -> str:
     return hints.get(error.errno or 0, "")
 
 
+def unexplained_os_error(error: OSError) -> InputError | None:
+    """A failed file operation that no one nearer to it has explained; None where it was no file."""
+    if error.filename is None and error.errno is None:
+        return None
+    return InputError(f"{error.strerror or error}.", file=error.filename or "", hint=os_hint(error))
+
+
 def explain_os_error(error: OSError, path: Path) -> InputError:
     """The InputError that explains why `path` cannot be written and what to do."""
     reason = error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Ending in order when the process is told to end, as by Kubernetes or `kill`."""
+"""Graceful shutdown on SIGTERM, as sent by Kubernetes or `kill`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def sigterm_unwinds() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the block with SystemExit(143), so that `finally` blocks run.
 
-    By itself it ends a Python process on the spot, and what was begun stays behind. Nothing changes
-    in another thread than the main one, which alone gets signals.
+    By default the signal ends a Python process on the spot, and what was begun is left behind.
+    Only the main thread receives signals: in another thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _unwind)
+    previous = signal.signal(signal.SIGTERM, _exit)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
-def _unwind(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # tidying up is not to be interrupted
+def _exit(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleanup
     sys.exit(128 + signal.SIGTERM)

@@ -1,69 +1,106 @@
 from __future__ import annotations
 
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kfdet import events
-from kfdet.errors import InputError, KfdetError
-
-
-def fail(error: Exception) -> None:
-    @events.stage("export")
-    def failing() -> None:
-        raise error
-
-    failing()
-
-
-@pytest.fixture
-def termination_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "termination-log"
-    path.touch()
-    monkeypatch.setattr(events, "_TERMINATION_LOG", path)
-    return path
+from kfdet.errors import InputError, Problem
+from kfdet.events import Progress, emit, listening, parse_event, path_alias, warn, with_aliases
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "message"),
-    [
-        (KfdetError("no luck"), 1, "no luck"),
-        (InputError("is empty.", file="a.xml", hint="Draw."), 2, "a.xml: is empty. Draw."),
-        (FileNotFoundError(2, "No such file", "b.mp4"), 2, "b.mp4: No such file."),
-        (KfdetError("a" + "é" * 3000), 1, "a" + "é" * 2047),
-    ],
+    "line",
+    ["", "progress: done", "[1]", '{"other": 1}', '{"event": "warning", "message": "cut o'],
 )
-def test_a_failed_stage_leaves_its_message_to_kubernetes(
-    error: Exception, status: int, message: str, termination_log: Path
+def test_what_is_not_an_event(line: str) -> None:
+    assert parse_event(line) is None
+
+
+def test_a_stage_prints_one_line_per_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        fail(error)
-    assert end.value.code == status
-    assert termination_log.read_text() == message
+    monkeypatch.setenv(events.STAGE_VARIABLE, "planning")
+    warn('2 errors:\na = "b"\nc')
+    (line,) = capsys.readouterr().err.splitlines()
+    event = parse_event(line)
+    assert event is not None
+    assert (event["event"], event["stage"]) == ("warning", "planning")
+    assert event["message"] == '2 errors:\na = "b"\nc'
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), OSError("no number, no file")])
-def test_what_nobody_thought_of_keeps_its_traceback(
-    error: Exception, termination_log: Path
+def test_events_are_appended_to_the_file_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(type(error)):
-        fail(error)
-    assert termination_log.read_text() == f"{type(error).__name__}: {error}"
+    monkeypatch.setenv(events.EVENTS_VARIABLE, str(tmp_path / "events"))
+    emit("start", stage="export")
+    warn("odd")
+    lines = (tmp_path / "events").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["start", "warning"]
+    assert capsys.readouterr() == ("", "")
 
 
-def test_a_good_stage_leaves_no_message(termination_log: Path) -> None:
-    events.stage("export")(lambda: None)()
-    assert termination_log.read_text() == ""
+PROGRAM = """
+from kfdet.events import Progress, emit, warn
+progress = Progress("copy", 3, "files")
+for _ in range(3):
+    progress.advance()
+emit("end")
+emit("info", message="all is well")
+"""
 
 
-@pytest.mark.parametrize("place", ["absent", "folder"])
-def test_elsewhere_there_is_nobody_to_leave_it_to(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "log"
-    if place == "folder":
-        path.mkdir()
-    monkeypatch.setattr(events, "_TERMINATION_LOG", path)
-    with pytest.raises(SystemExit):
-        fail(KfdetError("no luck"))
-    assert path.exists() == (place == "folder")
+def test_a_library_prints_nothing() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("KFDET_")}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_librarys_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    warn("100% odd")
+    assert caplog.record_tuples == [("kfdet", logging.WARNING, "100% odd")]
+
+
+def test_a_listener_gets_every_progress_of_several_threads() -> None:
+    seen: list[dict[str, Any]] = []
+    with listening(seen.append):
+        progress = Progress("copy", 4000, "bytes")
+        barrier = threading.Barrier(8)
+
+        def work(_: int) -> None:
+            barrier.wait()
+            for _ in range(500):
+                progress.advance()
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(work, range(8)))
+        finally:
+            sys.setswitchinterval(interval)
+    assert progress.done == 4000
+    assert (seen[-1]["event"], seen[-1]["done"]) == ("progress", 4000)
+
+
+def test_an_alias_replaces_the_path_in_every_message() -> None:
+    seen: list[dict[str, Any]] = []
+    problem = Problem("error", "/data/x/a.xml is empty.", file="/data/x/a.xml", hint="See /data/x.")
+    alias = path_alias(Path("/data/x"), "minio://b/x")
+    with pytest.raises(InputError) as error, listening(seen.append), alias:  # noqa: PT012
+        warn("/data/x is odd")
+        renamed = with_aliases(problem)
+        raise problem.error()
+    assert seen[0]["message"] == "minio://b/x is odd"
+    assert str(renamed) == str(error.value)
+    assert str(renamed) == "minio://b/x/a.xml: minio://b/x/a.xml is empty. See minio://b/x."
+    assert with_aliases(problem) == problem

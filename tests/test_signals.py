@@ -7,15 +7,13 @@ import threading
 
 import pytest
 
-from kfdet.events import stage
-from kfdet.signals import sigterm_unwinds
+from kfdet.signals import exit_on_sigterm
 
 PROGRAM = """
 import os, signal, sys, time
-from kfdet.events import stage
+from kfdet.signals import exit_on_sigterm
 
-@stage("training")
-def work():
+with exit_on_sigterm():
     try:
         print("works", flush=True)
         time.sleep(60)
@@ -23,12 +21,10 @@ def work():
         os.kill(os.getpid(), signal.SIGTERM)  # once more
         time.sleep(0.1)
         print("tidied up", flush=True)
-
-work()
 """
 
 
-def test_a_stage_that_is_told_to_end_tidies_up() -> None:
+def test_a_process_that_is_stopped_tidies_up() -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"works\n"
@@ -38,9 +34,9 @@ def test_a_stage_that_is_told_to_end_tidies_up() -> None:
     assert process.returncode == 143
 
 
-def test_the_handler_before_comes_back() -> None:
+def test_the_previous_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as end, sigterm_unwinds():
+    with pytest.raises(SystemExit) as end, exit_on_sigterm():
         signal.raise_signal(signal.SIGTERM)
     assert end.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
@@ -49,9 +45,9 @@ def test_the_handler_before_comes_back() -> None:
 def test_in_another_thread_nothing_changes() -> None:
     before, found = signal.getsignal(signal.SIGTERM), []
 
-    @stage("export")
     def look() -> None:
-        found.append(signal.getsignal(signal.SIGTERM))
+        with exit_on_sigterm():
+            found.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -15,9 +15,9 @@ from rich.markup import escape
 
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
-from kfdet.errors import InputError, KfdetError
-from kfdet.files import os_hint
-from kfdet.signals import sigterm_unwinds
+from kfdet.errors import KfdetError
+from kfdet.files import unexplained_os_error
+from kfdet.signals import exit_on_sigterm
 
 __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
 
@@ -25,16 +25,14 @@ __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "stora
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     try:
-        with sigterm_unwinds():
+        with exit_on_sigterm():
             app(args=arguments)
     except KfdetError as error:
         message, notes, status = str(error), getattr(error, "__notes__", []), error.exit_status
     except OSError as error:
-        if error.filename is None:
+        problem = unexplained_os_error(error)
+        if problem is None:
             raise
-        # what was tried, to read or to write, is not known here
-        reason = f"{error.strerror or error}."
-        problem = InputError(reason, file=error.filename, hint=os_hint(error))
         message, notes, status = str(problem), [], problem.exit_status
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

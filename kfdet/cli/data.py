@@ -36,11 +36,11 @@ def check(dataset: Dataset, as_json: Json = False) -> None:
     kfdet check videos/ && kfdet run videos/ -o run
     """
     from kfdet.dataset.loading import check as check_dataset
-    from kfdet.events import named
+    from kfdet.events import with_aliases
     from kfdet.storage.copies import local_dataset
 
     with progress(), local_dataset(dataset) as folder:
-        problems = [named(problem) for problem in check_dataset(folder)]
+        problems = [with_aliases(problem) for problem in check_dataset(folder)]
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     else:
@@ -84,12 +84,12 @@ def convert(
     kfdet convert annotations.xml boxes.parquet --to parquet
     """
     from kfdet.dataset.conversion import convert as convert_annotations
-    from kfdet.events import named
+    from kfdet.events import with_aliases
     from kfdet.storage.copies import local_source
 
     with progress(), local_source(source) as path:
         done = convert_annotations(path, target, to, key_frames=key_frames)
-        warnings = [named(warning) for warning in done.warnings]
+        warnings = [with_aliases(warning) for warning in done.warnings]
     if as_json:
         print(
             json.dumps(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kfdet.cli.app import app
+from kfdet.events import listening
 
 
 @app.command()
@@ -44,4 +46,14 @@ def serve(
     """
     from kfdet.serving.server import serve as serve_model
 
-    serve_model(model_dir, model_name=model_name, host=host, rest_api_port=rest_api_port, port=port)
+    with listening(_announce):
+        serve_model(
+            model_dir, model_name=model_name, host=host, rest_api_port=rest_api_port, port=port
+        )
+
+
+def _announce(event: dict[str, Any]) -> None:
+    """Print a server's addresses as soon as it answers, and its warnings."""
+    shown = ("model", "version", "rest", "grpc", "message")
+    text = " ".join(f"{name}={event[name]}" for name in shown if name in event)
+    print(f"{event['event']}: {text}", file=sys.stderr, flush=True)

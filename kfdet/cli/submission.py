@@ -95,8 +95,13 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
 
+    display = Display(err)
     try:
-        ended = follow(backend, run_id, Display(err))
+        with display.live():
+            try:
+                ended = follow(backend, run_id, display.event)
+            finally:
+                display.finish()
     except RunFailedError:
         raise
     except BaseException:  # an interrupt as well; only the following has ended

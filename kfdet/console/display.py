@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kfdet.events import stage_title
+
 STAGES = (
     "planning",
     "interpolation",
@@ -155,8 +157,3 @@ class Display:
         times = "unchanged" if stage.cached == stage.ended else f"{stage.seconds:.1f} s"
         count = f" ({stage.ended} groups)" if name in _LOOP and stage.ended > 1 else ""
         self.console.print(f"  {stage_title(name):<18}{times:>12}{count}", highlight=False)
-
-
-def stage_title(stage: str) -> str:
-    """A stage's name as a person reads it."""
-    return stage.replace("_", " ").replace("tfrecord", "TFRecord")

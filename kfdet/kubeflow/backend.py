@@ -36,7 +36,7 @@ _POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
 Answer = dict[str, Any]
 
 
-class UnreachableError(KfdetError):
+class BackendUnreachableError(KfdetError):
     """The API server does not answer, or answers a read with trouble of its own; it may pass."""
 
 
@@ -352,17 +352,17 @@ def _explain(error: Any, method: str, host: str) -> KfdetError:
     trouble = f"Kubeflow Pipelines refused ({error.status}): {message}."
     # what only reads may be asked again; who knows how far anything else has come
     passing = method == "GET" and (error.status == 429 or error.status >= 500)
-    return UnreachableError(trouble) if passing else KfdetError(trouble)
+    return BackendUnreachableError(trouble) if passing else KfdetError(trouble)
 
 
-def _unreachable(error: object, host: str) -> UnreachableError:
+def _unreachable(error: object, host: str) -> BackendUnreachableError:
     cause = " ".join(str(getattr(error, "reason", None) or error).split())
     if "CERTIFICATE_VERIFY_FAILED" in cause:
-        return UnreachableError(
+        return BackendUnreachableError(
             f"Kubeflow Pipelines at {host} shows a certificate that nobody trusts: {cause}. Name "
             "the file of its CA with SSL_CERT_FILE."
         )
-    return UnreachableError(
+    return BackendUnreachableError(
         f"Kubeflow Pipelines at {host} cannot be reached: {cause}. Is it up (kubectl get pods -n "
         "kubeflow), and the address right (--host)?"
     )

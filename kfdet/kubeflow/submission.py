@@ -15,7 +15,7 @@ from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
-from kfdet.kubeflow.following import Ended
+from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.workflow import artifact_uri
 from kfdet.parameters import Parameters
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
@@ -142,7 +142,7 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
         check_deployment(place, cluster.endpoint, cluster.canary_percent)
 
 
-def result(backend: Backend, ended: Ended) -> Result:
+def result(backend: Backend, ended: FinishedRun) -> Result:
     """Metrics and endpoint of a run that has ended well."""
     metrics, unread = None, ""
     try:
@@ -162,7 +162,7 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _metrics_uri(backend: Backend, ended: Ended) -> str:
+def _metrics_uri(backend: Backend, ended: FinishedRun) -> str:
     """Where the run's metrics lie: in its workflow, or in that of the run it took them from."""
     for stage in ("deployment", "evaluation"):
         if uri := artifact_uri(ended.workflow, stage, "metrics"):

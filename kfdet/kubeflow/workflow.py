@@ -35,17 +35,17 @@ _WRAPPED = re.compile(r"main: (\w+) \(exit code (\d+)\)(?:: (.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WorkflowTask:
     """One stage, for one group where it is in the loop.
 
     Args:
-        stage: Its name, as in kfdet.console.display.STAGES.
+        stage: Name of its component.
         key: Its node's name, unique within the run.
-        state: Where it is.
-        seconds: How long its last pod has worked or worked.
-        message: What its pod waits for, or why its last attempt failed; "" where nothing is said.
+        state: Its state.
+        seconds: How long its last pod worked; 0 until that has ended.
+        message: What its pod waits for, or why its last attempt failed; "" where neither is known.
         attempt: How many times it has been started.
-        pod: Name of its last pod; "" as long as there is none.
+        pod: Name of its last pod; "" until there is one.
     """
 
     stage: str
@@ -58,22 +58,22 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run is.
+class WorkflowProgress:
+    """How far a run has come.
 
     Args:
         tasks: Its tasks in the order in which they were started.
-        pods: How many pods it has taken so far.
+        pods: How many pods it has used so far.
         trouble: Why something between the stages failed; "" where nothing has.
     """
 
-    tasks: list[Task]
+    tasks: list[WorkflowTask]
     pods: int
     trouble: str
 
 
-def read_workflow(workflow: Mapping[str, Any]) -> Progress:
-    """What the workflow says of a run; nothing yet of an empty one."""
+def read_workflow(workflow: Mapping[str, Any]) -> WorkflowProgress:
+    """How far a workflow has come; an empty one, which is not reported yet, has no tasks."""
     name = workflow.get("metadata", {}).get("name", "")
     status = workflow.get("status", {})
     nodes: dict[str, Node] = {node["name"]: node for node in status.get("nodes", {}).values()}
@@ -89,19 +89,19 @@ def read_workflow(workflow: Mapping[str, Any]) -> Progress:
         for node in nodes.values()
         if node.get("templateName") == "system-dag-driver" and _state(node) == "failed"
     ]
-    return Progress(
+    return WorkflowProgress(
         [task for _, _, task in sorted(tasks, key=lambda entry: entry[:2])],
         len(pods),
         next((text for text in failed_drivers if text), status.get("message", "")),
     )
 
 
-def _task(workflow: str, key: str, nodes: Mapping[str, Node]) -> Task:
+def _task(workflow: str, key: str, nodes: Mapping[str, Node]) -> WorkflowTask:
     driver = nodes[f"{key}-driver"]
     stage = key.rpartition(".")[2].replace("-", "_")
     if _state(driver) != "succeeded":
         pod = _pod_name(workflow, driver)
-        return Task(
+        return WorkflowTask(
             stage,
             key,
             "failed" if _state(driver) == "failed" else "pending",
@@ -109,18 +109,18 @@ def _task(workflow: str, key: str, nodes: Mapping[str, Node]) -> Task:
             pod=pod,
         )
     if _output(driver, "cached-decision") == "true":
-        return Task(stage, key, "cached")
+        return WorkflowTask(stage, key, "cached")
     node = nodes.get(f"{key}.executor")
     if node is None:
-        return Task(stage, key, _state(nodes[key]) if key in nodes else "pending")
+        return WorkflowTask(stage, key, _state(nodes[key]) if key in nodes else "pending")
     attempts = [node] if node.get("type") == "Pod" else list(_attempts(key, nodes))
     if not attempts:
-        return Task(stage, key, "pending")
+        return WorkflowTask(stage, key, "pending")
     last = attempts[-1]
     state = _state(last)
     if _state(node) in ("running", "pending") and state in ("failed", "succeeded"):
         state = "pending" if state == "failed" else "running"
-    return Task(
+    return WorkflowTask(
         stage,
         key,
         state,
@@ -163,7 +163,7 @@ def _pod_name(workflow: str, node: Node) -> str:
 
 
 def plain_message(message: str) -> str:
-    """A node's message without the container's name and exit code where it says more than these."""
+    """A node's message, without the container's name and exit code if it holds more than these."""
     found = _WRAPPED.fullmatch(message.strip())
     if found is None:
         return message.strip()
@@ -174,10 +174,10 @@ def plain_message(message: str) -> str:
 
 
 def artifact_uri(workflow: Mapping[str, Any], stage: str, name: str) -> str:
-    """Where an artifact that a stage reads or writes lies; "" where the workflow does not say.
+    """URI of an artifact that a stage reads or writes; "" where the workflow does not hold it.
 
-    It is on the command line of the stage's pod, which the driver writes; the driver of a stage
-    that comes from the cache writes none.
+    The URI is on the command line of the stage's pod, which the driver writes, except for a stage
+    that comes from the cache.
     """
     for node in workflow.get("status", {}).get("nodes", {}).values():
         if node.get("displayName") != f"{stage.replace('_', '-')}-driver":

@@ -2,14 +2,13 @@
 
 A process of its own because kfp.local prints, installs log handlers and imports for a second, and
 because ending its process group ends every stage at once. Its argument is one JSON object with
-`pipeline_root`, `cache_root`, `scratch` and `arguments`; it tells what happens through
-kfdet.events.
+`pipeline_root`, `cache_root`, `scratch` and `arguments`; it reports through kfdet.events.
 
 Where kfp.local 2.17 falls short of what a run needs, the part is replaced here, and only here:
 
-- its cache does not tell anyone about hits and knows nothing of local checkpoint files: `Cache`;
-- its subprocess runner forgets the exit status, and puts the interpreter's path, unquoted, in
-  place of every "python3" on the command line, folder names included: `_run_task`.
+- its cache reports no hits and knows nothing of local checkpoint files: `Cache`;
+- its subprocess runner takes only commands with embedded source, forgets the exit status, and
+  replaces every "python3" on the command line, folder names included: `_run_task`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -37,7 +35,7 @@ _task = threading.local()
 
 
 class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
-    """KFP's local cache, which also tells which stage hit, which is run, and what they wrote."""
+    """KFP's local cache, which also reports which stages hit and which are run."""
 
     def compute_key(self, component_name: str, arguments: dict[str, Any], **rest: Any) -> str:
         """The key of a task: KFP's, and the state of the checkpoint files that it starts from."""
@@ -69,10 +67,9 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
 
 def _run_task(handler: subprocess_task_handler.SubprocessTaskHandler) -> status.Status:
     """Run a task's command with this interpreter and report how it ended."""
-    shell, flags, script, *rest = handler.full_command
-    script = script.replace("python3", shlex.quote(sys.executable))
+    _, *arguments = handler.full_command  # the first word is python3
     ended = subprocess.run(
-        [shell, flags, script, *rest],
+        [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,
         env={**os.environ, **handler.env_vars},
         check=False,
@@ -98,7 +95,9 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, args=arguments, daemon=True).start()
     cache = Cache(request["cache_root"])
     kfp_cache.get_local_cache = lambda: cache
-    subprocess_task_handler.SubprocessTaskHandler.run = _run_task
+    handler = subprocess_task_handler.SubprocessTaskHandler
+    handler.validate_not_container_component = lambda *_: None
+    handler.run = _run_task
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=request["pipeline_root"],

@@ -229,8 +229,7 @@ class _Watcher:
     def _death(self, who: str, returncode: int) -> KfdetError:
         """The error of a process that ended without a word of its own."""
         number = -returncode if returncode < 0 else returncode - 128
-        # kfp prints the task's description as JSON before the stage says its first word
-        text = self._tail.decode(errors="replace").rpartition("\n}\n")[2]
+        text = self._tail.decode(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
         disk = next((line for line in reversed(lines) if _DISK.search(line)), "")
         if disk:

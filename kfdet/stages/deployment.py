@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfdet.events import stage
 
-
-@stage("deployment")
 def deploy(
     saved_model: str,
     metrics: str,

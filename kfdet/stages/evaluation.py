@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from kfdet.events import stage
 from kfdet.files import (
     atomic_file,
     atomic_folder,
@@ -19,7 +17,6 @@ from kfdet.files import (
 )
 
 
-@stage("evaluation")
 def evaluate(
     records: str,
     saved_model: str,
@@ -57,7 +54,6 @@ def evaluate(
     Raises:
         InputError: There are no validation records, or the model does not fit to them.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.evaluation.coco import evaluate_coco
     from kfdet.evaluation.error_analysis import analyse
     from kfdet.evaluation.ground_truth import load_detector, read_dataset, read_images, run_model

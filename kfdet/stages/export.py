@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from kfdet.events import Progress, stage
+from kfdet.events import Progress
 from kfdet.files import atomic_file, atomic_folder
 
 
-@stage("export")
 def export(model: str, records: str, saved_model: str, tflite: str, bundle: str) -> None:
     """Write the trained `model` in every form that is served or downloaded.
 
@@ -20,7 +18,6 @@ def export(model: str, records: str, saved_model: str, tflite: str, bundle: str)
         tflite: File to write.
         bundle: Zip file to write.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.export.bundle import write_bundle
     from kfdet.export.module import load_detector
     from kfdet.export.saved_model import write_saved_model

@@ -29,7 +29,6 @@ Job = tuple[Source, Frames]
 """A source and its frames to extract."""
 
 
-@events.stage("frame_extraction")
 def extract_group(
     dataset: str,
     plan: str,

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kfdet import events
 from kfdet.boxes.clipping import clip_boxes
 from kfdet.boxes.interpolation import interpolate
 from kfdet.errors import InputError
@@ -17,7 +16,6 @@ from kfdet.files import atomic_file
 from kfdet.planning.plan import KEYS_FILE, read_plan
 
 
-@events.stage("interpolation")
 def interpolate_group(
     plan: str, group: int, boxes: str, *, method: Literal["linear", "cubic"] = "linear"
 ) -> None:

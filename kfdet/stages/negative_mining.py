@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kfdet import events
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.files import atomic_file
 from kfdet.planning.plan import KEYS_FILE, read_plan
@@ -17,7 +16,6 @@ from kfdet.records.negatives import Film, mine
 from kfdet.video.shards import FrameStore
 
 
-@events.stage("negative_mining")
 def mine_negatives(
     plan: str,
     boxes: Sequence[str],

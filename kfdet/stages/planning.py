@@ -17,7 +17,6 @@ from kfdet.storage.copies import local_dataset
 MOST_WARNINGS = 20
 
 
-@events.stage("planning")
 def plan_dataset(
     dataset: str,
     plan: str,

@@ -30,7 +30,6 @@ DATASET_FILE = "dataset.json"
 _CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
 
 
-@events.stage("tfrecord_build")
 def build_tfrecords(
     dataset: str,
     plan: str,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 
-from kfdet.events import stage, warn
+from kfdet.events import warn
 from kfdet.files import atomic_folder, hash_files
 from kfdet.storage.mirroring import any_time, mirrored
 from kfdet.training.history import HISTORY_FILE
@@ -20,7 +19,6 @@ CHECKPOINT_STATE = "checkpoint"
 _EXAMPLES = "examples"
 
 
-@stage("training")
 def train(
     records: str,
     model: str,
@@ -60,7 +58,6 @@ def train(
     Returns:
         Folder or bucket URI of this run's TensorBoard logs.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.training.networks import network as find_network
     from kfdet.training.settings import Settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfdet.dataset.layout import is_part
 from kfdet.errors import InputError
-from kfdet.events import naming
+from kfdet.events import path_alias
 from kfdet.storage.address import is_bucket_uri, place_of
 from kfdet.storage.download import download, fetch
 from kfdet.storage.listing import entries, nothing_there
@@ -38,7 +38,7 @@ def local_dataset(dataset: str, names: Collection[str] | None = None) -> Iterato
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as scratch:
         folder = Path(scratch, place.name)
         folder.mkdir()
-        with naming(folder, dataset.rstrip("/")):
+        with path_alias(folder, dataset.rstrip("/")):
             if names is None or names:
                 with Store(dataset) as store:
                     found = {entry.name: entry for entry in entries(store, place)}
@@ -64,5 +64,5 @@ def local_source(source: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as scratch:
         copy = Path(scratch, place_of(source).name)
-        with naming(copy, source.rstrip("/")):
+        with path_alias(copy, source.rstrip("/")):
             yield download(source, Path(scratch))

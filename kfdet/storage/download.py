@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,16 +81,11 @@ def fetch(store: Store, bucket: str, found: Collection[Entry], folder: Path) -> 
             file=store.uri,
             hint="Free some space, or set TMPDIR to a folder with more of it.",
         )
-    progress, lock = Progress("download", total, "bytes"), threading.Lock()
-
-    def advance(size: int) -> None:
-        with lock:
-            progress.advance(size)
-
+    progress = Progress("download", total, "bytes")
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
         for done in [
-            pool.submit(_fetch_file, store, bucket, entry, folder / entry.name, advance)
+            pool.submit(_fetch_file, store, bucket, entry, folder / entry.name, progress.advance)
             for entry in found
         ]:
             done.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +105,6 @@ class _Sending:
     ) -> None:
         self._store, self._folder, self._place, self._there = store, folder, place, there
         self._progress = Progress("upload", total, "bytes")
-        self._lock = threading.Lock()
         self._parts = ThreadPoolExecutor(CONNECTIONS, "part")
 
     def run(self, names: Sequence[str]) -> int:
@@ -127,11 +125,7 @@ class _Sending:
         path = self._folder / name
         target = target_for(path, self._place.bucket, self._place.key(name))
         if self._there.get(name) == target.size and is_there(self._store, target):
-            self._advance(target.size)
+            self._progress.advance(target.size)
             return True
-        send(self._store, path, target, self._parts, self._advance)
+        send(self._store, path, target, self._parts, self._progress.advance)
         return False
-
-    def _advance(self, size: int) -> None:
-        with self._lock:
-            self._progress.advance(size)

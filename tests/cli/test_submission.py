@@ -10,7 +10,7 @@ from support.workflow_samples import ran, workflow
 from kfdet.cli import main
 from kfdet.errors import InputError
 from kfdet.kubeflow import backend, following
-from kfdet.kubeflow.backend import UnreachableError
+from kfdet.kubeflow.backend import BackendUnreachableError
 
 AGAIN = "the run goes on; to follow it again: kfdet submit --follow r1"
 
@@ -39,7 +39,7 @@ class Backend:
     [
         ([InputError("there is none.")], 2, False),
         (["RUNNING", "FAILED"], 1, False),
-        (["RUNNING", "RUNNING", UnreachableError("the server is away.")], 1, True),
+        (["RUNNING", "RUNNING", BackendUnreachableError("the server is away.")], 1, True),
         (["RUNNING", InputError("does not let you in (401).")], 2, True),
         (["RUNNING", KeyboardInterrupt()], 130, True),
     ],

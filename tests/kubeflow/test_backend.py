@@ -18,7 +18,7 @@ from kfdet.kubeflow.backend import (
     COOKIES_VARIABLE,
     TOKEN_VARIABLE,
     Backend,
-    UnreachableError,
+    BackendUnreachableError,
     connect,
 )
 
@@ -183,9 +183,13 @@ TROUBLES = [
     ((403, {"message": "forbidden"}), InputError, f"forbidden. Set {TOKEN_VARIABLE}"),
     ((404, "default backend"), InputError, "is not there"),
     ((200, "<html>sign in</html>"), InputError, "login page"),
-    ((503, {"message": "no endpoints available"}), UnreachableError, "no endpoints available"),
-    ((500, {"error_message": "database"}), UnreachableError, "refused (500): database."),
-    ((429, {"message": "too many requests"}), UnreachableError, "refused (429): too many"),
+    (
+        (503, {"message": "no endpoints available"}),
+        BackendUnreachableError,
+        "no endpoints available",
+    ),
+    ((500, {"error_message": "database"}), BackendUnreachableError, "refused (500): database."),
+    ((429, {"message": "too many requests"}), BackendUnreachableError, "refused (429): too many"),
     ((409, {"message": "twice"}), KfdetError, "refused (409): twice."),
 ]
 
@@ -207,11 +211,11 @@ def test_what_may_have_been_done_is_not_asked_again(
     server.answers["POST /apis/v2beta1/runs"] = (status, {"error_message": "database"})
     with pytest.raises(KfdetError, match="refused") as error:
         backend.start("toys", "e1", "p1", "v9", {}, "")
-    assert not isinstance(error.value, UnreachableError)
+    assert not isinstance(error.value, BackendUnreachableError)
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(UnreachableError, match="cannot be reached"):
+    with pytest.raises(BackendUnreachableError, match="cannot be reached"):
         connect("http://127.0.0.1:1")
 
 
@@ -336,7 +340,9 @@ def test_a_certificate_that_nobody_trusts(
     server.socket = secured(server.socket, certificate)
     host = server.host.replace("http:", "https:")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with pytest.raises(UnreachableError, match=r"nobody trusts: .*self.signed .*SSL_CERT_FILE"):
+    with pytest.raises(
+        BackendUnreachableError, match=r"nobody trusts: .*self.signed .*SSL_CERT_FILE"
+    ):
         connect(host)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert not connect(host).same_cluster

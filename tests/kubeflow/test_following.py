@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ from support.workflow_samples import cached, driver, node, ran, workflow
 
 from kfdet.console.display import Display
 from kfdet.kubeflow import following
-from kfdet.kubeflow.backend import UnreachableError
-from kfdet.kubeflow.following import RunFailedError, follow, last_words, log_events
-from kfdet.kubeflow.workflow import Task
+from kfdet.kubeflow.backend import BackendUnreachableError
+from kfdet.kubeflow.following import RunFailedError, follow, last_error, log_events
 
 GPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 FAILED = {"phase": "Failed", "message": "main: Error (exit code 1)"}
@@ -46,11 +46,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(following, "_POLL_SECONDS", 0.0)
 
 
+def event(kind: str, **fields: Any) -> str:
+    """A line of a pod's log."""
+    return json.dumps({"event": kind, "stage": "training", "pid": 1, **fields}) + "\n"
+
+
 def watch(backend: Backend) -> list[str]:
     """The lines that following prints."""
     out = io.StringIO()
+    display = Display(Console(file=out, width=1000))
     try:
-        follow(backend, "r1", Display(Console(file=out, width=1000)))  # type: ignore[arg-type]
+        follow(backend, "r1", display.event)  # type: ignore[arg-type]
+        display.finish()
     finally:
         lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     return lines
@@ -66,7 +73,7 @@ def test_a_run_from_before_its_first_report() -> None:
             ("RUNNING", workflow(driver("root.planning", "Running"))),
             ("RUNNING", workflow(*ran("root.planning", running, phase="Running"))),
             ("RUNNING", workflow(*ran("root.planning"), driver("root.export", "Pending"))),
-            UnreachableError("gone for a moment"),
+            BackendUnreachableError("gone for a moment"),
             ("RUNNING", workflow(*ran("root.planning"), *groups)),
             ("SUCCEEDED", workflow(*ran("root.planning"), *groups, *cached("root.export"))),
         )
@@ -125,7 +132,7 @@ def test_an_attempt_that_failed_says_why() -> None:
         )
     )
     assert lines == [
-        "warning: training, attempt 1 failed and is tried again: Error (exit code 143). The node "
+        "warning: training: attempt 1 failed, trying again: Error (exit code 143). The node "
         "gave it up; a retry continues from the last checkpoint.",
         "training 12.0 s",
     ]
@@ -141,7 +148,7 @@ FAILURES = [
     (
         ran("root.planning", FAILED),
         *(
-            "error: stage=planning message=a.xml: no. exit_status=2\n",
+            event("error", message="a.xml: no.", exit_status=2),
             "Stage planning failed: a.xml: no.",
         ),
     ),
@@ -191,34 +198,48 @@ def test_a_cancelled_run() -> None:
 
 def test_a_backend_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_PATIENCE_SECONDS", -1.0)
-    with pytest.raises(UnreachableError):
-        watch(Backend(UnreachableError("gone")))
+    with pytest.raises(BackendUnreachableError):
+        watch(Backend(BackendUnreachableError("gone")))
 
 
-def test_a_log_tells_warnings_and_the_latest_progress() -> None:
-    task = Task("training", "t", "running", pod="pod-1")
-    assert log_events("", task) == []
+def test_a_log_holds_events_between_other_lines() -> None:
+    assert list(log_events("")) == []
     log = (
-        "warning: message=odd frame rate\n"
-        "progress: task=train it done=1 total=300 unit=steps note=loss 1.5\n"
-        "progress: task=train it done=40 total=300 unit=steps note=loss 0.5\n"
-        "progress: done\n"
+        "I1121 09:00:01.000000 1 main.go:9] fine\n"
+        + event("warning", message="odd\nframe rate")
+        + '{"other": "JSON"}\n'
+        + event("progress", task="train it", done=1, total=300, unit="steps", note="loss 1.5")
+        + event("progress", task="train it", done=40, total=300, unit="steps", note="loss 0.5")
+        + '{"event": "progress", "task": "cut o'
     )
-    warning, progress = log_events(log, task)
-    assert warning == {"event": "warning", "message": "odd frame rate"}
-    assert isinstance(progress.pop("pid"), int)
-    assert progress == {
-        **{"event": "progress", "stage": "training", "task": "train it", "unit": "steps"},
-        **{"done": 40, "total": 300, "note": "loss 0.5"},
-    }
+    warning, _, latest = log_events(log)
+    assert warning["message"] == "odd\nframe rate"
+    assert (latest["done"], latest["note"]) == (40, "loss 0.5")
 
 
-def test_no_last_words() -> None:
-    assert last_words("") == ""
-    assert last_words("all is well\n") == ""
+def test_a_running_pods_log_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_LOG_SECONDS", 0.0)
+    running = workflow(*ran("root.training", {"phase": "Running"}, phase="Running"))
+    log = event("warning", message="odd frame rate") + "".join(
+        event("progress", task="train", done=n, total=9, unit="steps") for n in (1, 2)
+    )
+    looks = [("RUNNING", running), ("RUNNING", running), ("SUCCEEDED", workflow())]
+    events: list[dict[str, Any]] = []
+    follow(Backend(*looks, log=log), "r1", events.append)  # type: ignore[arg-type]
+    assert [e["message"] for e in events if e["event"] == "warning"] == ["odd frame rate"]
+    progress = [e for e in events if e["event"] == "progress"]
+    assert [e["done"] for e in progress] == [2, 2]
+    assert all(e["pid"] != 1 for e in progress)  # the same in every pod
 
 
-def test_progress_without_a_note() -> None:
-    task = Task("export", "t", "running", pod="pod-1")
-    (progress,) = log_events("progress: task=t done=0 total=2 unit=examples\n", task)
-    assert (progress["unit"], progress["note"]) == ("examples", "")
+def test_an_error_keeps_all_of_its_lines() -> None:
+    message = "2 errors:\na.xml:3: no box.\nb.xml:4: no label."
+    nodes = ran("root.planning", FAILED)
+    with pytest.raises(RunFailedError) as error:
+        watch(Backend(("FAILED", workflow(*nodes)), log=event("error", message=message)))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("log", ["", "all is well\n", event("warning", message="odd")])
+def test_a_log_without_an_error(log: str) -> None:
+    assert last_error(log) == ""

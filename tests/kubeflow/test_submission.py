@@ -10,7 +10,7 @@ from support.workflow_samples import cached, driver, patch, ran, workflow
 
 from kfdet.errors import InputError
 from kfdet.kubeflow import submission
-from kfdet.kubeflow.following import Ended
+from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters
@@ -201,7 +201,7 @@ def test_metrics_come_from_the_run_that_computed_them(
 
     monkeypatch.setattr(submission, "_read_metrics", read_metrics)
     backend: Any = Backend(*earlier)
-    ended = Ended(a_run("r9", seed=0), manifest, read_workflow(manifest))
+    ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert read == ([uri] if uri else [])
     assert (found.metrics is None) == (not uri)
@@ -215,6 +215,6 @@ def test_the_endpoint_of_a_run_that_deployed(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     manifest = workflow(*ran("root.condition-2.condition-3.deployment"))
     backend: Any = Backend()
-    ended = Ended(a_run("r9", endpoint="toys"), manifest, read_workflow(manifest))
+    ended = FinishedRun(a_run("r9", endpoint="toys"), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert (found.endpoint, found.url) == ("toys", "")

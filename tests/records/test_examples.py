@@ -187,10 +187,10 @@ def test_a_crop_may_touch_a_box() -> None:
     assert [e.kind for e in chosen if e.frame == 0] == ["frame", "crop"]
 
 
-def test_some_missing_key_frames_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_some_missing_key_frames_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     rows = [*BOXES, box("a.mp4", 25), box("a.mp4", 26, keyframe=False, method="linear")]
     choose_examples(TWO, boxes(*rows), index(*FRAMES), negatives(), {})
-    assert "a.mp4: 1 of 3 labelled key frames were not extracted" in capsys.readouterr().err
+    assert "a.mp4: 1 of 3 labelled key frames were not extracted" in caplog.text
 
 
 # --- statistics ---

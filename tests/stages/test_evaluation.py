@@ -10,6 +10,7 @@ import pytest
 import simplejpeg
 from support import blob_detector as blobs
 
+from kfdet.errors import InputError
 from kfdet.files import read_zip
 from kfdet.stages.evaluation import evaluate
 
@@ -170,10 +171,8 @@ def test_training_without_history(inputs, tmp_path):
     assert 'id="training"' not in (tmp_path / "report.html").read_text()
 
 
-def test_bad_input_ends_with_status_2_and_no_output(inputs, tmp_path, capsys):
+def test_bad_input_is_an_error_and_leaves_no_output(inputs, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit) as exit_info:
+    with pytest.raises(InputError, match="no SavedModel"):
         run((inputs[0], str(tmp_path / "empty"), inputs[2]), tmp_path)
-    assert exit_info.value.code == 2
-    assert "no SavedModel" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.numbered_video import HEIGHT, WIDTH, Kind, number_of, write_video
 from support.object_store import BUCKET, ObjectStore
 
 from kfdet.boxes.tables import KEY_SCHEMA
+from kfdet.errors import InputError
 from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.video.shards import FrameStore
@@ -151,13 +153,11 @@ def test_a_source_that_is_no_longer_in_the_bucket(
     workspace: Workspace,
     tmp_path: Path,
     object_store: ObjectStore,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     object_store.put(workspace[0] / "images", "toys/images")
-    with pytest.raises(SystemExit) as caught:
+    problem = f"minio://{BUCKET}/toys: videos/a.mp4 is not there any more"
+    with pytest.raises(InputError, match=problem):
         extract_group(f"minio://{BUCKET}/toys", str(workspace[1]), 0, str(tmp_path / "frames"))
-    assert caught.value.code == 2
-    assert f"minio://{BUCKET}/toys: videos/a.mp4 is not there any more" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -191,10 +191,9 @@ def _blank(dataset: Path) -> None:
         (_blank, {}, "a.mp4: the video is empty"),
     ],
 )
-def test_bad_input_ends_with_status_2_and_nothing_half_written(
+def test_bad_input_is_an_error_and_leaves_nothing_half_written(
     workspace: Workspace,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     break_it: Callable[[Path], None] | None,
     options: dict[str, int],
     problem: str,
@@ -206,8 +205,6 @@ def test_bad_input_ends_with_status_2_and_nothing_half_written(
         target.write_bytes(source.read_bytes())
     if break_it:
         break_it(dataset)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(InputError, match=re.escape(problem)):
         _extract((dataset, workspace[1]), tmp_path / "out" / "frames", **options)
-    assert caught.value.code == 2
-    assert problem in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))

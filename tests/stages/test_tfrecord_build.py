@@ -14,6 +14,7 @@ import pytest
 import simplejpeg
 
 from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.errors import InputError
 from kfdet.files import read_zip
 from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.records import tfrecord
@@ -229,25 +230,21 @@ def test_all_boxes_are_merged_in_order(inputs: dict[str, Any], tmp_path: Path) -
 # --- bad input ---
 
 
-def _refused(capfd: pytest.CaptureFixture[str], inputs: dict[str, Any], root: Path) -> str:
-    with pytest.raises(SystemExit) as stop:
+def _refused(inputs: dict[str, Any], root: Path) -> str:
+    with pytest.raises(InputError) as error:
         _build(inputs, root)
-    assert stop.value.code == 2
     assert not root.exists() or not any(root.iterdir()), "nothing half-written"
-    return capfd.readouterr().err
+    return str(error.value)
 
 
-def test_no_boxes(
-    capfd: pytest.CaptureFixture[str], inputs: dict[str, Any], tmp_path: Path
-) -> None:
+def test_no_boxes(inputs: dict[str, Any], tmp_path: Path) -> None:
     pq.write_table(BOX_SCHEMA.empty_table(), tmp_path / "none")
     bad = {**inputs, "boxes": [str(tmp_path / "none")]}
-    assert "no box on any frame" in _refused(capfd, bad, tmp_path / "out")
+    assert "no box on any frame" in _refused(bad, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("kept", "missing"), [(0, "validation"), (1, "training")])
 def test_one_sided(
-    capfd: pytest.CaptureFixture[str],
     inputs: dict[str, Any],
     tmp_path: Path,
     kept: int,
@@ -257,20 +254,17 @@ def test_one_sided(
     pq.write_table(empty, tmp_path / "negatives")
     bad = {**inputs, "boxes": inputs["boxes"][kept : kept + 1]}
     bad["negatives"] = str(tmp_path / "negatives")
-    message = _refused(capfd, bad, tmp_path / "out")
+    message = _refused(bad, tmp_path / "out")
     assert f"no {missing} picture with a box" in message
     assert "val_share" in message
 
 
-def test_frames_of_a_group_are_missing(
-    capfd: pytest.CaptureFixture[str], inputs: dict[str, Any], tmp_path: Path
-) -> None:
+def test_frames_of_a_group_are_missing(inputs: dict[str, Any], tmp_path: Path) -> None:
     bad = {**inputs, "frames": inputs["frames"][1:]}
-    assert "not extracted" in _refused(capfd, bad, tmp_path / "out")
+    assert "not extracted" in _refused(bad, tmp_path / "out")
 
 
 def test_full_disk_leaves_nothing(
-    capfd: pytest.CaptureFixture[str],
     inputs: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -283,6 +277,6 @@ def test_full_disk_leaves_nothing(
         return opened(Path("/dev/full") if full else path, mode, **options)
 
     monkeypatch.setattr(Path, "open", open_full)
-    message = _refused(capfd, inputs, tmp_path / "out")
+    message = _refused(inputs, tmp_path / "out")
     assert "No space left on device" in message
     assert "Free some space" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -173,14 +174,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_an_outage_loses_nothing_and_stops_nothing(
-    object_store: ObjectStore, capsys: pytest.CaptureFixture[str]
+    object_store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heard: list[str] = []
-
-    def told() -> str:
-        heard.append(capsys.readouterr().err)
-        return "".join(heard)
-
+    caplog.set_level(logging.INFO)
     with checkpoints() as folder:
         save(folder, 1)
         until(lambda: "PUT history.json" in changes(object_store))
@@ -189,8 +185,8 @@ def test_an_outage_loses_nothing_and_stops_nothing(
         time.sleep(3)
         save(folder, 3)
         object_store.start()
-        until(lambda: "copied again" in told())
-        assert told().count("copying is tried again") == 1
+        until(lambda: "copied again" in caplog.text)
+        assert caplog.text.count("copying is tried again") == 1
         assert object_store.objects(PREFIX)["history.json"] == b"history 3"
         object_store.stop()
         save(folder, 4)
@@ -231,18 +227,17 @@ def test_a_failure_of_the_work_is_what_is_told(object_store: ObjectStore) -> Non
 EVICTED = """
 import sys, time
 from pathlib import Path
-from kfdet.events import stage
+from kfdet.components.__main__ import run_stage
 from kfdet.files import atomic_folder
 from kfdet.storage.mirroring import mirrored
 
-@stage("training")
 def train():
     with atomic_folder(Path(sys.argv[1])), mirrored(sys.argv[2], "run", interval=3600) as folder:
         (folder / "checkpoint").write_text("ckpt-1")
         print("saved", flush=True)
         time.sleep(60)
 
-train()
+sys.exit(run_stage("training", train))
 """
 
 

@@ -73,12 +73,12 @@ def test_an_archive_behind_an_address(kind: str, checkpoint: Path, address: str)
 
 
 def test_a_head_that_does_not_fit_stays_as_it_was(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = Small(1, classes=5)
     warm_start(model, str(checkpoint))
     assert model.values() == (7, 1)
-    assert "head do not fit and start from scratch" in capsys.readouterr().err
+    assert "head do not fit and start from scratch" in caplog.text
 
 
 def test_an_archive_that_leaves_its_folder(checkpoint: Path, tmp_path: Path) -> None:

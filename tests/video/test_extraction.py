@@ -89,7 +89,7 @@ def test_frame_zero_is_the_first_one_that_an_edit_list_shows(
 
 
 def test_cut_off_video_gives_what_decodes_and_says_so(
-    numbered: Numbered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    numbered: Numbered, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = remux(
         numbered("mp4, B-frames"), tmp_path / "whole.mp4", options={"movflags": "faststart"}
@@ -98,11 +98,11 @@ def test_cut_off_video_gives_what_decodes_and_says_so(
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     pictures = list(extract(path))
     assert [number_of(p.jpeg) for p in pictures] == list(range(len(pictures)))
-    assert f"{len(pictures)} of 60 frames decode" in capsys.readouterr().err
+    assert f"{len(pictures)} of 60 frames decode" in caplog.text
 
 
 def test_broken_frames_leave_the_others_their_numbers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kind = Kind(".mkv", "mjpeg", {"q": "3"}, pix_fmt="yuvj420p")
     path = write_video(tmp_path / "broken.mkv", kind)
@@ -114,7 +114,7 @@ def test_broken_frames_leave_the_others_their_numbers(
     pictures = list(extract(path))
     assert all(number_of(p.jpeg) == p.frame for p in pictures)
     assert [p.frame for p in pictures] == [n for n in range(60) if n not in (10, 11)]
-    assert "2 of 60 frames do not decode, the first is frame 10" in capsys.readouterr().err
+    assert "2 of 60 frames do not decode, the first is frame 10" in caplog.text
 
 
 def test_seconds_follow_the_time_stamps(numbered: Numbered) -> None:
