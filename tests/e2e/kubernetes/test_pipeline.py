@@ -31,7 +31,7 @@ from kfdet.console.display import STAGES
 from kfdet.demo.films import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect
-from kfdet.kubeflow.workflow import Task, artifact_uri, read_workflow
+from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,7 +109,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) ->
     return found
 
 
-def tasks(backend: Backend, run_id: str) -> dict[str, Task]:
+def tasks(backend: Backend, run_id: str) -> dict[str, WorkflowTask]:
     """The tasks of a run by stage; of the loop's one."""
     return {task.stage: task for task in read_workflow(backend.workflow(run_id)).tasks}
 
