@@ -239,7 +239,7 @@ def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
 
 def test_images_by_hand_are_of_this_version() -> None:
     root = MANIFESTS.parent
-    for file in (root / "README.md", root / "tools/cluster/overlay/kustomization.yaml"):
+    for file in (root / "docs/kubernetes.md", root / "tools/cluster/overlay/kustomization.yaml"):
         named = re.findall(r"\bkfdet(?:-[a-z]+)?:(\d+\.\d+\.\d+)", file.read_text())
         assert named, file
         assert set(named) == {__version__}, file
