@@ -28,8 +28,8 @@ import simplejpeg
 
 from benchmarks.table import Row, print_table
 from kfdet.demo.films import make_sample
-from kfdet.detection.endpoint import Endpoint, connect
-from kfdet.evaluation.ground_truth import find_saved_model
+from kfdet.detection import Detector
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.serving.model import load_model
 
 KFDET = (sys.executable, "-m", "kfdet")
@@ -67,10 +67,10 @@ def measure(model: Path | None = None) -> list[Row]:
     return rows
 
 
-def _request(endpoint: Endpoint, image: bytes) -> tuple[float, float]:
+def _request(detector: Detector, image: bytes) -> tuple[float, float]:
     """Milliseconds of the whole request, and of it what the model did not take."""
     started = time.perf_counter()
-    found = endpoint.detect(image)
+    found = detector.detect(image)
     seconds = time.perf_counter() - started
     if found.model_seconds is None:
         raise RuntimeError("the server does not say how long its model took")
@@ -96,7 +96,7 @@ def _model(root: Path) -> Path:
 
 
 @contextmanager
-def _served(model: Path) -> Iterator[tuple[Endpoint, Endpoint]]:
+def _served(model: Path) -> Iterator[tuple[Detector, Detector]]:
     """`kfdet serve` while the block runs, and a client for each of its ports."""
     rest, grpc = _free_port(), _free_port()
     process = subprocess.Popen(
@@ -109,7 +109,10 @@ def _served(model: Path) -> Iterator[tuple[Endpoint, Endpoint]]:
     try:
         url = f"http://127.0.0.1:{rest}"
         _wait(f"{url}/v1/models/{NAME}", process)
-        yield connect(url, NAME), connect(f"grpc://127.0.0.1:{grpc}", NAME)
+        yield (
+            Detector.load(url, name=NAME),
+            Detector.load(f"grpc://127.0.0.1:{grpc}", name=NAME),
+        )
     finally:
         process.terminate()
         process.wait()

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from support.object_store import ObjectStore
+    from support.toy_server import Served
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -60,3 +61,24 @@ def trained_model(square_records: Path, tmp_path_factory: pytest.TempPathFactory
         early_stop=0,
     )
     return root / "model"
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small SavedModel in TensorFlow Serving's layout."""
+    from support.toy_server import write_toy_model
+
+    folder = tmp_path_factory.mktemp("served") / "model"
+    write_toy_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(toy_model: Path) -> Iterator[Served]:
+    """`kfdet serve` with the toy model, shared by all tests."""
+    from support.toy_server import start_server
+
+    served = start_server(toy_model)
+    yield served
+    served.process.terminate()
+    assert served.process.wait(60) == 0

@@ -11,8 +11,8 @@ from kfdet.deployment.endpoint import Endpoint, Release
 from kfdet.deployment.publish import publish, version_of
 from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import Picture, smoke_test
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError
-from kfdet.evaluation.ground_truth import find_saved_model
 from kfdet.files import read_json_object
 
 _FIGURES = ("AP", "AP50")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,8 +15,9 @@ import numpy as np
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.cluster.api import Cluster, UnreachableError
 from kfdet.deployment.endpoint import Endpoint
-from kfdet.detection.endpoint import ATTEMPTS, Detections, connect
-from kfdet.detection.endpoint import Endpoint as Client
+from kfdet.detection import Detections, Detector
+from kfdet.detection.backend import Answer
+from kfdet.detection.endpoint import ATTEMPTS
 from kfdet.errors import InputError, KfdetError
 
 PICTURES = 4
@@ -99,9 +99,9 @@ def smoke_test(cluster: Cluster, pictures: Sequence[Picture], endpoint: Endpoint
         KfdetError: It does not answer, or not with such detections.
     """
     seen = 0
-    with _client(cluster, endpoint) as client:
+    with _detector(cluster, endpoint) as detector:
         for picture in pictures:
-            found = client.detect(picture.image)
+            found = detector.detect(picture.image)
             _check_numbers(endpoint.name, picture, found)
             seen += _objects_found(picture, found)
     labelled = sum(len(picture.labels) for picture in pictures)
@@ -129,37 +129,38 @@ def _objects_found(picture: Picture, found: Detections) -> int:
     return int((same_label & same_place).any(axis=1).sum())
 
 
-def _client(cluster: Cluster, endpoint: Endpoint) -> Client:
-    """A client for the endpoint, from wherever this process runs."""
+def _detector(cluster: Cluster, endpoint: Endpoint) -> Detector:
+    """The endpoint's detector, from wherever this process runs."""
     if cluster.inside:
-        return connect(endpoint.address, endpoint.name)
+        return Detector.load(endpoint.address, name=endpoint.name)
     if endpoint.mode == "Knative":  # its Services lead to a gateway that wants the right host
-        return connect(endpoint.url, endpoint.name)
-    place = f"{endpoint.address} (model {endpoint.name}, through the API server)"
-    return Client(place, _ThroughApiServer(cluster, endpoint))
+        return Detector.load(endpoint.url, name=endpoint.name)
+    return Detector(_ApiServerBackend(cluster, endpoint))
 
 
-class _ThroughApiServer:
+class _ApiServerBackend:
     """TensorFlow Serving's REST API of a Service that only the cluster's own network reaches."""
 
+    labels = None
+    input_size = None
+
     def __init__(self, cluster: Cluster, endpoint: Endpoint) -> None:
+        self.place = f"{endpoint.address} (model {endpoint.name}, through the API server)"
         service = (urlsplit(endpoint.address).hostname or "").split(".")[0] + ":80"
         path = f"v1/models/{endpoint.name}:predict"
         self._post = functools.partial(cluster.post_to_service, service, path)
 
-    def predict(self, image: bytes) -> tuple[Mapping[str, Any], str]:
-        """As kfdet.detection.endpoint.Transport says."""
-        body = {"instances": [{"b64": base64.b64encode(image).decode()}]}
+    def predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for all pictures; a connection that fails is tried again, ATTEMPTS times."""
+        body = {"instances": [{"b64": base64.b64encode(data).decode()} for data in pictures]}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                (row,) = self._post(body)["predictions"]
+                return Answer(self._post(body)["predictions"], seconds=None)
             except UnreachableError:
                 # A pod is ready a moment before its Service knows it.
                 if attempt == ATTEMPTS:
                     raise
                 time.sleep(_PAUSE_SECONDS)
-            else:
-                return row, ""
         raise AssertionError("unreachable")
 
     def close(self) -> None:

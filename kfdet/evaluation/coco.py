@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+from kfdet.detection import Detections
+from kfdet.evaluation.ground_truth import GroundTruth
+from kfdet.evaluation.model_run import class_ids
 
 # A box of this area lies outside every area range of COCOeval, so that the box is ignored and
 # still compared by plain IoU. (Its `ignore` field is overwritten by `iscrowd`, which would compare
@@ -50,7 +52,7 @@ class CocoMetrics:
 
 
 def evaluate_coco(
-    truths: Sequence[GroundTruth], detections: Sequence[ImageDetections], labels: Sequence[str]
+    truths: Sequence[GroundTruth], detections: Sequence[Detections], labels: Sequence[str]
 ) -> CocoMetrics:
     """COCO's box metrics over all images, at most 100 detections an image.
 
@@ -67,7 +69,7 @@ def evaluate_coco(
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = COCOeval(
             _coco(truths, labels, [_truth_rows(truth) for truth in truths]),
-            _coco(truths, labels, [_detection_rows(found) for found in detections]),
+            _coco(truths, labels, [_detection_rows(found, labels) for found in detections]),
             "bbox",
         )
         evaluator.evaluate()
@@ -134,7 +136,7 @@ def _truth_rows(truth: GroundTruth) -> list[dict[str, Any]]:
     ]
 
 
-def _detection_rows(found: ImageDetections) -> list[dict[str, Any]]:
+def _detection_rows(found: Detections, labels: Sequence[str]) -> list[dict[str, Any]]:
     # A box turned inside out has area 0: a negative one would lie outside COCO's area ranges and
     # go unpunished.
     sizes = np.clip(found.boxes[:, 2:] - found.boxes[:, :2], 0, None)
@@ -146,7 +148,7 @@ def _detection_rows(found: ImageDetections) -> list[dict[str, Any]]:
             "score": float(score),
         }
         for box, size, class_id, score in zip(
-            found.boxes, sizes, found.classes, found.scores, strict=True
+            found.boxes, sizes, class_ids(found, labels), found.scores, strict=True
         )
     ]
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kfdet.boxes.tables import Boxes, iou_matrix
-from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+from kfdet.detection import Detections
+from kfdet.evaluation.ground_truth import GroundTruth
+from kfdet.evaluation.model_run import class_ids
 
 MATCH_IOU = 0.5
 _TOUCH_IOU = 0.1  # TIDE's border between a badly placed box and background
@@ -116,6 +118,14 @@ class ErrorAnalysis:
         return 0.0 if self.overall.best is None else float(self.overall.recall[self.overall.best])
 
 
+class _Found(NamedTuple):
+    """Detections with class ids in place of label names."""
+
+    boxes: Boxes
+    scores: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.int64]
+
+
 DEFAULT_THRESHOLD = 0.5
 """Used where no threshold is best because nothing was found."""
 
@@ -126,14 +136,17 @@ def size_names(areas: npt.NDArray[np.float64]) -> list[str]:
 
 
 def analyse(
-    truths: Sequence[GroundTruth], detections: Sequence[ImageDetections], labels: Sequence[str]
+    truths: Sequence[GroundTruth], detections: Sequence[Detections], labels: Sequence[str]
 ) -> ErrorAnalysis:
     """Compare detections with the truth, image by image (both in the same order).
 
     Everything but the curves is at the overall threshold: the score that maximises F1 over all
     labels together. Crowd and difficult boxes are left out on both sides.
     """
-    pairs = list(zip(truths, detections, strict=True))
+    pairs = [
+        (truth, _Found(found.boxes, found.scores, class_ids(found, labels)))
+        for truth, found in zip(truths, detections, strict=True)
+    ]
     matches = [_match(truth, found) for truth, found in pairs]
     overall, per_class = _curves(pairs, matches, labels)
     threshold = overall.threshold if overall.threshold is not None else DEFAULT_THRESHOLD
@@ -200,7 +213,7 @@ def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
     return areas
 
 
-def _match(truth: GroundTruth, found: ImageDetections) -> npt.NDArray[np.int64]:
+def _match(truth: GroundTruth, found: _Found) -> npt.NDArray[np.int64]:
     """For every detection the box of its own label that it found, or _NO_MATCH, or _IGNORED."""
     result = np.full(len(found.scores), _NO_MATCH, dtype=np.int64)
     if not len(truth.boxes):
@@ -233,7 +246,7 @@ def _covered(boxes: Boxes, crowds: Boxes) -> npt.NDArray[np.float64]:
 
 
 def _curves(
-    pairs: Sequence[tuple[GroundTruth, ImageDetections]],
+    pairs: Sequence[tuple[GroundTruth, _Found]],
     matches: Sequence[npt.NDArray[np.int64]],
     labels: Sequence[str],
 ) -> tuple[Curve, dict[str, Curve | None]]:
@@ -283,9 +296,7 @@ def _confused(
     return pairs
 
 
-def _kind(
-    truth: GroundTruth, found: ImageDetections, detection: int
-) -> tuple[ErrorKind, int | None, float]:
+def _kind(truth: GroundTruth, found: _Found, detection: int) -> tuple[ErrorKind, int | None, float]:
     """Kind of one false positive, the box that explains it, and the IoU with that box.
 
     A box that is both misplaced and mislabelled counts as confusion.

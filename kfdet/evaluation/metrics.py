@@ -8,7 +8,7 @@ from typing import Any
 
 from kfdet.evaluation.coco import CocoMetrics
 from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve, ErrorAnalysis
-from kfdet.evaluation.ground_truth import Speed
+from kfdet.evaluation.speed import Speed
 from kfdet.evaluation.verdict import Gate, Verdict
 
 BACKGROUND = "background"

@@ -19,10 +19,10 @@ from kfdet.training.model_folder import (
 )
 from kfdet.training.tasks import anchor_boxes, build_task, normalize
 
-Detections = dict[str, tf.Tensor]
+Outputs = dict[str, tf.Tensor]
 
 
-class Detector(tf.Module):  # type: ignore[misc]
+class ServingModule(tf.Module):  # type: ignore[misc]
     """A trained network with everything around it that a client should not have to know.
 
     Args:
@@ -35,7 +35,7 @@ class Detector(tf.Module):  # type: ignore[misc]
         super().__init__(name="detector")
         self.model, self.grid, self.description = model, grid, description
 
-    def detect_bytes(self, image_bytes: tf.Tensor) -> Detections:
+    def detect_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """Detections in encoded images of any size.
 
         Args:
@@ -62,7 +62,7 @@ class Detector(tf.Module):  # type: ignore[misc]
         found["detection_class_names"] = tf.gather(names, found["detection_classes"])
         return found
 
-    def detect_input(self, images: tf.Tensor, shapes: tf.Tensor) -> Detections:
+    def detect_input(self, images: tf.Tensor, shapes: tf.Tensor) -> Outputs:
         """Detections in letterboxed images, without label names.
 
         Args:
@@ -86,8 +86,8 @@ class Detector(tf.Module):  # type: ignore[misc]
         }
 
 
-def load_detector(folder: Path) -> Detector:
-    """The detector that training wrote to `folder`."""
+def load_module(folder: Path) -> ServingModule:
+    """The module with the model that training wrote to `folder`."""
     description = read_description(folder)
     name = "fasterrcnn_resnetfpn_coco" if description.two_stage else "retinanet"
     config = exp_factory.get_exp_config(name)
@@ -97,4 +97,4 @@ def load_detector(folder: Path) -> Detector:
     status = tf.train.Checkpoint(model=model).read(weights_prefix(folder))
     status.expect_partial()
     status.assert_existing_objects_matched()
-    return Detector(model, AnchorGrid.of_model(config.task.model), description)
+    return ServingModule(model, AnchorGrid.of_model(config.task.model), description)

@@ -8,21 +8,22 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from kfdet.detection.saved_model import LABELS_FILE
 from kfdet.export.freezing import save_frozen
-from kfdet.export.module import Detector
+from kfdet.export.module import ServingModule
 
 VERSION = "1"
 
 
-def write_saved_model(detector: Detector, folder: Path) -> None:
-    """Write `detector` to `folder`/1 in TensorFlow Serving's layout, labels beside it.
+def write_saved_model(module: ServingModule, folder: Path) -> None:
+    """Write `module` to `folder`/1 in TensorFlow Serving's layout, labels beside it.
 
     The weights are folded into the graph, which loads faster than a checkpoint and runs on its
-    own. The signature `serving_default` is `Detector.detect_bytes`.
+    own. The signature `serving_default` is `ServingModule.detect_bytes`.
     """
     target = folder / VERSION
-    save_frozen(detector.detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes"), target)
-    extra = target / "assets.extra"
-    extra.mkdir()
-    (extra / "labels.txt").write_text("\n".join(detector.description.labels) + "\n")
-    (folder / "model.json").write_text(json.dumps(asdict(detector.description), indent=1) + "\n")
+    save_frozen(module.detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes"), target)
+    labels = target / LABELS_FILE
+    labels.parent.mkdir()
+    labels.write_text("\n".join(module.description.labels) + "\n")
+    (folder / "model.json").write_text(json.dumps(asdict(module.description), indent=1) + "\n")

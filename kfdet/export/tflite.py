@@ -8,28 +8,29 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from kfdet.detection.tflite import LABELS_FILE
 from kfdet.events import warn
 from kfdet.export.freezing import save_frozen
-from kfdet.export.module import Detector
+from kfdet.export.module import ServingModule
 from kfdet.files import write_zip
 
 
-def write_tflite(detector: Detector, path: Path) -> None:
-    """Write `detector` as one TFLite file with its labels inside.
+def write_tflite(module: ServingModule, path: Path) -> None:
+    """Write `module` as one TFLite file with its labels inside.
 
     Input `images` uint8 (1, height, width, 3): RGB, scaled to fit the top left corner, the rest
     black. Outputs by name as in the SavedModel, boxes as shares of the input. The labels are
     attached as TFLite's metadata format attaches files: a zip behind the model
     (https://ai.google.dev/edge/litert/models/metadata).
     """
-    height, width = detector.description.height, detector.description.width
+    height, width = module.description.height, module.description.width
     spec = tf.TensorSpec([1, height, width, 3], tf.uint8, name="images")
     whole = tf.constant([[height, width]], tf.float32)
     with tempfile.TemporaryDirectory(prefix="kfdet-tflite-") as scratch:
-        save_frozen(lambda images: detector.detect_input(images, whole), spec, Path(scratch))
+        save_frozen(lambda images: module.detect_input(images, whole), spec, Path(scratch))
         path.write_bytes(_convert(scratch))
-    labels = "\n".join(detector.description.labels) + "\n"
-    write_zip(path, {"labels.txt": labels.encode()}, append=True)
+    labels = "\n".join(module.description.labels) + "\n"
+    write_zip(path, {LABELS_FILE: labels.encode()}, append=True)
 
 
 def _convert(saved_model: str) -> bytes:

@@ -11,6 +11,7 @@ object_detection/dataset_tools and official/vision/dataloaders/tf_example_decode
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ class Example:
         class_ids: Shape (N,), from 1.
         occluded: Shape (N,), bool.
         truncated: Shape (N,), bool: the box ends at the edge of the picture.
+        crowd: Shape (N,), bool: the box stands for a group of objects; empty: no box does.
+        difficult: Shape (N,), bool: the box is ignored in scoring; empty: no box is.
     """
 
     source_id: int
@@ -65,6 +68,13 @@ class Example:
     class_ids: npt.NDArray[np.int64]
     occluded: npt.NDArray[np.bool_]
     truncated: npt.NDArray[np.bool_]
+    crowd: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+    difficult: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        for name in ("crowd", "difficult"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(len(self.boxes), bool))
 
 
 def serialize(example: Example) -> bytes:
@@ -78,7 +88,6 @@ def serialize(example: Example) -> bytes:
     xmin, ymin, xmax, ymax = example.boxes.astype(np.float32).T
     size = np.array([example.width, example.height] * 2)
     left, top, right, bottom = (example.boxes * size).T
-    none = [0] * len(example.boxes)
     put("encoded", "bytes_list", [example.jpeg])
     put("format", "bytes_list", [b"jpeg"])
     put("height", "int64_list", [example.height])
@@ -93,8 +102,8 @@ def serialize(example: Example) -> bytes:
     put("object/class/text", "bytes_list", [label.encode() for label in example.labels])
     put("object/class/label", "int64_list", example.class_ids.tolist())
     put("object/area", "float_list", ((right - left) * (bottom - top)).tolist())
-    put("object/is_crowd", "int64_list", none)
-    put("object/difficult", "int64_list", none)
+    put("object/is_crowd", "int64_list", example.crowd.astype(int).tolist())
+    put("object/difficult", "int64_list", example.difficult.astype(int).tolist())
     put("object/truncated", "int64_list", example.truncated.astype(int).tolist())
     put("object/occluded", "int64_list", example.occluded.astype(int).tolist())
     data: bytes = message.SerializeToString(deterministic=True)
@@ -130,6 +139,8 @@ def parse(record: bytes) -> Example:
             class_ids=np.array(get("object/class/label", "int64_list"), np.int64),
             occluded=np.array(get("object/occluded", "int64_list"), bool),
             truncated=np.array(get("object/truncated", "int64_list"), bool),
+            crowd=np.array(get("object/is_crowd", "int64_list"), bool),
+            difficult=np.array(get("object/difficult", "int64_list"), bool),
         )
     except (IndexError, ValueError) as error:
         raise InputError(

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from kfdet.detection import messages
+from kfdet.serving import messages
 from kfdet.serving.model import ServedModel, ServingError
 
 # An image has no size limit of its own, and a port in use is to be an error, not to be shared.

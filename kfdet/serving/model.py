@@ -15,13 +15,13 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 
 DEFAULT_SIGNATURE = "serving_default"
 _BLANK_SIDE = 8
 
 
-class ServingError(Exception):
+class ServingError(KfdetError):
     """A request that cannot be answered.
 
     Args:

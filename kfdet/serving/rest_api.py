@@ -25,8 +25,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from kserve.protocol.rest.v1_endpoints import V1Endpoints
 
-from kfdet.detection import messages
-from kfdet.serving import tensor_json
+from kfdet.serving import messages, tensor_json
 from kfdet.serving.model import ServedModel, ServingError
 
 # As TensorFlow Serving maps them (model_servers/http_server.cc); all others are 500.

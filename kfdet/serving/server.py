@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError, KfdetError
-from kfdet.evaluation.ground_truth import find_saved_model
 from kfdet.events import emit
 from kfdet.files import os_hint
 

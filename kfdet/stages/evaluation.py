@@ -56,8 +56,9 @@ def evaluate(
     """
     from kfdet.evaluation.coco import evaluate_coco
     from kfdet.evaluation.error_analysis import analyse
-    from kfdet.evaluation.ground_truth import load_detector, read_dataset, read_images, run_model
+    from kfdet.evaluation.ground_truth import read_dataset, read_images
     from kfdet.evaluation.metrics import describe
+    from kfdet.evaluation.model_run import load_detector, run_model
     from kfdet.evaluation.report.gallery import contact_sheet, make_shots, select
     from kfdet.evaluation.report.page import read_samples, render_report
     from kfdet.evaluation.report.video import choose_stretch, write_video

@@ -19,18 +19,18 @@ def export(model: str, records: str, saved_model: str, tflite: str, bundle: str)
         bundle: Zip file to write.
     """
     from kfdet.export.bundle import write_bundle
-    from kfdet.export.module import load_detector
+    from kfdet.export.module import load_module
     from kfdet.export.saved_model import write_saved_model
     from kfdet.export.tflite import write_tflite
 
     progress = Progress("exporting", 4, "files")
-    detector = load_detector(Path(model))
+    module = load_module(Path(model))
     progress.advance(note="weights read")
     with atomic_folder(Path(saved_model)) as folder:
-        write_saved_model(detector, folder)
+        write_saved_model(module, folder)
     progress.advance(note="SavedModel")
     with atomic_file(Path(tflite)) as path:
-        write_tflite(detector, path)
+        write_tflite(module, path)
     progress.advance(note="TFLite")
     with atomic_file(Path(bundle)) as path:
         write_bundle(
@@ -39,7 +39,7 @@ def export(model: str, records: str, saved_model: str, tflite: str, bundle: str)
             tflite=Path(tflite),
             label_map=Path(records) / "label_map.pbtxt",
             checkpoint=Path(model),
-            labels=detector.description.labels,
-            input_size=(detector.description.height, detector.description.width),
+            labels=module.description.labels,
+            input_size=(module.description.height, module.description.width),
         )
     progress.advance(note="zip")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.toy_server import Served, free_port, picture
 
-from kfdet.detection.endpoint import EndpointError, connect
+from kfdet.detection import Detector, EndpointError
 from kfdet.errors import InputError
 
 SCHEMES = ["http", "grpc"]
@@ -27,8 +27,8 @@ def url(served: Served, scheme: str) -> str:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
 def test_detections_are_in_pixels(served: Served, scheme: str, kind: str) -> None:
-    with connect(url(served, scheme), "toy") as endpoint:
-        found = endpoint.detect(picture(40, 20, (204, 51, 0), kind))
+    with Detector.load(url(served, scheme), name="toy") as detector:
+        found = detector.detect(picture(40, 20, (204, 51, 0), kind))
     np.testing.assert_allclose(found.boxes, [[0, 0, 20, 20], [10, 5, 30, 15]])
     np.testing.assert_allclose(found.scores, [0.8, 0.2], atol=0.02)
     assert found.labels == ("disc", "squäre")
@@ -39,13 +39,13 @@ def test_detections_are_in_pixels(served: Served, scheme: str, kind: str) -> Non
 def test_rest_needs_no_tensorflow(served: Served) -> None:
     program = (
         "import sys\n"
-        "for name in ('tensorflow', 'grpc', 'kserve', 'PIL', 'tensorflow_serving'):\n"
+        "for name in ('tensorflow', 'grpc', 'kserve', 'PIL', 'cv2', 'tensorflow_serving'):\n"
         "    sys.modules[name] = None\n"
-        "from kfdet.detection.endpoint import connect\n"
+        "from kfdet.detection import Detector\n"
         "image = sys.stdin.buffer.read()\n"
-        f"print(len(connect({served.rest!r}, 'toy').detect(image).labels))\n"
+        f"print(len(Detector.load({served.rest!r}, name='toy').detect(image).labels))\n"
         "try:\n"
-        "    connect('grpc://localhost:1', 'toy')\n"
+        "    Detector.load('grpc://localhost:1')\n"
         "except Exception as error:\n"
         "    print(type(error).__name__, error)\n"
     )
@@ -61,44 +61,66 @@ def test_rest_needs_no_tensorflow(served: Served) -> None:
     assert "kfdet[serve]" in second
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_batch_goes_in_one_request(served: Served, scheme: str) -> None:
+    red = np.full((20, 40, 3), (255, 0, 0), np.uint8)
+    green = picture(10, 30, (0, 255, 0))
+    with Detector.load(url(served, scheme), name="toy") as detector:
+        first, second = detector.detect_batch([red, green])
+        assert detector.detect_batch([]) == []
+    assert (first.labels, first.size) == (("disc", "squäre"), (40, 20))
+    assert (second.labels, second.size) == (("squäre", "disc"), (10, 30))
+    np.testing.assert_allclose(second.boxes, [[2.5, 7.5, 7.5, 22.5], [0, 0, 5, 30]])
+    assert first.model_seconds == second.model_seconds
+
+
+def test_the_address_may_name_the_model(served: Served) -> None:
+    with Detector.load(served.model_url) as detector:
+        assert len(detector.detect(picture(40, 20, (204, 51, 0)))) == 2
+        assert (detector.labels, detector.input_size) == (None, None)
+
+
 @pytest.mark.parametrize("image", [b"", b"hello", b"\xff\xd8\xff"])
 def test_no_image(served: Served, image: bytes) -> None:
-    with connect(served.rest, "toy") as endpoint, pytest.raises(InputError, match="are no JPEG"):
-        endpoint.detect(image)
+    with (
+        Detector.load(served.rest, name="toy") as detector,
+        pytest.raises(InputError, match="not a picture"),
+    ):
+        detector.detect(image)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_broken_image(served: Served, scheme: str) -> None:
     image = picture(40, 20, (1, 2, 3))[:-30]
     with (
-        connect(url(served, scheme), "toy") as endpoint,
+        Detector.load(url(served, scheme), name="toy") as detector,
         pytest.raises(EndpointError, match="answers with an error"),
     ):
-        endpoint.detect(image)
+        detector.detect(image)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_unknown_model(served: Served, scheme: str) -> None:
     with (
-        connect(url(served, scheme), "other") as endpoint,
+        Detector.load(url(served, scheme), name="other") as detector,
         pytest.raises(EndpointError, match=r"there is no such model \(Servable not found"),
     ):
-        endpoint.detect(picture(4, 4, (0, 0, 0)))
+        detector.detect(picture(4, 4, (0, 0, 0)))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_nobody_there(scheme: str) -> None:
     with (
-        connect(f"{scheme}://127.0.0.1:{free_port()}", "toy") as endpoint,
+        Detector.load(f"{scheme}://127.0.0.1:{free_port()}", name="toy") as detector,
         pytest.raises(EndpointError, match=r"cannot be reached: .*Connection refused"),
     ):
-        endpoint.detect(picture(4, 4, (0, 0, 0)))
+        detector.detect(picture(4, 4, (0, 0, 0)))
 
 
-@pytest.mark.parametrize("address", ["", "localhost:8501", "ftp://host", "grpc://host", "http://"])
+@pytest.mark.parametrize("address", ["ftp://host", "grpc://host", "http://"])
 def test_no_address(address: str) -> None:
-    with pytest.raises(InputError, match="is no address of an endpoint"):
-        connect(address, "toy")
+    with pytest.raises(InputError, match="is not the address of an endpoint"):
+        Detector.load(address, name="toy")
 
 
 EMPTY = {
@@ -136,8 +158,11 @@ def scripted(*answers: tuple[int, str]) -> Iterator[str]:
 
 
 def test_a_gateway_without_a_server_is_asked_again() -> None:
-    with scripted((503, ""), (502, ""), READY) as address, connect(address, "toy") as endpoint:
-        found = endpoint.detect(picture(4, 4, (0, 0, 0)))
+    with (
+        scripted((503, ""), (502, ""), READY) as address,
+        Detector.load(address, name="toy") as detector,
+    ):
+        found = detector.detect(picture(4, 4, (0, 0, 0)))
     assert (found.boxes.shape, found.scores.shape, found.labels) == ((0, 4), (0,), ())
     assert found.model_seconds is None
 
@@ -151,13 +176,13 @@ def test_a_gateway_without_a_server_is_asked_again() -> None:
         ((200, "<html>"), "does not answer as TensorFlow Serving does"),
         ((200, '{"predictions": []}'), "does not answer as TensorFlow Serving does"),
         ((200, '{"predictions": [3.5]}'), "answers without detection_boxes"),
-        ((200, '{"predictions": [{"logits": [1]}]}'), "it has logits. Deploy a model that kfdet"),
+        ((200, '{"predictions": [{"logits": [1]}]}'), "it has logits. Use a model that kfdet"),
     ],
 )
 def test_other_answers(answer: tuple[int, str], message: str) -> None:
     with (
         scripted(answer) as address,
-        connect(address, "toy") as endpoint,
+        Detector.load(address, name="toy") as detector,
         pytest.raises(EndpointError, match=message),
     ):
-        endpoint.detect(picture(4, 4, (0, 0, 0)))
+        detector.detect(picture(4, 4, (0, 0, 0)))

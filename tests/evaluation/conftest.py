@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+from kfdet.detection import Detections
+from kfdet.evaluation.ground_truth import GroundTruth
 
 Box = Sequence[float]
 
@@ -41,18 +42,16 @@ class Hand:
 
     @staticmethod
     def found(
-        source_id: int,
         boxes: Sequence[Box] = (),
         scores: Sequence[float] = (),
         classes: Sequence[int] = (),
-    ) -> ImageDetections:
-        return ImageDetections(
-            source_id=source_id,
-            video="a.mp4",
-            frame=source_id,
+        labels: Sequence[str] = ("cat", "dog"),
+    ) -> Detections:
+        return Detections(
             boxes=np.array(boxes, float).reshape(-1, 4),
+            labels=tuple(labels[k - 1] for k in classes or [1] * len(boxes)),
             scores=np.array(scores or [0.9] * len(boxes), float),
-            classes=np.array(classes or [1] * len(boxes), np.int64),
+            size=(640, 480),
         )
 
 

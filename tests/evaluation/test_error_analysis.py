@@ -13,13 +13,13 @@ NEAR_A = (160, 100, 260, 200)  # IoU .25 with A
 
 
 def test_nothing_at_all():
-    analysis = analyse([], [], ["a", "b"])
+    analysis = analyse([], [], ["cat", "dog"])
     assert analysis.threshold == DEFAULT_THRESHOLD
     assert analysis.precision is None
     assert analysis.recall is None
     assert analysis.false_positives_per_background_image is None
     assert analysis.confusion.tolist() == [[0, 0, 0]] * 3
-    assert analysis.per_class == {"a": None, "b": None}
+    assert analysis.per_class == {"cat": None, "dog": None}
 
 
 #         truth boxes, classes, found boxes, scores, classes -> confusion (a, b, background), kinds
@@ -96,7 +96,7 @@ CASES = [
 )
 def test_confusion_and_kinds(hand, boxes, classes, found, scores, names, confusion, kinds):
     analysis = analyse(
-        [hand.truth(1, boxes, classes)], [hand.found(1, found, scores, names)], ["a", "b"]
+        [hand.truth(1, boxes, classes)], [hand.found(found, scores, names)], ["cat", "dog"]
     )
     assert analysis.confusion.tolist() == confusion
     assert [wrong.kind for wrong in analysis.false_positives] == kinds
@@ -108,8 +108,8 @@ def test_threshold_maximises_f1(hand):
     # after two and 2*3/(6+3) = .67 after all.
     truth = hand.truth(1, [A, B, FAR])
     wrong = [(10 * i, 10, 10 * i + 9, 20) for i in range(3)]
-    found = hand.found(1, [A, B, *wrong, FAR], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
-    analysis = analyse([truth], [found], ["a"])
+    found = hand.found([A, B, *wrong, FAR], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    analysis = analyse([truth], [found], ["cat"])
     assert analysis.threshold == 0.8
     assert analysis.precision == 1.0
     assert analysis.recall == pytest.approx(2 / 3)
@@ -120,8 +120,8 @@ def test_threshold_maximises_f1(hand):
 
 
 def test_equal_scores_come_and_go_together(hand):
-    found = hand.found(1, [A, FAR], [0.9, 0.9])
-    analysis = analyse([hand.truth(1, [A])], [found], ["a"])
+    found = hand.found([A, FAR], [0.9, 0.9])
+    analysis = analyse([hand.truth(1, [A])], [found], ["cat"])
     assert analysis.overall.scores.tolist() == [0.9]
     assert analysis.precision == 0.5
     assert len(analysis.false_positives) == 1
@@ -129,16 +129,16 @@ def test_equal_scores_come_and_go_together(hand):
 
 def test_labels_have_their_own_threshold(hand):
     truths = [hand.truth(1, [A, B], [1, 2])]
-    found = [hand.found(1, [A, FAR, B, FAR], [0.9, 0.8, 0.3, 0.2], [1, 1, 2, 2])]
-    analysis = analyse(truths, found, ["a", "b", "c"])
-    assert analysis.per_class["a"].threshold == 0.9
-    assert analysis.per_class["b"].threshold == 0.3
-    assert analysis.per_class["c"] is None
+    found = [hand.found([A, FAR, B, FAR], [0.9, 0.8, 0.3, 0.2], [1, 1, 2, 2])]
+    analysis = analyse(truths, found, ["cat", "dog", "bird"])
+    assert analysis.per_class["cat"].threshold == 0.9
+    assert analysis.per_class["dog"].threshold == 0.3
+    assert analysis.per_class["bird"] is None
 
 
 def test_nothing_right(hand):
-    analysis = analyse([hand.truth(1, [A])], [hand.found(1, [FAR], [0.9])], ["a"])
-    assert analysis.per_class["a"].threshold is None
+    analysis = analyse([hand.truth(1, [A])], [hand.found([FAR], [0.9])], ["cat"])
+    assert analysis.per_class["cat"].threshold is None
     assert analysis.threshold == DEFAULT_THRESHOLD
     assert analysis.recall == 0.0
     assert [w.kind for w in analysis.false_positives] == ["background"]
@@ -147,12 +147,12 @@ def test_nothing_right(hand):
 def test_background_images(hand):
     truths = [hand.truth(1, [A]), hand.truth(2), hand.truth(3, kind="background"), hand.truth(4)]
     found = [
-        hand.found(1, [A, FAR], [0.9, 0.85]),
-        hand.found(2, [A, B], [0.95, 0.1]),
-        hand.found(3, [B], [0.9]),
-        hand.found(4),
+        hand.found([A, FAR], [0.9, 0.85]),
+        hand.found([A, B], [0.95, 0.1]),
+        hand.found([B], [0.9]),
+        hand.found(),
     ]
-    analysis = analyse(truths, found, ["a"])
+    analysis = analyse(truths, found, ["cat"])
     assert analysis.background_images == 3
     assert analysis.threshold == 0.9
     assert analysis.false_positives_per_background_image == pytest.approx(2 / 3)
@@ -160,8 +160,8 @@ def test_background_images(hand):
 
 def test_crowd_and_difficult_are_left_out(hand):
     truth = hand.truth(1, [A, B, FAR], crowd=[False, True, False], difficult=[False, False, True])
-    found = hand.found(1, [(310, 110, 340, 140), FAR, FAR, A], [0.9, 0.8, 0.7, 0.6])
-    analysis = analyse([truth], [found], ["a"])
+    found = hand.found([(310, 110, 340, 140), FAR, FAR, A], [0.9, 0.8, 0.7, 0.6])
+    analysis = analyse([truth], [found], ["cat"])
     assert analysis.precision == analysis.recall == 1.0
     assert not analysis.false_positives
     assert not analysis.misses
@@ -171,7 +171,7 @@ def test_crowd_and_difficult_are_left_out(hand):
 
 def test_misses_are_the_largest_first_and_counted_by_size(hand):
     small, large = (0, 0, 20, 20), (300, 300, 420, 420)
-    analysis = analyse([hand.truth(1, [small, A, large])], [hand.found(1, [A])], ["a"])
+    analysis = analyse([hand.truth(1, [small, A, large])], [hand.found([A])], ["cat"])
     assert [miss.box for miss in analysis.misses] == [2, 0]
     assert analysis.objects == {"small": 1, "medium": 0, "large": 2}
     assert analysis.missed == {"small": 1, "medium": 0, "large": 1}
@@ -188,10 +188,10 @@ def test_curves_agree_with_coco(hand, seed):
         guesses = np.vstack([boxes + random.normal(0, 12, boxes.shape), [[5, 5, 60, 60]]])
         scores = np.sort(random.uniform(0, 1, len(guesses)))[::-1]
         truths.append(hand.truth(image, boxes.tolist()))
-        detections.append(hand.found(image, guesses.tolist(), scores.tolist()))
-    curve = analyse(truths, detections, ["a"]).per_class["a"]
+        detections.append(hand.found(guesses.tolist(), scores.tolist()))
+    curve = analyse(truths, detections, ["cat"]).per_class["cat"]
     ap50 = np.mean(
         [curve.precision[curve.recall >= r].max(initial=0.0) for r in np.linspace(0, 1, 101)]
     )
-    expected = evaluate_coco(truths, detections, ["a"]).per_class["a"].ap50
+    expected = evaluate_coco(truths, detections, ["cat"]).per_class["cat"].ap50
     assert ap50 == pytest.approx(expected, abs=1e-9)

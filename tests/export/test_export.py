@@ -12,10 +12,10 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 
+from kfdet.detection import Detector
 from kfdet.detection.letterbox import decode_and_letterbox
-from kfdet.evaluation.ground_truth import load_detector as load_for_evaluation
-from kfdet.evaluation.ground_truth import run_model
-from kfdet.export.module import load_detector
+from kfdet.evaluation.model_run import load_detector, run_model
+from kfdet.export.module import load_module
 from kfdet.records.tfrecord import read_records
 from kfdet.stages.export import export
 
@@ -69,7 +69,7 @@ def test_signature(served: dict[str, np.ndarray], pictures: list[bytes]) -> None
 def test_saved_model_agrees_with_the_trained_network(
     served: dict[str, np.ndarray], trained_model: Path, pictures: list[bytes]
 ) -> None:
-    found = load_detector(trained_model).detect_bytes(tf.constant(pictures))
+    found = load_module(trained_model).detect_bytes(tf.constant(pictures))
     for name in ("detection_boxes", "detection_scores"):
         np.testing.assert_allclose(found[name].numpy(), served[name], atol=1e-3)
 
@@ -94,10 +94,32 @@ def test_tflite_agrees_with_saved_model(
         )
 
 
+def test_detectors_agree(exported: Path, pictures: list[bytes]) -> None:
+    large = np.zeros((150, 400, 3), np.uint8)
+    large[:96, :128] = simplejpeg.decode_jpeg(pictures[0])
+    with (
+        Detector.load(exported / "model") as saved_model,
+        Detector.load(exported / "model.tflite") as tflite,
+    ):
+        assert saved_model.labels == tflite.labels == ("disc", "square")
+        assert saved_model.input_size == tflite.input_size == (96, 128)
+        answers = zip(
+            saved_model.detect_batch([*pictures, large]),
+            tflite.detect_batch([*pictures, large]),
+            strict=True,
+        )
+        for expected, found in answers:
+            assert found.size == expected.size
+            sure, also = expected.above(0.3), found.above(0.3)
+            np.testing.assert_allclose(also.scores, sure.scores, atol=1e-3)
+            np.testing.assert_allclose(also.boxes, sure.boxes, atol=0.5)
+            assert also.labels == sure.labels
+
+
 def test_evaluation_agrees_with_saved_model(
     served: dict[str, np.ndarray], exported: Path, square_records: Path
 ) -> None:
-    detector = load_for_evaluation(exported / "model", ["disc", "square"])
+    detector = load_detector(exported / "model", ["disc", "square"])
     results = run_model(square_records, detector)
     for row, found in enumerate(results.detections):
         count = len(found.scores)

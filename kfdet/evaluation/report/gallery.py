@@ -13,9 +13,10 @@ import numpy.typing as npt
 import simplejpeg
 
 from kfdet.boxes.tables import Boxes, iou_matrix
+from kfdet.detection import Detections
 from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
 from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
-from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+from kfdet.evaluation.ground_truth import GroundTruth
 
 TRUTH_COLOR: Color = (255, 255, 255)
 """The dataset's boxes are white; detections have the colour of their label."""
@@ -69,7 +70,7 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 def select(
     truths: Sequence[GroundTruth],
-    detections: Sequence[ImageDetections],
+    detections: Sequence[Detections],
     analysis: ErrorAnalysis,
     seed: int,
 ) -> Selection:
@@ -111,7 +112,7 @@ def _different(boxes: Sequence[npt.NDArray[np.float64]], videos: Sequence[str]) 
 def draw_detections(
     image: Picture,
     truth: GroundTruth,
-    found: ImageDetections,
+    found: Detections,
     labels: Sequence[str],
     threshold: float,
     *,
@@ -140,7 +141,7 @@ def draw_detections(
     on_top = None if error is None else error.detection
     of_label = palette(labels)
     for i in sorted(shown.tolist(), key=lambda i: (i == on_top, found.scores[i])):
-        name = labels[found.classes[i] - 1]
+        name = found.labels[i]
         boxes.append(found.boxes[i])
         texts.append(f"{name} {found.scores[i]:.0%}")
         colors.append(of_label[name])
@@ -152,7 +153,7 @@ def make_shots(
     selection: Selection,
     images: Mapping[int, bytes],
     truths: Sequence[GroundTruth],
-    detections: Sequence[ImageDetections],
+    detections: Sequence[Detections],
     labels: Sequence[str],
     threshold: float,
 ) -> dict[str, list[Shot]]:
@@ -187,7 +188,7 @@ def make_shots(
         picture = fit(simplejpeg.decode_jpeg(images[truth.source_id]), *_TYPICAL_SIDES)
         scaled = with_size(truth, picture)
         drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
-        shown = int((found.scores >= threshold).sum())
+        shown = len(found.above(threshold))
         caption = f"{len(truth.boxes)} labelled, {shown} detected"
         typical.append(_shot(f"typical-{number:02d}.jpg", drawn, truth, caption))
     return {"false_positives": wrong, "misses": missed, "typical": typical}
@@ -197,7 +198,7 @@ def contact_sheet(
     selection: Selection,
     images: Mapping[int, bytes],
     truths: Sequence[GroundTruth],
-    detections: Sequence[ImageDetections],
+    detections: Sequence[Detections],
     labels: Sequence[str],
     threshold: float,
 ) -> bytes:
@@ -242,9 +243,9 @@ def _shot(name: str, picture: Picture, truth: GroundTruth, caption: str) -> Shot
 
 
 def _false_positive_text(
-    error: FalsePositive, truth: GroundTruth, found: ImageDetections, labels: Sequence[str]
+    error: FalsePositive, truth: GroundTruth, found: Detections, labels: Sequence[str]
 ) -> str:
-    name = f"{labels[found.classes[error.detection] - 1]} {error.score:.0%}"
+    name = f"{found.labels[error.detection]} {error.score:.0%}"
     if error.box is None:
         return f"{name}: nothing labelled here"
     true = labels[truth.classes[error.box] - 1]
@@ -265,7 +266,7 @@ def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
 def _close_up(
     image: Picture,
     truth: GroundTruth,
-    found: ImageDetections,
+    found: Detections,
     box: npt.NDArray[np.float64],
     labels: Sequence[str],
     threshold: float,

@@ -11,7 +11,8 @@ import av
 import numpy as np
 import simplejpeg
 
-from kfdet.evaluation.ground_truth import GroundTruth, ImageDetections
+from kfdet.detection import Detections
+from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.report.gallery import draw_detections, fit, with_size
 
 FRAMES = 300
@@ -50,7 +51,7 @@ def write_video(
     images: Iterable[tuple[int, bytes]],
     stretch: Sequence[int],
     truths: Sequence[GroundTruth],
-    detections: Sequence[ImageDetections],
+    detections: Sequence[Detections],
     labels: Sequence[str],
     threshold: float,
     fps: float,

@@ -26,7 +26,7 @@ from kfdet.cluster import names
 from kfdet.cluster.api import Cluster, connect
 from kfdet.deployment.endpoint import Release, build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
-from kfdet.deployment.smoke_test import _client, smoke_test, validation_pictures
+from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
 from kfdet.errors import InputError, KfdetError
 
 pytestmark = [
@@ -81,8 +81,8 @@ def test_two_versions_without_an_interruption(
         endpoint = read(cluster.get(NAME) or {})
         while not ended.is_set():
             try:
-                with _client(cluster, endpoint) as client:
-                    found = client.detect(picture.image)
+                with _detector(cluster, endpoint) as detector:
+                    found = detector.detect(picture.image)
                 answers.append("seen" if len(found.labels) else "nothing")
             except KfdetError as error:
                 answers.append(str(error))

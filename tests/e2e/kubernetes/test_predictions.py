@@ -25,8 +25,8 @@ from kfdet.cli import main
 from kfdet.cluster import names
 from kfdet.cluster.api import connect as connect_cluster
 from kfdet.deployment.smoke_test import validation_pictures
-from kfdet.detection.endpoint import connect
-from kfdet.evaluation.ground_truth import find_saved_model
+from kfdet.detection import Detector
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.serving.model import load_model
 
 pytestmark = [
@@ -71,9 +71,12 @@ def test_predictions_are_those_of_the_local_model(run: Path, scheme: str, port: 
     (records,) = run.rglob("records")
     pictures = validation_pictures(records)
     assert pictures
-    with forwarded(port) as here, connect(f"{scheme}://127.0.0.1:{here}", NAME) as endpoint:
+    with (
+        forwarded(port) as here,
+        Detector.load(f"{scheme}://127.0.0.1:{here}", name=NAME) as detector,
+    ):
         for picture in pictures:
-            served = endpoint.detect(picture.image)
+            served = detector.detect(picture.image)
             image = np.array([picture.image], object)
             alone = {k: v[0] for k, v in local.predict({"image_bytes": image}).outputs.items()}
             count = int(alone["num_detections"])

@@ -28,7 +28,7 @@ def test_nothing_to_show():
 def test_the_same_error_is_shown_once_if_others_need_the_room(hand):
     places = [FAR] * 20 + [(30 * i, 300, 30 * i + 40, 340) for i in range(20)]
     truths = [hand.truth(i, [A, A]) for i in range(1, 41)]
-    found = [hand.found(i, [A, place], [0.9, 0.9]) for i, place in enumerate(places, start=1)]
+    found = [hand.found([A, place], [0.9, 0.9]) for i, place in enumerate(places, start=1)]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     assert len(selection.false_positives) == 12
     assert sum(e.image < 20 for e in selection.false_positives) == 1
@@ -36,14 +36,14 @@ def test_the_same_error_is_shown_once_if_others_need_the_room(hand):
 
 def test_repeated_errors_fill_the_room_that_is_left(hand):
     truths = [hand.truth(i) for i in range(1, 4)] + [hand.truth(4, [A])]
-    found = [hand.found(i, [FAR], [0.9]) for i in range(1, 4)] + [hand.found(4, [A], [0.9])]
+    found = [hand.found([FAR], [0.9]) for i in range(1, 4)] + [hand.found([A], [0.9])]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     assert [e.image for e in selection.false_positives] == [0, 1, 2]
 
 
 def test_typical_images_have_objects_and_are_in_order(hand):
     truths = [hand.truth(i, [A] if i % 2 else []) for i in range(1, 31)]
-    found = [hand.found(i) for i in range(1, 31)]
+    found = [hand.found() for i in range(1, 31)]
     analysis = analyse(truths, found, LABELS)
     selection = select(truths, found, analysis, seed=3)
     assert len(selection.typical) == 6
@@ -63,7 +63,7 @@ CAPTIONS = [
 @pytest.mark.parametrize(("box", "class_id", "caption"), CAPTIONS)
 def test_captions_and_close_ups(hand, box, class_id, caption):
     truths = [hand.truth(1, [A]), hand.truth(2, [A])]
-    found = [hand.found(1, [box], [0.9], [class_id]), hand.found(2, [A], [0.8])]
+    found = [hand.found([box], [0.9], [class_id]), hand.found([A], [0.8])]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     shots = make_shots(selection, {1: grey(), 2: grey()}, truths, found, LABELS, 0.5)
     assert [shot.caption for shot in shots["false_positives"]] == [caption]
@@ -84,7 +84,7 @@ def test_a_box_at_the_corner_of_a_shrunken_picture(hand):
     truths = [
         type(truth)(**{n: getattr(truth, n) for n in truth.__slots__} | {"stored": (160, 120)})
     ]
-    found = [hand.found(1)]
+    found = [hand.found()]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     shots = make_shots(selection, {1: grey(160, 120)}, truths, found, LABELS, 0.5)
     picture = simplejpeg.decode_jpeg(shots["misses"][0].jpeg)
@@ -101,8 +101,8 @@ def inks(picture, color) -> int:
 def close_up_of_confusion(hand, surer: bool):
     """A cat that is taken for a dog; `surer`: and that was found with a better score as well."""
     truths = [hand.truth(1, [A]), hand.truth(2, [A, FAR], [2, 2])]
-    cats = [hand.found(1, [A, A], [0.9, 0.8], [1, 2]), hand.found(1, [A], [0.8], [2])]
-    found = [cats[0 if surer else 1], hand.found(2, [A, FAR], [0.7, 0.7], [2, 2])]
+    cats = [hand.found([A, A], [0.9, 0.8], [1, 2]), hand.found([A], [0.8], [2])]
+    found = [cats[0 if surer else 1], hand.found([A, FAR], [0.7, 0.7], [2, 2])]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     images = {1: grey(), 2: grey()}
     shots = make_shots(selection, images, truths, found, LABELS, 0.5)["false_positives"]
@@ -126,7 +126,7 @@ def test_what_a_box_was_confused_with_is_named_even_if_nothing_found_it(hand):
 
 def test_contact_sheet(hand):
     truths = [hand.truth(i, [A]) for i in range(1, 5)]
-    found = [hand.found(i, [A], [0.9]) for i in range(1, 5)]
+    found = [hand.found([A], [0.9]) for i in range(1, 5)]
     selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
     images = {i: grey() for i in range(1, 5)}
     png = contact_sheet(selection, images, truths, found, LABELS, 0.5)

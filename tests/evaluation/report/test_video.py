@@ -40,7 +40,7 @@ def test_choose_stretch(hand, videos, expected):
 def test_video(hand, tmp_path, step, fps, rate):
     truths = frames_of(hand, "a", range(0, 6 * step, step))
     box = (100, 100, 300, 300)
-    found = [hand.found(t.source_id, [box, (400, 300, 500, 400)], [0.9, 0.3]) for t in truths]
+    found = [hand.found([box, (400, 300, 500, 400)], [0.9, 0.3]) for t in truths]
     jpeg = simplejpeg.encode_jpeg(np.full((481, 641, 3), 128, np.uint8))
     images = [(t.source_id, jpeg) for t in truths]
     path = tmp_path / "clip.mp4"

@@ -1,12 +1,19 @@
-"""The client's way over gRPC PredictionService; needs the extra `serve`."""
+"""The client of TensorFlow Serving's gRPC PredictionService; needs the extra `serve`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from kfdet.detection.endpoint import ATTEMPTS, EndpointError, refused, unreachable
+from kfdet.detection.backend import Answer
+from kfdet.detection.endpoint import (
+    ATTEMPTS,
+    EndpointError,
+    model_seconds,
+    refused,
+    unreachable,
+)
 from kfdet.errors import KfdetError
 
 try:
@@ -16,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     raise KfdetError(
         f"A grpc:// endpoint needs the package {error.name}: pip install 'kfdet[serve]'. "
-        "http:// does without."
+        "http:// needs no extra package."
     ) from error
 
 _SERVICE_CONFIG = {
@@ -35,18 +42,21 @@ _SERVICE_CONFIG = {
 }
 
 
-class GrpcTransport:
-    """Calls Predict without encryption, as inside a cluster.
+class GrpcBackend:
+    """A served model, called without encryption as inside a cluster.
 
     Args:
         address: HOST:PORT.
         model: The model's name.
-        place: What error messages call it.
-        timeout: Seconds that an answer may take.
+        timeout: Seconds that one answer may take.
     """
 
-    def __init__(self, address: str, model: str, place: str, timeout: float) -> None:
-        self._model, self._place, self._timeout = model, place, timeout
+    labels = None
+    input_size = None
+
+    def __init__(self, address: str, model: str, timeout: float) -> None:
+        self.place = f"grpc://{address} (model {model})"
+        self._model, self._timeout = model, timeout
         self._channel = grpc.insecure_channel(
             address,
             options=[
@@ -57,24 +67,36 @@ class GrpcTransport:
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
-    def predict(self, image: bytes) -> tuple[Mapping[str, Any], str]:
-        """As Transport says."""
+    def predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for all pictures, asked for in one request.
+
+        Raises:
+            EndpointError: No connection, no such model, not ready, or another kind of server.
+        """
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model
         tensor = request.inputs["image_bytes"]
         tensor.dtype = tf.string.as_datatype_enum
-        tensor.tensor_shape.dim.add(size=1)
-        tensor.string_val.append(image)
+        tensor.tensor_shape.dim.add(size=len(pictures))
+        tensor.string_val.extend(pictures)
         try:
             response, call = self._stub.Predict.with_call(request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise self._explained(error) from error
         arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
-        outputs = {name: array[0] for name, array in arrays.items() if array.shape[:1] == (1,)}
-        if "detection_class_names" in outputs:
-            names = outputs["detection_class_names"].tolist()
-            outputs["detection_class_names"] = [name.decode() for name in names]
-        return outputs, dict(call.trailing_metadata()).get("server-timing", "")
+        rows: list[dict[str, Any]] = []
+        for index in range(len(pictures)):
+            row = {
+                name: array[index]
+                for name, array in arrays.items()
+                if array.shape[:1] == (len(pictures),)
+            }
+            if "detection_class_names" in row:
+                names = row["detection_class_names"].tolist()
+                row["detection_class_names"] = [name.decode() for name in names]
+            rows.append(row)
+        timing = dict(call.trailing_metadata()).get("server-timing", "")
+        return Answer(rows, model_seconds(timing))
 
     def close(self) -> None:
         """Close the channel."""
@@ -82,9 +104,9 @@ class GrpcTransport:
 
     def _explained(self, error: Any) -> EndpointError:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return unreachable(self._place, "no answer in time")
+            return unreachable(self.place, "no answer in time")
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return unreachable(self._place, error.details())
+            return unreachable(self.place, error.details())
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            return refused(self._place, 404, error.details())
-        return EndpointError(f"{self._place} answers with an error: {error.details()}")
+            return refused(self.place, 404, error.details())
+        return EndpointError(f"{self.place} answers with an error: {error.details()}")

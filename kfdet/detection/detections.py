@@ -1,0 +1,104 @@
+"""`Detections`: what a detector found on one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.boxes.tables import Boxes
+from kfdet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL import Image
+
+    from kfdet.detection.drawing import Color
+    from kfdet.detection.pictures import Picture
+
+DRAWN_SCORE = 0.3
+"""`Detections.draw` leaves out detections below this score unless another threshold is given."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The objects found on one picture, best score first.
+
+    Example:
+        >>> found = Detections(
+        ...     boxes=np.array([[20.0, 40.0, 200.0, 300.0], [5.0, 5.0, 60.0, 80.0]]),
+        ...     labels=("mug", "robot"),
+        ...     scores=np.array([0.93, 0.12]),
+        ...     size=(640, 360),
+        ... )
+        >>> len(found)
+        2
+        >>> found.above(0.5).labels
+        ('mug',)
+
+    Args:
+        boxes: (N, 4) xmin, ymin, xmax, ymax in float pixels of the picture; right and bottom
+            exclusive.
+        labels: N label names.
+        scores: (N,) 0 to 1, falling.
+        size: Width and height of the picture in pixels.
+        model_seconds: Time of the model for this picture (its share of a batch), JPEG decoding
+            included; None if unknown.
+        picture: The picture itself, for `draw`: encoded bytes or (height, width, 3) uint8 RGB.
+    """
+
+    boxes: Boxes
+    labels: tuple[str, ...]
+    scores: npt.NDArray[np.float64]
+    size: tuple[int, int]
+    model_seconds: float | None = None
+    picture: bytes | Picture | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def above(self, threshold: float) -> Self:
+        """Only the detections with a score of at least `threshold`."""
+        return self.where(self.scores >= threshold)
+
+    def where(self, keep: npt.ArrayLike) -> Self:
+        """Only the detections for which `keep`, shape (N,) of bool, is true."""
+        mask = np.asarray(keep, bool)
+        return replace(
+            self,
+            boxes=self.boxes[mask],
+            labels=tuple(np.array(self.labels, object)[mask]),
+            scores=self.scores[mask],
+        )
+
+    def draw(
+        self,
+        picture: Picture | None = None,
+        *,
+        threshold: float = DRAWN_SCORE,
+        colors: Mapping[str, Color] | Sequence[Color] | None = None,
+    ) -> Image.Image:
+        """The picture with boxes, labels and scores drawn on a copy of it. Needs Pillow and OpenCV.
+
+        Args:
+            picture: Draw on this picture (height, width, 3) uint8 RGB instead of the detected one.
+            threshold: Leave out detections with a lower score.
+            colors: By label; by default the label's text decides.
+
+        Raises:
+            InputError: These detections do not hold a picture, and none is given.
+        """
+        from PIL import Image
+
+        from kfdet.detection.drawing import draw_boxes
+        from kfdet.detection.pictures import decode
+
+        source = self.picture if picture is None else picture
+        if source is None:
+            raise InputError("these detections hold no picture.", hint="Give draw() one.")
+        pixels = decode(source) if isinstance(source, bytes) else source
+        shown = self.above(threshold)
+        return Image.fromarray(draw_boxes(pixels, shown.boxes, shown.labels, shown.scores, colors))

@@ -1,0 +1,168 @@
+"""`Detector`: one way to run a model, wherever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from kfdet.detection.backend import OUTPUTS, Backend
+from kfdet.detection.detections import Detections
+from kfdet.detection.endpoint import EndpointError
+from kfdet.detection.pictures import Encoded, Source, encode
+from kfdet.errors import InputError
+
+MODEL_NAME = "detector"
+"""The name that `kfdet serve` gives to a model."""
+
+
+class Detector:
+    """A trained detector: in this process, or behind an endpoint. One thread at a time.
+
+    Close it, or use it in a `with` block.
+
+    Example:
+        >>> detector = Detector.load("run")  # doctest: +SKIP
+        >>> detector.detect("photo.jpg").draw().save("drawn.jpg")  # doctest: +SKIP
+
+    Args:
+        backend: How to run the model.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @classmethod
+    def load(
+        cls, model: str | PathLike[str], *, name: str = MODEL_NAME, timeout: float = 30.0
+    ) -> Self:
+        """The detector at `model`; an endpoint is connected to with the first picture.
+
+        Example:
+            >>> with Detector.load("http://localhost:8501") as detector:  # doctest: +SKIP
+            ...     found = detector.detect("photo.jpg")
+
+        Args:
+            model: The folder of a run, an exported model's folder (with numbered versions, or one
+                of them), a .tflite file, or the address of an endpoint: http://HOST[:PORT],
+                https://HOST[:PORT] (TensorFlow Serving's REST API) or grpc://HOST:PORT. An address
+                may end in /v1/models/NAME.
+            name: The model's name at an endpoint; the name of an InferenceService is its model's.
+            timeout: Seconds that one answer of an endpoint may take. Connections that fail are
+                retried for some seconds.
+
+        Raises:
+            InputError: There is no model, or the address has another form.
+            KfdetError: A package that this kind of model needs is not installed.
+        """
+        if "://" in str(model):
+            return cls(_connect(str(model), name, timeout))
+        path = Path(model)
+        if path.suffix == ".tflite":
+            from kfdet.detection.tflite import TFLiteBackend
+
+            return cls(TFLiteBackend(path))
+        from kfdet.detection.saved_model import SavedModelBackend
+
+        return cls(SavedModelBackend(path))
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Label names, class id 1 first; None for an endpoint."""
+        return self._backend.labels
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the network's input in pixels; None if unknown."""
+        return self._backend.input_size
+
+    def detect(self, picture: Source) -> Detections:
+        """The objects on one picture.
+
+        Args:
+            picture: A file, the bytes of an encoded picture, or a uint8 array (height, width, 3)
+                in RGB, which is not changed. EXIF's orientation is applied, as in training.
+
+        Raises:
+            InputError: It is not a picture.
+            EndpointError: No connection, no such model, not ready, or not a detector of kfdet.
+        """
+        (found,) = self.detect_batch([picture])
+        return found
+
+    def detect_batch(self, pictures: Iterable[Source]) -> list[Detections]:
+        """The objects on several pictures, which go through the model together.
+
+        The same arguments and errors as `detect`; sizes may differ.
+        """
+        encoded = [encode(picture) for picture in pictures]
+        if not encoded:
+            return []
+        answer = self._backend.predict([picture.data for picture in encoded])
+        seconds = None if answer.seconds is None else answer.seconds / len(encoded)
+        return [
+            self._detections(row, picture, seconds)
+            for row, picture in zip(answer.rows, encoded, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Release connections and memory."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _detections(
+        self, row: Mapping[str, Any], picture: Encoded, seconds: float | None
+    ) -> Detections:
+        missing = [name for name in OUTPUTS if name not in row]
+        if missing:
+            raise EndpointError(
+                f"{self._backend.place} answers without {', '.join(missing)}; it has "
+                f"{', '.join(sorted(row))}. Use a model that kfdet exported."
+            )
+        count = int(row["num_detections"])
+        shares = np.asarray(row["detection_boxes"], np.float64).reshape(-1, 4)[:count]
+        scores = np.asarray(row["detection_scores"], np.float64)[:count]
+        order = np.argsort(-scores, kind="stable")
+        names = row["detection_class_names"]
+        return Detections(
+            boxes=shares[order][:, [1, 0, 3, 2]] * np.tile(picture.size, 2),
+            labels=tuple(names[index] for index in order),
+            scores=scores[order],
+            size=picture.size,
+            model_seconds=seconds,
+            picture=picture.original,
+        )
+
+
+def _connect(url: str, name: str, timeout: float) -> Backend:
+    parts = urlsplit(url)
+    base, _, named = parts.path.partition("/v1/models/")
+    model = unquote(named.strip("/")) or name
+    if parts.scheme in ("http", "https") and parts.hostname:
+        from kfdet.detection.rest import RestBackend
+
+        address = f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}"
+        return RestBackend(address, model, timeout)
+    if parts.scheme == "grpc" and parts.port:
+        from kfdet.detection.grpc import GrpcBackend
+
+        return GrpcBackend(parts.netloc, model, timeout)
+    raise InputError(
+        f"{url!r} is not the address of an endpoint.",
+        hint="Give http://HOST:PORT, https://HOST or grpc://HOST:PORT.",
+    )

@@ -1,0 +1,127 @@
+"""Pictures as detectors take them: files, encoded bytes and arrays become encoded upright bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import imagesize
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.errors import InputError, KfdetError
+
+Picture = npt.NDArray[np.uint8]
+"""Shape (height, width, 3), RGB."""
+
+Source = str | PathLike[str] | bytes | Picture
+"""A file, the bytes of an encoded picture, or an array."""
+
+_DECODABLE = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+"""How the files begin that TensorFlow decodes."""
+
+_UPRIGHT = (-1, 0, 1)
+"""EXIF orientations (imagesize gives -1 where there is none) that leave the pixels as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture ready to be sent to a model.
+
+    Args:
+        data: JPEG, PNG, GIF or BMP.
+        size: Width and height in pixels.
+        original: What to draw on: `data`, or the caller's array.
+    """
+
+    data: bytes
+    size: tuple[int, int]
+    original: bytes | Picture
+
+
+def encode(picture: Source) -> Encoded:
+    """The picture as bytes that a model decodes, upright as a viewer shows it.
+
+    Training turns pictures upright, too. JPEG, PNG, GIF and BMP pass through unchanged unless
+    EXIF turns them; everything else that Pillow reads is re-encoded without loss.
+
+    Raises:
+        InputError: The file cannot be read, the bytes are not a picture, or the array is not
+            uint8 of shape (height, width, 3).
+    """
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise InputError(
+                f"a picture must be a uint8 array of shape (height, width, 3), "
+                f"got {picture.dtype} {picture.shape}."
+            )
+        height, width = picture.shape[:2]
+        return Encoded(_bmp(picture), (width, height), picture)
+    file = "" if isinstance(picture, bytes) else str(picture)
+    data = picture if isinstance(picture, bytes) else _read(Path(picture))
+    size = _size_of_upright(data)
+    if size is not None:
+        return Encoded(data, size, data)
+    pixels = _open_with_pillow(data, file)
+    height, width = pixels.shape[:2]
+    data = _bmp(pixels)
+    return Encoded(data, (width, height), pixels)
+
+
+def decode(data: bytes) -> Picture:
+    """The pixels of an encoded picture, upright.
+
+    Raises:
+        InputError: The bytes are not a picture.
+    """
+    return _open_with_pillow(data, "")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
+
+
+def _size_of_upright(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a picture that a model decodes upright; None for all others."""
+    if not data.startswith(_DECODABLE):
+        return None
+    try:
+        found = imagesize.get_info(io.BytesIO(data))
+    except (ValueError, struct.error):  # cut off in the header
+        return None
+    if found.width <= 0 or found.rotation not in _UPRIGHT:
+        return None
+    return found.width, found.height
+
+
+def _open_with_pillow(data: bytes, file: str) -> Picture:
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError as error:
+        raise KfdetError(
+            "Pictures other than upright JPEG, PNG, GIF and BMP need the package Pillow: "
+            "pip install pillow."
+        ) from error
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(
+            "this is not a picture.", file=file, hint="Use JPEG, PNG, GIF, BMP or WebP."
+        ) from error
+
+
+def _bmp(pixels: Picture) -> bytes:
+    """An uncompressed bitmap (BITMAPINFOHEADER, bottom row first): exact, and quick to write."""
+    height, width = pixels.shape[:2]
+    rows = np.zeros((height, -(-width * 3 // 4) * 4), np.uint8)
+    rows[:, : width * 3] = pixels[::-1, :, ::-1].reshape(height, -1)
+    header = struct.pack("<2sIII", b"BM", 54 + rows.size, 0, 54)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 0, 0, 0, 0)
+    return header + info + rows.tobytes()

@@ -1,0 +1,138 @@
+"""An exported SavedModel in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kfdet.detection.backend import OUTPUTS, Answer
+from kfdet.errors import InputError, KfdetError
+from kfdet.files import count_cores, read_json_object
+
+LABELS_FILE = Path("assets.extra", "labels.txt")
+"""Label names in the folder of a SavedModel, one per line, class id 1 first."""
+
+_SUBFOLDERS = ("", "model", "saved_model")  # itself, a run's folder, an unpacked model.zip
+
+
+def find_saved_model(folder: Path) -> Path:
+    """The folder that holds saved_model.pb: `folder` itself or its highest numbered version.
+
+    `folder` may also be that of a run, or of an unpacked model.zip.
+
+    Raises:
+        InputError: There is no SavedModel.
+    """
+    for start in (folder / name for name in _SUBFOLDERS):
+        versions = [p.parent for p in start.glob("*/saved_model.pb") if p.parent.name.isdigit()]
+        if versions:
+            return max(versions, key=lambda p: int(p.name))
+        if (start / "saved_model.pb").is_file():
+            return start
+    raise InputError(
+        "no SavedModel here.",
+        file=folder,
+        hint="Expected the folder of a run, or <folder>/1/saved_model.pb, as exported.",
+    )
+
+
+class SavedModelBackend:
+    """The signature `serving_default` of a SavedModel.
+
+    Args:
+        folder: As for `find_saved_model`.
+
+    Raises:
+        InputError: There is no SavedModel, or it does not have kfdet's signature.
+        KfdetError: TensorFlow is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = find_saved_model(folder)
+        self.place = str(self._path)
+        self._tf = tensorflow()
+        try:
+            # The model owns the variables: they live as long as it does.
+            self._model = self._tf.saved_model.load(self.place)
+        except (OSError, RuntimeError, ValueError, self._tf.errors.OpError) as error:
+            raise InputError(
+                f"this SavedModel cannot be loaded: {error}",
+                file=self._path,
+                hint="Export it again, or copy it whole.",
+            ) from error
+        signature = self._model.signatures.get("serving_default")
+        outputs = set(signature.structured_outputs) if signature is not None else set()
+        if not outputs.issuperset(OUTPUTS):
+            raise InputError(
+                f"the signature serving_default with outputs {', '.join(OUTPUTS)} is missing.",
+                file=self._path,
+                hint="Export the model with `kfdet run` or the export stage.",
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels beside the graph."""
+        path = self._path / LABELS_FILE
+        # Not splitlines(): a label may hold a character that it takes for a line's end.
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return tuple(text.removesuffix("\n").split("\n")) if text else None
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width from model.json beside the versions."""
+        path = self._path.parent / "model.json"
+        try:
+            described = read_json_object(path)
+            return int(described["height"]), int(described["width"])
+        except (InputError, KeyError, TypeError, ValueError):
+            return None
+
+    def predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for all pictures in one call; `seconds` includes JPEG decoding.
+
+        Raises:
+            InputError: A picture cannot be decoded.
+        """
+        started = time.perf_counter()
+        try:
+            found = self._model.signatures["serving_default"](
+                image_bytes=self._tf.constant(list(pictures))
+            )
+        except self._tf.errors.InvalidArgumentError as error:
+            reason = str(error.message).strip().rsplit("\n", 1)[-1]
+            raise InputError(f"a picture cannot be decoded: {reason}") from error
+        arrays = {name: found[name].numpy() for name in OUTPUTS}
+        seconds = time.perf_counter() - started
+        arrays["detection_class_names"] = [
+            [name.decode() for name in names] for names in arrays["detection_class_names"]
+        ]
+        rows = [{name: arrays[name][i] for name in OUTPUTS} for i in range(len(pictures))]
+        return Answer(rows, seconds)
+
+    def close(self) -> None:
+        """Release the model."""
+        self._model = None
+
+
+def tensorflow() -> Any:
+    """TensorFlow, with as many threads as this process may use, not as the machine has.
+
+    Raises:
+        KfdetError: It is not installed.
+    """
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        raise KfdetError(
+            "A model in this process needs TensorFlow: pip install 'kfdet[train]'. "
+            "The http:// address of an endpoint needs no extra package."
+        ) from error
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count_cores())
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        pass  # TensorFlow is already at work in this process; its settings stay.
+    return tf

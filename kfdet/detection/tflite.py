@@ -1,0 +1,106 @@
+"""A TFLite file in this process, as a phone or a small board runs it."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kfdet.detection.backend import Answer
+from kfdet.detection.saved_model import tensorflow
+from kfdet.errors import InputError
+
+LABELS_FILE = "labels.txt"
+"""Label names in the zip that is attached to the file, one per line, class id 1 first."""
+
+
+class TFLiteBackend:
+    """A TFLite file that kfdet exported; it runs on the CPU, one picture after the other.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: The file is missing, is not a TFLite model, or was not exported by kfdet.
+        KfdetError: TensorFlow, which prepares the pictures, is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        self.labels = _read_labels(path)
+        self._tf = tensorflow()
+        try:
+            self._interpreter = _interpreter(self._tf)(self.place)
+            self._run = self._interpreter.get_signature_runner()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"this is not a TFLite model: {error}", file=path) from error
+        details = self._run.get_input_details()
+        if set(details) != {"images"}:
+            raise _foreign(path)
+        _, height, width, _ = details["images"]["shape"].tolist()
+        self.input_size: tuple[int, int] = (height, width)
+
+    def predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for each picture; `seconds` includes JPEG decoding.
+
+        Raises:
+            InputError: A picture cannot be decoded.
+        """
+        started = time.perf_counter()
+        rows = [self._predict_one(data) for data in pictures]
+        return Answer(rows, time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Release the model."""
+        self._run = self._interpreter = None
+
+    def _predict_one(self, data: bytes) -> dict[str, Any]:
+        from kfdet.detection.letterbox import decode_and_letterbox
+
+        try:
+            image, scale, size = decode_and_letterbox(self._tf.constant(data), *self.input_size)
+        except self._tf.errors.InvalidArgumentError as error:
+            reason = str(error.message).strip().rsplit("\n", 1)[-1]
+            raise InputError(f"a picture cannot be decoded: {reason}") from error
+        found = {name: value[0] for name, value in self._run(images=image.numpy()[None]).items()}
+        # The model's boxes are shares of its input; the picture fills only a part of that.
+        inner = size.numpy() * scale.numpy() / np.array(self.input_size)
+        boxes = found["detection_boxes"].astype(np.float64) / np.tile(inner, 2)
+        names = ["", *self.labels]
+        return {
+            **found,
+            "detection_boxes": np.clip(boxes, 0, 1),
+            "detection_class_names": [names[int(i)] for i in found["detection_classes"]],
+        }
+
+
+def _interpreter(tf: Any) -> Any:
+    """The class of the interpreter: LiteRT's where it is installed, else TensorFlow's."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError:
+        return tf.lite.Interpreter
+    return Interpreter
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(path) as attached:
+            text = attached.read(LABELS_FILE).decode()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise _foreign(path) from error
+    return tuple(text.removesuffix("\n").split("\n"))
+
+
+def _foreign(path: Path) -> InputError:
+    return InputError(
+        "this is not a TFLite model of kfdet: its labels or its input are missing.",
+        file=path,
+        hint="Use the model.tflite of a run.",
+    )

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support.toy_server import picture
+
+from kfdet.detection import Detections
+from kfdet.errors import InputError
+
+
+def detections(*scores: float, **more: object) -> Detections:
+    return Detections(
+        boxes=np.array([[10.0 * i, 0, 10.0 * i + 8, 8] for i in range(len(scores))]).reshape(-1, 4),
+        labels=tuple(f"label {i}" for i in range(len(scores))),
+        scores=np.array(scores, float),
+        size=(40, 20),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"), [((), ()), ((0.4,), ()), ((0.9, 0.5, 0.4), ("label 0", "label 1"))]
+)
+def test_threshold(scores, kept):
+    found = detections(*scores)
+    sure = found.above(0.5)
+    assert sure.labels == kept
+    assert len(sure) == len(kept) == len(sure.boxes) == len(sure.scores)
+    assert sure.boxes.shape[1] == 4
+    assert len(found) == len(scores)
+
+
+def test_drawing_leaves_the_array_as_it_is():
+    array = np.zeros((20, 40, 3), np.uint8)
+    drawn = detections(0.9, picture=array).draw()
+    assert drawn.size == (40, 20)
+    assert np.asarray(drawn).any()
+    assert not array.any()
+
+
+def test_drawing_on_encoded_bytes_with_a_threshold():
+    found = detections(0.5, picture=picture(40, 20, (0, 0, 0)))
+    assert np.asarray(found.draw()).any()
+    assert not np.asarray(found.draw(threshold=0.6)).any()
+
+
+def test_nothing_to_draw_on():
+    with pytest.raises(InputError, match="no picture"):
+        detections(0.9).draw()
+    assert np.asarray(detections(0.9).draw(np.zeros((20, 40, 3), np.uint8))).any()
+
+
+def test_importing_is_light():
+    program = (
+        "import sys, kfdet.detection\n"
+        "print([n for n in ('tensorflow', 'cv2', 'PIL', 'grpc') if n in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert ended.stdout == b"[]\n"
