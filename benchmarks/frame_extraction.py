@@ -27,7 +27,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from benchmarks.table import Row, print_table
-from kfdet.video.extraction import choose, extract
+from kfdet.video.extraction import extract
 from kfdet.video.packets import scan
 from kfdet.video.shards import FrameStore, FrameWriter
 
@@ -78,7 +78,7 @@ def make_video(path: Path, frames: int = FRAMES) -> None:
 def _ours(video: Path, folder: Path, every: int) -> None:
     table = scan(video)
     with FrameWriter(folder) as writer:
-        for p in extract(video, choose(table, every=every), table=table):
+        for p in extract(video, range(0, table.frames, every), table=table):
             sizes = (p.width, p.height, p.source_width, p.source_height)
             writer.add(video.name, p.frame, p.jpeg, *sizes, p.seconds)
 

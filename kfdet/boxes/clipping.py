@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.planning.plan import Source
-
 Floats = npt.NDArray[np.float64]
-_SIDES = (("xmin", "width"), ("ymin", "height"), ("xmax", "width"), ("ymax", "height"))
+Sizes = Mapping[str, tuple[int, int]]
+"""Width and height in pixels of every video and image, by name."""
+
+_SIDES = (("xmin", 0), ("ymin", 1), ("xmax", 0), ("ymax", 1))
+"""Columns, and which of width and height bounds them."""
 
 
-def clip_keys(keys: pa.Table, sources: Iterable[Source]) -> pa.Table:
-    """Clip key boxes (KEY_SCHEMA) to the frames of their sources.
+def clip_keys(keys: pa.Table, sizes: Sizes) -> pa.Table:
+    """Clip key boxes (KEY_SCHEMA) to their frames.
 
-    Rotated boxes stay as they are, since clipping would change their shape; the boxes that come of
-    them are clipped after interpolation. So do outside keys, which show only where a box went.
+    Rotated boxes stay as they are, since clipping would change their shape; the boxes interpolated
+    from them are clipped later. So do outside keys, which only mark where a box went.
     """
     plain = (keys["rotation"].to_numpy() == 0) & ~keys["outside"].to_numpy()
     sides = {
         name: np.where(plain, clipped, keys[name].to_numpy())
-        for name, clipped in _clipped(keys, sources).items()
+        for name, clipped in _clipped(keys, sizes).items()
     }
     return _replace(keys, sides)
 
 
-def clip_boxes(boxes: pa.Table, sources: Iterable[Source]) -> pa.Table:
-    """Clip boxes (BOX_SCHEMA) to the frames of their sources; leave out those with nothing left."""
-    sides = _clipped(boxes, sources)
+def clip_boxes(boxes: pa.Table, sizes: Sizes) -> pa.Table:
+    """Clip boxes (BOX_SCHEMA) to their frames; drop those with nothing left."""
+    sides = _clipped(boxes, sizes)
     left = (sides["xmax"] > sides["xmin"]) & (sides["ymax"] > sides["ymin"])
     clipped = _replace(boxes, sides)
     return clipped if left.all() else clipped.filter(pa.array(left))
 
 
-def _clipped(table: pa.Table, sources: Iterable[Source]) -> dict[str, Floats]:
-    sources = list(sources)
-    names = pa.array([source.name for source in sources], pa.string())
-    row = pc.index_in(table["video"], value_set=names).to_numpy()
-    sides = {}
-    for name, size in _SIDES:
-        largest = np.array([getattr(source, size) for source in sources], np.float64)
-        sides[name] = np.clip(table[name].to_numpy(), 0, largest[row])
-    return sides
+def _clipped(table: pa.Table, sizes: Sizes) -> dict[str, Floats]:
+    row = pc.index_in(table["video"], value_set=pa.array(list(sizes), pa.string())).to_numpy()
+    largest = np.array(list(sizes.values()), np.float64).reshape(-1, 2)
+    return {name: np.clip(table[name].to_numpy(), 0, largest[row, axis]) for name, axis in _SIDES}
 
 
 def _replace(table: pa.Table, columns: dict[str, Floats]) -> pa.Table:

@@ -47,6 +47,9 @@ BOX_SCHEMA = pa.schema(
     ]
 )
 
+BOX_ORDER = [(name, "ascending") for name in ("video", "frame", "track_id", "label", "xmin")]
+"""Sort keys of a box table: one order, whatever groups the boxes came from."""
+
 Boxes = npt.NDArray[np.float64]
 """Shape (N, 4): xmin, ymin, xmax, ymax."""
 

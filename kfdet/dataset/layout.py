@@ -23,17 +23,17 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def is_medium(name: str) -> bool:
+def is_media_file(name: str) -> bool:
     """Whether the file is a video or an image, by its name."""
     return suffix(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 
-def is_part(name: str) -> bool:
+def is_dataset_file(name: str) -> bool:
     """Whether a file of that path, relative to the dataset, is one that readers look at."""
     path = PurePosixPath(name)
     if any(part.startswith(".") for part in path.parts):
         return False
-    return is_medium(name) or suffix(name) in ANNOTATION_SUFFIXES or path.name in _SIDE_FILES
+    return is_media_file(name) or suffix(name) in ANNOTATION_SUFFIXES or path.name in _SIDE_FILES
 
 
 def find_files(root: Path) -> list[str]:

@@ -25,7 +25,7 @@ from kfdet.dataset.layout import (
     LAYOUT,
     VIDEO_SUFFIXES,
     find_files,
-    is_medium,
+    is_media_file,
     suffix,
 )
 from kfdet.dataset.pairing import pair
@@ -103,7 +103,7 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
         InputError: The folder is missing or holds no video and no image.
     """
     files = find_files(root)
-    media_names = [name for name in files if is_medium(name)]
+    media_names = [name for name in files if is_media_file(name)]
     if not media_names:
         raise InputError("holds no videos and no images.", file=root, hint=LAYOUT)
     problems: list[Problem] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,13 @@ def covered_ranges(source: Source, key_frames: Iterable[int]) -> Ranges:
     pairs = pairwise(frames)
     stretches = merge([*((f, f) for f in frames), *((a, b) for a, b in pairs if b - a <= gap)])
     return intersect(stretches, [(source.start, source.stop)])
+
+
+def covered_by_source(
+    sources: Iterable[Source], key_frames: Mapping[str, Iterable[int]]
+) -> dict[str, Ranges]:
+    """`covered_ranges` of each source by its name; sources without key boxes may be absent."""
+    return {s.name: covered_ranges(s, key_frames.get(s.name, ())) for s in sources}
 
 
 def trusted_ranges(source: Source, covered: Ranges, margin_seconds: float) -> Ranges:

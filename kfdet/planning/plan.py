@@ -1,12 +1,18 @@
-"""The plan: what a run will do with each video and image, decided before anything slow starts."""
+"""The plan of a run: the use of each video and image, decided before anything slow starts."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from kfdet.errors import InputError
 from kfdet.files import read_json_object
 
 FrameRange = tuple[int, int]
@@ -45,6 +51,16 @@ class Source:
     train: tuple[FrameRange, ...] = ()
     val: tuple[FrameRange, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Displayed width and height in pixels."""
+        return self.width, self.height
+
+    @property
+    def task(self) -> tuple[int, int, int]:
+        """First frame, last frame (inclusive) and step of the annotation task."""
+        return self.start, self.stop, self.step
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -68,7 +84,18 @@ class Plan:
 
     def source(self, name: str) -> Source:
         """The source of that name; KeyError where there is none."""
-        return next(s for s in self.sources if s.name == name)
+        return {source.name: source for source in self.sources}[name]
+
+    def group(self, index: int) -> list[Source]:
+        """The sources of one group.
+
+        Raises:
+            InputError: There is no such group.
+        """
+        if not 0 <= index < len(self.groups):
+            raise InputError(f"there is no group {index}; the plan has {len(self.groups)}.")
+        by_name = {source.name: source for source in self.sources}
+        return [by_name[name] for name in self.groups[index]]
 
 
 PLAN_FILE = "plan.json"
@@ -100,3 +127,12 @@ def read_plan(folder: Path) -> Plan:
         split=Split(**raw["split"]),
         groups=tuple(tuple(g) for g in raw["groups"]),
     )
+
+
+def read_key_frames(folder: Path) -> dict[str, npt.NDArray[np.int64]]:
+    """Rising frames with key boxes of any track, by source; sources without keys are absent."""
+    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"])
+    frames: defaultdict[str, list[int]] = defaultdict(list)
+    for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
+        frames[video].append(frame)
+    return {video: np.unique(np.array(found, np.int64)) for video, found in frames.items()}

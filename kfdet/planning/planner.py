@@ -19,7 +19,7 @@ from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.plan import Plan, Source
 from kfdet.planning.ranges import merge
 from kfdet.planning.sampling import select_frames
-from kfdet.planning.split import Material, split
+from kfdet.planning.split import SplitInput, split
 
 Integers = npt.NDArray[np.int64]
 
@@ -63,10 +63,10 @@ def make_plan(
     """
     items = [item for item in dataset.items if item.annotation]
     sources = [_source(item) for item in items]
-    keys = clip_keys(dataset.key_table(), sources)
-    materials, keys = _materials(items, sources, keys, dataset.labels, sampling)
+    keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
+    inputs, keys = _split_inputs(items, sources, keys, dataset.labels, sampling)
     how, sides, warnings = split(
-        materials, dataset.labels, val_share=val_share, guard_seconds=guard_seconds, seed=seed
+        inputs, dataset.labels, val_share=val_share, guard_seconds=guard_seconds, seed=seed
     )
     planned = [
         replace(source, train=side.train, val=side.val)
@@ -102,16 +102,16 @@ def _source(item: Item) -> Source:
     )
 
 
-def _materials(
+def _split_inputs(
     items: Sequence[Item],
     sources: Sequence[Source],
     keys: pa.Table,
     labels: Sequence[str],
     sampling: Sampling,
-) -> tuple[list[Material], pa.Table]:
+) -> tuple[list[SplitInput], pa.Table]:
     """What the split deals out, and the key boxes sorted."""
     duplicates = _duplicates(items)
-    tasks = {s.name: (s.start, s.stop, s.step) for s in sources}
+    tasks = {s.name: s.task for s in sources}
     keys, arrays, spans = keys_from_table(keys, tasks)
     first, end = visible_spans(arrays, spans)
     label = pc.index_in(keys["label"], value_set=pa.array(labels, pa.string()))
@@ -120,7 +120,7 @@ def _materials(
     names = sorted(set(keys["video"].to_pylist()))
     bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
-    materials = []
+    inputs = []
     for source, duplicate in zip(sources, duplicates.tolist(), strict=True):
         own = rows.get(source.name, slice(0, 0))
         key_frames = arrays.frame[own].tolist()
@@ -134,8 +134,8 @@ def _materials(
             replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
         )
         boxes = _count_boxes(frames, label[own], first[own], end[own], len(labels))
-        materials.append(Material(source, usable, frames, boxes, duplicate))
-    return materials, keys
+        inputs.append(SplitInput(source, usable, frames, boxes, duplicate))
+    return inputs, keys
 
 
 def _count_boxes(

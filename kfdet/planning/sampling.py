@@ -11,7 +11,7 @@ from kfdet.errors import InputError
 from kfdet.planning.plan import Source
 
 Frames = npt.NDArray[np.int64]
-"""Rising 0-based frames of the source video."""
+"""Rising 0-based frames of a video."""
 
 
 def select_frames(

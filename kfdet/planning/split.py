@@ -1,6 +1,6 @@
 """Which frames train and which only evaluate, without leaks between the two.
 
-Neighbouring frames of a video are nearly the same picture, so frames are never dealt out one by
+Neighbouring frames of a video are nearly the same picture, so frames are never assigned one by
 one: whole videos change sides, or, where there are too few videos, one block of each video with a
 gap beside it. Duplicates stay on one side. The strategy is chosen by what it can measure: every
 label on both sides comes first, then unseen videos before unseen stretches of seen ones.
@@ -33,13 +33,13 @@ _MOST_EXTRA_SHARE = 0.1
 _LEAST_SHARE = 0.25
 _BLOCK_POSITIONS = 64
 _EXHAUSTIVE_UNITS = 8
-_FILM_SHARE = 0.5
-_FILM_IMAGES = 10
+_SEQUENCE_SHARE = 0.5
+_SEQUENCE_IMAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What the split deals out: one source and the frames of it that can be used.
+class SplitInput:
+    """One source that the split assigns, and its usable frames.
 
     Args:
         source: The source.
@@ -65,18 +65,18 @@ class Sides:
 
 
 def split(
-    materials: Sequence[Material],
+    inputs: Sequence[SplitInput],
     labels: Sequence[str],
     *,
     val_share: float,
     guard_seconds: float,
     seed: int,
 ) -> tuple[Split, dict[str, Sides], list[str]]:
-    """Deal the frames out to training and evaluation.
+    """Assign the frames to training and evaluation.
 
     Args:
-        materials: The sources, in any order.
-        labels: Names of the columns of `Material.boxes`.
+        inputs: The sources, in any order.
+        labels: Names of the columns of `SplitInput.boxes`.
         val_share: Share of the frames that only evaluation sees, between 0 and 1.
         guard_seconds: Gap between the two sides within one video; at most LARGEST_GUARD_SHARE of
             the video's used stretch.
@@ -88,33 +88,33 @@ def split(
     Raises:
         InputError: There is too little to fill both sides.
     """
-    materials = sorted((m for m in materials if len(m.frames)), key=lambda m: m.source.name)
+    inputs = sorted((m for m in inputs if len(m.frames)), key=lambda m: m.source.name)
     rng = np.random.default_rng(seed)
     sides: dict[str, Sides] = {}
     warnings: list[str] = []
     strategy: Strategy = "image"
-    videos = [m for m in materials if m.source.kind == "video"]
+    videos = [m for m in inputs if m.source.kind == "video"]
     if videos:
         strategy, sides, warnings = _split_videos(videos, val_share, guard_seconds, rng)
-    images = [m for m in materials if m.source.kind == "image"]
+    images = [m for m in inputs if m.source.kind == "image"]
     if images:
-        found, said = _by_image(images, val_share, rng)
+        found, more = _by_image(images, val_share, rng)
         sides |= found
-        warnings += said
-    warnings += _judge(materials, labels, sides)
+        warnings += more
+    warnings += _judge(inputs, labels, sides)
     return Split(strategy, val_share, guard_seconds, seed), sides, warnings
 
 
-def _units(materials: Sequence[Material]) -> list[list[Material]]:
-    """Materials that must stay on one side, together."""
-    units: defaultdict[int, list[Material]] = defaultdict(list)
-    for material in materials:
-        units[material.duplicate].append(material)
+def _units(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:
+    """Inputs that must stay together on one side."""
+    units: defaultdict[int, list[SplitInput]] = defaultdict(list)
+    for one in inputs:
+        units[one.duplicate].append(one)
     return list(units.values())
 
 
 def _split_videos(
-    videos: Sequence[Material], val_share: float, guard_seconds: float, rng: np.random.Generator
+    videos: Sequence[SplitInput], val_share: float, guard_seconds: float, rng: np.random.Generator
 ) -> tuple[Strategy, dict[str, Sides], list[str]]:
     """Whole videos for evaluation, or blocks of them: what leaves fewer labels unmeasured.
 
@@ -137,8 +137,8 @@ def _split_videos(
     return "time-block", block, warnings
 
 
-def _whole(units: Sequence[Sequence[Material]], val: Flags) -> dict[str, Sides]:
-    """Every unit as a whole on the side that `val` says."""
+def _whole(units: Sequence[Sequence[SplitInput]], val: Flags) -> dict[str, Sides]:
+    """Every unit as a whole: in evaluation where `val` is set, else in training."""
     return {
         m.source.name: Sides(val=m.usable) if is_val else Sides(train=m.usable)
         for unit, is_val in zip(units, val, strict=True)
@@ -147,7 +147,7 @@ def _whole(units: Sequence[Sequence[Material]], val: Flags) -> dict[str, Sides]:
 
 
 def _choose(
-    units: Sequence[Sequence[Material]], val_share: float, rng: np.random.Generator
+    units: Sequence[Sequence[SplitInput]], val_share: float, rng: np.random.Generator
 ) -> Flags | None:
     """Which units evaluate: every label on both sides where possible, shares near `val_share`.
 
@@ -192,7 +192,10 @@ def _draw(counts: Integers, frames: Integers, val_share: float, rng: np.random.G
 def _score(
     counts: Integers, frames: Integers, val: Flags, val_share: float
 ) -> tuple[int, int, int, float]:
-    """Smaller is better: labels missing in training, in evaluation, thin labels, uneven shares."""
+    """Score of a choice, smaller is better.
+
+    Labels missing in training, missing in evaluation, and thin ones come before uneven shares.
+    """
     total, in_val = counts.sum(axis=0), counts[val].sum(axis=0)
     missing, thin = _gaps(total, in_val, val_share)
     share = in_val / np.maximum(total, 1)
@@ -210,13 +213,13 @@ def _gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tuple[in
 
 
 def _by_block(
-    units: Sequence[Sequence[Material]], val_share: float, guard_seconds: float
+    units: Sequence[Sequence[SplitInput]], val_share: float, guard_seconds: float
 ) -> tuple[dict[str, Sides], list[str]]:
-    """One block of every video for evaluation, the later the better; too short ones train."""
+    """One block of every video for evaluation, late blocks preferred; short videos train only."""
     sides = {}
     shortened = []
     for unit in units:
-        # The same film twice is cut at the same place.
+        # The same video twice is cut at the same place.
         frames, where = np.unique(np.concatenate([m.frames for m in unit]), return_inverse=True)
         boxes = np.zeros((len(frames), unit[0].boxes.shape[1]), np.int64)
         np.add.at(boxes, where, np.concatenate([m.boxes for m in unit]))
@@ -239,10 +242,10 @@ def _by_block(
     return sides, warnings
 
 
-def _cut(material: Material, block: FrameRange, guard: int) -> Sides:
+def _cut(video: SplitInput, block: FrameRange, guard: int) -> Sides:
     first, last = block
-    outer = ((material.source.start, first - guard - 1), (last + guard + 1, material.source.stop))
-    return Sides(intersect(material.usable, outer), intersect(material.usable, [block]))
+    outer = ((video.source.start, first - guard - 1), (last + guard + 1, video.source.stop))
+    return Sides(intersect(video.usable, outer), intersect(video.usable, [block]))
 
 
 def _block(frames: Integers, boxes: Integers, val_share: float, guard: int) -> FrameRange | None:
@@ -282,24 +285,24 @@ def _block(frames: Integers, boxes: Integers, val_share: float, guard: int) -> F
 
 
 def _by_image(
-    images: Sequence[Material], val_share: float, rng: np.random.Generator
+    images: Sequence[SplitInput], val_share: float, rng: np.random.Generator
 ) -> tuple[dict[str, Sides], list[str]]:
-    """Clusters of duplicates on one side; frames of one film, which are all alike, as blocks."""
+    """Clusters of duplicates on one side; frames of one video, which are all alike, as blocks."""
     units = _units(images)
-    films = [
+    sequences = [
         unit
         for unit in units
-        if len(unit) >= _FILM_IMAGES and len(unit) > _FILM_SHARE * len(images)
+        if len(unit) >= _SEQUENCE_IMAGES and len(unit) > _SEQUENCE_SHARE * len(images)
     ]
     sides: dict[str, Sides] = {}
     warnings = []
-    for film in films:
-        film.sort(key=lambda m: _natural(m.source.name))
-        guard = max(1, math.ceil(LARGEST_GUARD_SHARE * len(film)))
-        boxes = np.concatenate([m.boxes for m in film])
-        block = _block(np.arange(len(film)), boxes, val_share, guard)
-        first, last = block or (2 * len(film), 2 * len(film))
-        for i, m in enumerate(film):
+    for sequence in sequences:
+        sequence.sort(key=lambda m: _natural(m.source.name))
+        guard = max(1, math.ceil(LARGEST_GUARD_SHARE * len(sequence)))
+        boxes = np.concatenate([m.boxes for m in sequence])
+        block = _block(np.arange(len(sequence)), boxes, val_share, guard)
+        first, last = block or (2 * len(sequence), 2 * len(sequence))
+        for i, m in enumerate(sequence):
             if first <= i <= last:
                 sides[m.source.name] = Sides(val=m.usable)
             elif first - guard <= i <= last + guard:
@@ -307,11 +310,11 @@ def _by_image(
             else:
                 sides[m.source.name] = Sides(train=m.usable)
         warnings.append(
-            f"{len(film)} images, such as {film[0].source.name}, are so alike that they must be "
-            "frames of one film: a block of them in the order of their names evaluates, and the "
-            f"{guard} images beside it are not used."
+            f"{len(sequence)} images, such as {sequence[0].source.name}, are so alike that they "
+            "must be frames of one video: a block of them in the order of their names is kept "
+            f"for evaluation, and the {guard} images on either side of it are not used."
         )
-    rest = [unit for unit in units if unit not in films]
+    rest = [unit for unit in units if unit not in sequences]
     val = _choose(rest, val_share, rng)
     return sides | _whole(rest, np.zeros(len(rest), bool) if val is None else val), warnings
 
@@ -322,26 +325,26 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
-def _totals(materials: Sequence[Material], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
+def _totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
     """Boxes of every label in training and in evaluation."""
 
-    def total(m: Material, ranges: Ranges) -> Integers:
+    def total(m: SplitInput, ranges: Ranges) -> Integers:
         counts: Integers = m.boxes[contains(ranges, m.frames)].sum(axis=0)
         return counts
 
-    train = [total(m, sides[m.source.name].train) for m in materials]
-    val = [total(m, sides[m.source.name].val) for m in materials]
+    train = [total(m, sides[m.source.name].train) for m in inputs]
+    val = [total(m, sides[m.source.name].val) for m in inputs]
     return np.sum(train, axis=0), np.sum(val, axis=0)
 
 
-def _missing(materials: Sequence[Material], sides: Mapping[str, Sides]) -> tuple[int, int]:
-    train, val = _totals(materials, sides)
-    used = sum(m.boxes.sum(axis=0) for m in materials) > 0
+def _missing(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[int, int]:
+    train, val = _totals(inputs, sides)
+    used = sum(m.boxes.sum(axis=0) for m in inputs) > 0
     return int((used & (train == 0)).sum()), int((used & (val == 0)).sum())
 
 
 def _judge(
-    materials: Sequence[Material], labels: Sequence[str], sides: Mapping[str, Sides]
+    inputs: Sequence[SplitInput], labels: Sequence[str], sides: Mapping[str, Sides]
 ) -> list[str]:
     """Warnings about labels on one side only.
 
@@ -352,17 +355,17 @@ def _judge(
         "Add a second annotated video, or annotate more of this one: seconds apart, with objects "
         "in them. Of images, add some that show something else."
     )
-    if not materials:
+    if not inputs:
         raise InputError("the dataset has no frame with a box.", hint=hint)
-    train, val = _totals(materials, sides)
+    train, val = _totals(inputs, sides)
     if not train.sum() or not val.sum():
         side = "evaluation" if train.sum() else "training"
-        count = sum(len(m.frames) for m in materials)
-        alike = len({m.duplicate for m in materials}) < len(materials)
+        count = sum(len(m.frames) for m in inputs)
+        alike = len({m.duplicate for m in inputs}) < len(inputs)
         raise InputError(
             f"the dataset is too small to be split: {count} usable "
-            f"{'frame' if count == 1 else 'frames'} in {len(materials)} "
-            f"{'source' if len(materials) == 1 else 'sources'}"
+            f"{'frame' if count == 1 else 'frames'} in {len(inputs)} "
+            f"{'source' if len(inputs) == 1 else 'sources'}"
             f"{' (some of which are alike)' if alike else ''} leave no boxes for {side}.",
             hint=hint,
         )

@@ -1,4 +1,4 @@
-"""Which pictures become training and validation examples, and the boxes each one carries."""
+"""Selection of the pictures that become training and validation examples, and their boxes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import BOX_SCHEMA, Boxes
+from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, Boxes
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import warn
 from kfdet.planning.plan import FrameRange, Plan
 
 SplitName = Literal["train", "val"]
 Kind = Literal["frame", "background", "crop"]
+Window = tuple[float, float, float, float]
+"""xmin, ymin, xmax, ymax in pixels of the source."""
+
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 KINDS: tuple[Kind, ...] = ("frame", "background", "crop")
 
 SMALLEST = 1.0
-"""A box thinner than this many source pixels is a sliver at the edge of the picture: left out."""
+"""A box thinner than this many source pixels is a sliver at the edge of the picture: dropped."""
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -44,7 +47,7 @@ EXAMPLE_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class SelectedExample:
     """One example.
 
     Args:
@@ -76,8 +79,8 @@ class Chosen:
         return right - left, bottom - top
 
     @property
-    def window(self) -> tuple[float, float, float, float]:
-        """What the picture shows of the source, in source pixels."""
+    def window(self) -> Window:
+        """The part of the source that the picture shows."""
         left, top, right, bottom = self.crop or (0, 0, *self.stored)
         x, y = self.source[0] / self.stored[0], self.source[1] / self.stored[1]
         return left * x, top * y, right * x, bottom * y
@@ -97,8 +100,7 @@ class FrameBoxes:
 
     def __init__(self, table: pa.Table, plan: Plan) -> None:
         sizes = {source.name: (source.width, source.height) for source in plan.sources}
-        order = [(name, "ascending") for name in ("video", "frame", "track_id", "label", "xmin")]
-        table = table.cast(BOX_SCHEMA).sort_by(order)
+        table = table.cast(BOX_SCHEMA).sort_by(BOX_ORDER)
         _known(table, "video", sizes, "videos")
         _known(table, "label", plan.labels, "labels")
         corners = np.stack(
@@ -129,6 +131,10 @@ class FrameBoxes:
         """Rows of one frame; empty where it has no box."""
         return self._slices.get((video, frame), slice(0, 0))
 
+    def has(self, video: str, frame: int) -> bool:
+        """Whether a frame has a box."""
+        return (video, frame) in self._slices
+
     def truncated(self, rows: slice) -> npt.NDArray[np.bool_]:
         """Whether each box of `rows` ends at the edge of its picture."""
         at_start = self.corners[rows, :2] <= 0
@@ -143,8 +149,8 @@ def choose_examples(
     frames: pa.Table,
     negatives: pa.Table,
     covered: Mapping[str, Sequence[FrameRange]],
-) -> list[Chosen]:
-    """The examples of a dataset in their lasting order: training before validation, by frame.
+) -> list[SelectedExample]:
+    """The examples of a dataset in their final order: training before validation, by frame.
 
     Training: every extracted frame of a training range that has boxes, and the mined negatives.
     Validation: every extracted frame of a validation range that has boxes or that a person covered.
@@ -160,68 +166,114 @@ def choose_examples(
         InputError: A split would be empty, or frames are missing from the index.
         KfdetError: A negative touches a box or lies outside the training ranges.
     """
-    ranges = {
-        "train": {source.name: source.train for source in plan.sources},
-        "val": {source.name: source.val for source in plan.sources},
+    pictures = {
+        (row["video"], row["frame"]): (
+            (row["width"], row["height"]),
+            (row["source_width"], row["source_height"]),
+        )
+        for row in frames.to_pylist()
     }
-    sides = ("width", "height", "source_width", "source_height")
-    extracted = {
-        (row["video"], row["frame"]): tuple(row[side] for side in sides)
-        for row in frames.select(["video", "frame", *sides]).to_pylist()
-    }
-    _complain_about_missing(plan, boxes, set(extracted))
-    chosen: list[Chosen] = []
+    _complain_about_missing(plan, boxes, pictures)
+    train = {source.name: source.train for source in plan.sources}
+    val = {source.name: source.val for source in plan.sources}
+    frames_with_boxes = _training_frames(sorted(pictures), boxes, train)
+    background = _background(negatives, pictures, boxes, train)
+    _require(frames_with_boxes, "training", "lower val_share")
+    validation = _validation_frames(sorted(pictures), boxes, val, covered)
+    _require(validation, "validation", "raise val_share")
+    return [
+        _example(number, choice, *pictures[choice.video, choice.frame])
+        for number, choice in enumerate((*frames_with_boxes, *background, *validation), 1)
+    ]
 
-    def choose(
-        split: SplitName, video: str, frame: int, kind: Kind, window: Sequence[float] | None = None
-    ) -> None:
-        wide, high, source_wide, source_high = extracted[video, frame]
-        crop = None
-        if window is not None:
-            scale = np.array([wide / source_wide, high / source_high] * 2)
-            left, top, right, bottom = np.round(np.array(window) * scale).astype(int).tolist()
-            crop = (max(left, 0), max(top, 0), min(right, wide), min(bottom, high))
-        number = len(chosen) + 1
-        sizes = ((wide, high), (source_wide, source_high))
-        chosen.append(Chosen(number, split, video, frame, kind, *sizes, crop))
 
-    for video, frame in sorted(extracted):
-        rows = boxes.of(video, frame)
-        if rows.stop > rows.start and _within(frame, ranges["train"].get(video, ())):
-            choose("train", video, frame, "frame")
-    positives = len(chosen)
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """An extracted frame that becomes an example; `window` is in source pixels, None for all."""
+
+    split: SplitName
+    video: str
+    frame: int
+    kind: Kind
+    window: Window | None = None
+
+
+def _training_frames(
+    frames: Sequence[tuple[str, int]],
+    boxes: FrameBoxes,
+    train: Mapping[str, Sequence[FrameRange]],
+) -> list[_Choice]:
+    """Extracted frames with boxes in the training ranges."""
+    return [
+        _Choice("train", video, frame, "frame")
+        for video, frame in frames
+        if boxes.has(video, frame) and _within(frame, train.get(video, ()))
+    ]
+
+
+def _background(
+    negatives: pa.Table,
+    pictures: Container[tuple[str, int]],
+    boxes: FrameBoxes,
+    train: Mapping[str, Sequence[FrameRange]],
+) -> list[_Choice]:
+    """The mined negatives, checked against the boxes and the training ranges."""
     order = [(name, "ascending") for name in ("video", "frame", "kind", "xmin", "ymin")]
+    choices = []
     for row in negatives.sort_by(order).to_pylist():
-        video, frame, window = row["video"], row["frame"], _window(row)
-        _check_negative(row, boxes, extracted, ranges["train"].get(video, ()))
+        video, frame = row["video"], row["frame"]
+        _check_negative(row, boxes, pictures, train.get(video, ()))
         if row["kind"] == "crop":
-            choose("train", video, frame, "crop", window)
+            choices.append(_Choice("train", video, frame, "crop", _window(row)))
         else:
-            choose("train", video, frame, "background")
-    if not positives:
-        raise InputError(
-            "there is no training picture with a box.",
-            hint="Label more frames or videos, or lower val_share.",
-        )
-    before = len(chosen)
-    for video, frame in sorted(extracted):
-        if not _within(frame, ranges["val"].get(video, ())):
+            choices.append(_Choice("train", video, frame, "background"))
+    return choices
+
+
+def _validation_frames(
+    frames: Sequence[tuple[str, int]],
+    boxes: FrameBoxes,
+    val: Mapping[str, Sequence[FrameRange]],
+    covered: Mapping[str, Sequence[FrameRange]],
+) -> list[_Choice]:
+    """Extracted frames in the validation ranges that have boxes or that a person covered."""
+    choices: list[_Choice] = []
+    for video, frame in frames:
+        if not _within(frame, val.get(video, ())):
             continue
-        rows = boxes.of(video, frame)
-        if rows.stop > rows.start:
-            choose("val", video, frame, "frame")
+        if boxes.has(video, frame):
+            choices.append(_Choice("val", video, frame, "frame"))
         elif _within(frame, covered.get(video, ())):
-            choose("val", video, frame, "background")
-    if not any(example.kind == "frame" for example in chosen[before:]):
+            choices.append(_Choice("val", video, frame, "background"))
+    return choices
+
+
+def _require(choices: Iterable[_Choice], side: str, remedy: str) -> None:
+    """Raise InputError where no choice has a box."""
+    if not any(choice.kind == "frame" for choice in choices):
         raise InputError(
-            "there is no validation picture with a box.",
-            hint="Label more frames or videos, or raise val_share.",
+            f"there is no {side} picture with a box.",
+            hint=f"Label more frames or videos, or {remedy}.",
         )
-    return chosen
 
 
-def example_table(examples: Sequence[Chosen]) -> pa.Table:
-    """EXAMPLE_SCHEMA, a row an example."""
+def _example(
+    number: int, choice: _Choice, stored: tuple[int, int], source: tuple[int, int]
+) -> SelectedExample:
+    """The example of a choice; its crop is the window in whole pixels of the stored picture."""
+    crop = None
+    if choice.window is not None:
+        wide, high = stored
+        scale = np.array([wide / source[0], high / source[1]] * 2)
+        left, top, right, bottom = np.round(np.array(choice.window) * scale).astype(int).tolist()
+        crop = (max(left, 0), max(top, 0), min(right, wide), min(bottom, high))
+    return SelectedExample(
+        number, choice.split, choice.video, choice.frame, choice.kind, stored, source, crop
+    )
+
+
+def example_table(examples: Sequence[SelectedExample]) -> pa.Table:
+    """EXAMPLE_SCHEMA, one row per example."""
     rows = [(e.source_id, e.split, e.video, e.frame, e.kind, *e.size, *e.window) for e in examples]
     columns = list(zip(*rows, strict=True)) or [()] * len(EXAMPLE_SCHEMA)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, EXAMPLE_SCHEMA, strict=True)]
@@ -261,19 +313,19 @@ def _within(frame: int, ranges: Iterable[FrameRange]) -> bool:
     return any(first <= frame <= last for first, last in ranges)
 
 
-def _window(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+def _window(row: Mapping[str, Any]) -> Window:
     return row["xmin"], row["ymin"], row["xmax"], row["ymax"]
 
 
 def _check_negative(
     row: Mapping[str, Any],
     boxes: FrameBoxes,
-    extracted: Container[tuple[str, int]],
+    pictures: Container[tuple[str, int]],
     ranges: Iterable[FrameRange],
 ) -> None:
     """A negative must be an extracted training picture and show no part of any box."""
     video, frame, window = row["video"], row["frame"], _window(row)
-    if (video, frame) not in extracted:
+    if (video, frame) not in pictures:
         raise InputError(
             "a background picture was not extracted.",
             file=video,
@@ -289,9 +341,9 @@ def _check_negative(
 
 
 def _complain_about_missing(
-    plan: Plan, boxes: FrameBoxes, extracted: Container[tuple[str, int]]
+    plan: Plan, boxes: FrameBoxes, pictures: Container[tuple[str, int]]
 ) -> None:
-    """Stop where a source with boxes has no picture at all; warn where key frames are missing."""
+    """Raise where a source with boxes has no picture at all; warn where key frames are missing."""
     keys = boxes.table.filter(boxes.table["keyframe"]).select(["video", "frame"])
     used = {source.name: (*source.train, *source.val) for source in plan.sources}
     wanted: dict[str, set[int]] = defaultdict(set)
@@ -299,7 +351,7 @@ def _complain_about_missing(
         if _within(frame, used[video]):
             wanted[video].add(frame)
     for video, frames in sorted(wanted.items()):
-        missing = sorted(frame for frame in frames if (video, frame) not in extracted)
+        missing = sorted(frame for frame in frames if (video, frame) not in pictures)
         if len(missing) == len(frames):
             raise InputError(
                 f"none of its {len(frames)} labelled key frames was extracted.",

@@ -51,7 +51,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class SourceFrames:
     """What is known of one source.
 
     Args:
@@ -78,11 +78,11 @@ Negative = tuple[str, int, str, float, float, float, float]
 """A row of NEGATIVE_SCHEMA."""
 
 
-def mine(films: Sequence[Film], share: float, seed: int) -> pa.Table:
+def mine(sources: Sequence[SourceFrames], share: float, seed: int) -> pa.Table:
     """Choose background frames and crops (NEGATIVE_SCHEMA, sorted by video and frame).
 
     Args:
-        films: The sources; those without training ranges are passed over.
+        sources: The sources; those without training ranges are passed over.
         share: Wanted share of background among the training examples; fewer are chosen where there
             is too little background. One source gives at most twice its even part.
         seed: Seed of every choice.
@@ -92,20 +92,20 @@ def mine(films: Sequence[Film], share: float, seed: int) -> pa.Table:
     """
     if not 0 <= share < 1:
         raise InputError(f"a negative share of {share} is not between 0 and 1.")
-    films = sorted(films, key=lambda film: film.source.name)
-    wanted = round(sum(map(_positives, films)) * share / (1 - share))
+    sources = sorted(sources, key=lambda mined: mined.source.name)
+    wanted = round(sum(map(_positives, sources)) * share / (1 - share))
     rng = np.random.default_rng(seed)
-    candidates = [(film, *_candidates(film)) for film in films]
+    candidates = [(mined, *_candidates(mined)) for mined in sources]
     candidates = [c for c in candidates if len(c[1]) or len(c[2])]
     if not wanted or not candidates:
         return NEGATIVE_SCHEMA.empty_table()
     most = math.ceil(2 * wanted / len(candidates))
     chosen: list[list[Negative]] = [[] for _ in candidates]
-    frames = [_frames(film, empty, rng) for film, empty, _ in candidates]
+    frames = [_frames(mined, empty, rng) for mined, empty, _ in candidates]
     wanted -= _deal(frames, chosen, wanted, most, rng)
     crops = [
-        _crops(film, busy, taken, rng)
-        for (film, _, busy), taken in zip(candidates, chosen, strict=True)
+        _crops(mined, busy, taken, rng)
+        for (mined, _, busy), taken in zip(candidates, chosen, strict=True)
     ]
     _deal(crops, chosen, wanted, most, rng)
     rows = sorted(row for rows in chosen for row in rows)
@@ -113,10 +113,10 @@ def mine(films: Sequence[Film], share: float, seed: int) -> pa.Table:
     return pa.table([*map(list, columns)], schema=NEGATIVE_SCHEMA)
 
 
-def _positives(film: Film) -> int:
+def _positives(mined: SourceFrames) -> int:
     """Extracted training frames with a box."""
-    train = film.frames[contains(film.source.train, film.frames)]
-    return int(np.isin(train, film.box_frames).sum())
+    train = mined.frames[contains(mined.source.train, mined.frames)]
+    return int(np.isin(train, mined.box_frames).sum())
 
 
 def _margin(source: Source) -> int:
@@ -126,15 +126,15 @@ def _margin(source: Source) -> int:
     return max(source.step, math.ceil(MARGIN_SECONDS * source.fps))
 
 
-def _candidates(film: Film) -> tuple[Integers, Integers]:
+def _candidates(mined: SourceFrames) -> tuple[Integers, Integers]:
     """Frames that are background as a whole, and others that may have room for a crop."""
-    source = film.source
-    covered = covered_ranges(source, film.key_frames.tolist())
+    source = mined.source
+    covered = covered_ranges(source, mined.key_frames.tolist())
     trusted = trusted_ranges(source, covered, MARGIN_SECONDS)
-    frames = film.frames[contains(intersect(source.train, trusted), film.frames)]
+    frames = mined.frames[contains(intersect(source.train, trusted), mined.frames)]
     margin = _margin(source)
-    first = np.searchsorted(film.box_frames, frames - margin)
-    last = np.searchsorted(film.box_frames, frames + margin, side="right")
+    first = np.searchsorted(mined.box_frames, frames - margin)
+    last = np.searchsorted(mined.box_frames, frames + margin, side="right")
     return frames[first == last], frames[first < last]
 
 
@@ -162,9 +162,9 @@ def _deal(
     return added
 
 
-def _spread(film: Film, frames: Integers, rng: np.random.Generator) -> list[int]:
+def _spread(mined: SourceFrames, frames: Integers, rng: np.random.Generator) -> list[int]:
     """Frames SPACING_SECONDS apart, ordered so that the first few of them are far apart."""
-    spacing = SPACING_SECONDS * film.source.fps
+    spacing = SPACING_SECONDS * mined.source.fps
     spaced: list[int] = []
     for frame in frames.tolist():
         if not spaced or frame - spaced[-1] >= spacing:
@@ -176,23 +176,23 @@ def _spread(film: Film, frames: Integers, rng: np.random.Generator) -> list[int]
     return [spaced[(i + start) % len(spaced)] for i in order if i < len(spaced)]
 
 
-def _frames(film: Film, frames: Integers, rng: np.random.Generator) -> Iterator[Negative]:
-    source = film.source
-    for frame in _spread(film, frames, rng):
+def _frames(mined: SourceFrames, frames: Integers, rng: np.random.Generator) -> Iterator[Negative]:
+    source = mined.source
+    for frame in _spread(mined, frames, rng):
         yield source.name, frame, "frame", 0.0, 0.0, float(source.width), float(source.height)
 
 
 def _crops(
-    film: Film, frames: Integers, taken: Sequence[Negative], rng: np.random.Generator
+    mined: SourceFrames, frames: Integers, taken: Sequence[Negative], rng: np.random.Generator
 ) -> Iterator[Negative]:
     """Crops of frames that are not beside the ones in `taken`."""
-    spacing = SPACING_SECONDS * film.source.fps
+    spacing = SPACING_SECONDS * mined.source.fps
     whole = np.array([row[1] for row in taken], np.int64)
-    far = [frame for frame in _spread(film, frames, rng) if (abs(whole - frame) >= spacing).all()]
+    far = [frame for frame in _spread(mined, frames, rng) if (abs(whole - frame) >= spacing).all()]
     for frame in far:
-        window = free_window(film.source, film.near(frame, _margin(film.source)), rng)
+        window = free_window(mined.source, mined.near(frame, _margin(mined.source)), rng)
         if window is not None:
-            yield film.source.name, frame, "crop", *window
+            yield mined.source.name, frame, "crop", *window
 
 
 def free_window(

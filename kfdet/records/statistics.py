@@ -7,26 +7,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import simplejpeg
 
-from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.planning.plan import Plan
-from kfdet.records.examples import KINDS, SPLITS, Chosen, FrameBoxes
+from kfdet.records.examples import KINDS, SPLITS, FrameBoxes, SelectedExample
 
 SAMPLES_FILE = "samples.zip"
 """Sample pictures in the folder of the records."""
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 SAMPLES = 12
-_SAMPLE_SIDE = 960  # longest side of a sample picture, pixels
-_SAMPLE_QUALITY = 88
 
 
-def describe_dataset(plan: Plan, boxes: FrameBoxes, examples: Sequence[Chosen]) -> dict[str, Any]:
+def describe_dataset(
+    plan: Plan, boxes: FrameBoxes, examples: Sequence[SelectedExample]
+) -> dict[str, Any]:
     """The contents of dataset.json.
 
     Keys: `labels`; `split` (strategy, val_share, guard_seconds, seed, train_frames, val_frames,
@@ -72,12 +69,12 @@ def describe_dataset(plan: Plan, boxes: FrameBoxes, examples: Sequence[Chosen]) 
     }
 
 
-def _count(boxes: FrameBoxes, example: Chosen) -> int:
+def _count(boxes: FrameBoxes, example: SelectedExample) -> int:
     rows = boxes.of(example.video, example.frame)
     return rows.stop - rows.start if example.kind == "frame" else 0
 
 
-def _rows(boxes: FrameBoxes, examples: Sequence[Chosen]) -> npt.NDArray[np.int64]:
+def _rows(boxes: FrameBoxes, examples: Sequence[SelectedExample]) -> npt.NDArray[np.int64]:
     """Rows of all boxes on these examples."""
     slices = [boxes.of(e.video, e.frame) for e in examples if e.kind == "frame"]
     parts = [np.arange(s.start, s.stop, dtype=np.int64) for s in slices]
@@ -100,7 +97,7 @@ def _box_counts(boxes: FrameBoxes, rows: npt.NDArray[np.int64]) -> dict[str, int
 def _counts(
     plan: Plan,
     boxes: FrameBoxes,
-    examples: Sequence[Chosen],
+    examples: Sequence[SelectedExample],
     split: str,
     rows: npt.NDArray[np.int64],
 ) -> dict[str, Any]:
@@ -123,10 +120,10 @@ def _percentiles(values: npt.NDArray[Any]) -> dict[str, float]:
 
 
 def choose_samples(
-    examples: Sequence[Chosen], boxes: FrameBoxes, labels: Sequence[str]
-) -> list[Chosen]:
+    examples: Sequence[SelectedExample], boxes: FrameBoxes, labels: Sequence[str]
+) -> list[SelectedExample]:
     """At most SAMPLES examples worth seeing: each label if possible, background, both splits."""
-    by_label: dict[str, list[Chosen]] = {label: [] for label in labels}
+    by_label: dict[str, list[SelectedExample]] = {label: [] for label in labels}
     for example in examples:
         if example.kind == "frame" and example.split == "train":
             for label in set(boxes.labels[boxes.of(example.video, example.frame)]):
@@ -148,23 +145,9 @@ def choose_samples(
     return sorted(chosen, key=lambda e: (order[e.split], KINDS.index(e.kind), e.source_id))
 
 
-def _spread(examples: Sequence[Chosen], count: int, phase: float = 0.5) -> list[Chosen]:
+def _spread(
+    examples: Sequence[SelectedExample], count: int, phase: float = 0.5
+) -> list[SelectedExample]:
     """At most `count` examples, evenly spread; `phase` 0..1 moves them within their distance."""
     count = min(count, len(examples))
     return [examples[int((i + phase) * len(examples) / count)] for i in range(count)]
-
-
-def draw_sample(example: Chosen, jpeg: bytes, boxes: FrameBoxes, labels: Sequence[str]) -> bytes:
-    """The picture of an example with its boxes, no side longer than 960 pixels, as JPEG."""
-    picture = simplejpeg.decode_jpeg(jpeg)
-    factor = min(1.0, _SAMPLE_SIDE / max(picture.shape[:2]))
-    if factor < 1:
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
-    height, width = picture.shape[:2]
-    scale = np.array([width / example.source[0], height / example.source[1]] * 2)
-    drawn = draw_boxes(
-        picture, boxes.corners[rows] * scale, boxes.labels[rows], colors=palette(labels)
-    )
-    data: bytes = simplejpeg.encode_jpeg(drawn, quality=_SAMPLE_QUALITY, colorsubsampling="420")
-    return data

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from kfdet import events
 from kfdet.errors import InputError
 from kfdet.files import count_cores
-from kfdet.planning.plan import KEYS_FILE, Source, read_plan
+from kfdet.planning.plan import Source, read_key_frames, read_plan
 from kfdet.planning.sampling import Frames, select_frames
 from kfdet.storage.copies import local_dataset
-from kfdet.video.extraction import Picture, extract
+from kfdet.video.extraction import EncodedFrame, extract
 from kfdet.video.images import read_image
 from kfdet.video.shards import FrameWriter
 
@@ -55,18 +52,15 @@ def extract_group(
     Raises:
         InputError: The group, a parameter or a source is bad.
     """
-    the_plan = read_plan(Path(plan))
-    if not 0 <= group < len(the_plan.groups):
-        raise InputError(f"there is no group {group}; the plan has {len(the_plan.groups)}.")
+    sources = read_plan(Path(plan)).group(group)
     if not 1 <= jpeg_quality <= 100:
         raise InputError(f"JPEG quality {jpeg_quality} is not between 1 and 100.")
     if longest_side < 0:
         raise InputError(f"a longest side of {longest_side} pixels makes no sense.")
-    keys = _key_frames(Path(plan))
+    keys = read_key_frames(Path(plan))
     jobs: list[Job] = []
-    for name in the_plan.groups[group]:
-        source = the_plan.source(name)
-        wanted = select_frames(source, keys[name], frame_rate, every)
+    for source in sources:
+        wanted = select_frames(source, keys.get(source.name, ()), frame_rate, every)
         if len(wanted):
             jobs.append((source, wanted))
     lanes = _deal(jobs)
@@ -80,7 +74,7 @@ def extract_group(
                 path = folder / source.name
                 if source.kind == "image":
                     image = read_image(path, longest_side=longest_side, quality=jpeg_quality)
-                    pictures: Iterable[Picture] = [image]
+                    pictures: Iterable[EncodedFrame] = [image]
                 else:
                     pictures = extract(
                         path,
@@ -113,15 +107,6 @@ def extract_group(
                 done.result()
         finally:
             ended.set()  # An interrupt must not wait for whole videos.
-
-
-def _key_frames(plan: Path) -> dict[str, set[int]]:
-    """Frames with key boxes, by source."""
-    table = pq.read_table(plan / KEYS_FILE, columns=["video", "frame"])
-    keys: dict[str, set[int]] = defaultdict(set)
-    for video, frame in zip(table["video"].to_pylist(), table["frame"].to_pylist(), strict=True):
-        keys[video].add(frame)
-    return keys
 
 
 def _deal(jobs: list[Job]) -> list[list[Job]]:

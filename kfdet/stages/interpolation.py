@@ -30,16 +30,14 @@ def interpolate_group(
     Raises:
         InputError: The group or the method does not exist, or a track is bad.
     """
-    the_plan = read_plan(Path(plan))
-    if not 0 <= group < len(the_plan.groups):
-        raise InputError(f"there is no group {group}; the plan has {len(the_plan.groups)}.")
+    sources = read_plan(Path(plan)).group(group)
     if method not in ("linear", "cubic"):
         raise InputError(f"there is no interpolation {method!r}.", hint="Use linear or cubic.")
-    names = the_plan.groups[group]
-    sources = [source for source in the_plan.sources if source.name in set(names)]
+    names = [source.name for source in sources]
     keys = pq.read_table(Path(plan) / KEYS_FILE)
     own = keys.filter(pc.is_in(keys["video"], value_set=pa.array(names, pa.string())))
-    tasks = {source.name: (source.start, source.stop, source.step) for source in sources}
-    table = clip_boxes(interpolate(own, tasks, method), sources)
+    tasks = {source.name: source.task for source in sources}
+    sizes = {source.name: source.size for source in sources}
+    table = clip_boxes(interpolate(own, tasks, method), sizes)
     with atomic_file(Path(boxes)) as path:
         pq.write_table(table, path)

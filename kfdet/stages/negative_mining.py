@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.files import atomic_file
-from kfdet.planning.plan import KEYS_FILE, read_plan
-from kfdet.records.negatives import Film, mine
+from kfdet.planning.plan import read_key_frames, read_plan
+from kfdet.records.negatives import SourceFrames, mine
 from kfdet.video.shards import FrameStore
 
 
@@ -38,7 +38,7 @@ def mine_negatives(
     Raises:
         InputError: `share` makes no sense.
     """
-    keys = _by_video(pq.read_table(Path(plan) / KEYS_FILE, columns=["video", "frame"]))
+    keys = read_key_frames(Path(plan))
     columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
     all_boxes = _by_video(
         pa.concat_tables(
@@ -50,10 +50,10 @@ def mine_negatives(
     )
     with FrameStore([Path(folder) for folder in frames]) as store:
         index = _by_video(store.index.select(["video", "frame"]))
-    films = [
-        Film(
+    sources = [
+        SourceFrames(
             source,
-            keys.get(source.name, _NOTHING)[:, 0].astype(np.int64),
+            keys.get(source.name, _NO_FRAMES),
             index.get(source.name, _NOTHING)[:, 0].astype(np.int64),
             all_boxes.get(source.name, _NOTHING)[:, 0].astype(np.int64),
             all_boxes.get(source.name, _NOTHING)[:, 1:],
@@ -62,10 +62,11 @@ def mine_negatives(
         if source.train
     ]
     with atomic_file(Path(negatives)) as path:
-        pq.write_table(mine(films, share, seed), path)
+        pq.write_table(mine(sources, share, seed), path)
 
 
 _NOTHING = np.zeros((0, 5))
+_NO_FRAMES = np.zeros(0, np.int64)
 
 
 def _by_video(table: pa.Table) -> dict[str, np.ndarray]:

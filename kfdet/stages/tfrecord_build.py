@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import simplejpeg
 
 from kfdet import events
-from kfdet.boxes.tables import BOX_SCHEMA
+from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA
+from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import InputError
 from kfdet.files import atomic_file, atomic_folder, write_zip
-from kfdet.planning.coverage import covered_ranges
-from kfdet.planning.plan import KEYS_FILE, Plan, read_plan
-from kfdet.planning.ranges import Ranges
-from kfdet.records.examples import SPLITS, Chosen, FrameBoxes, choose_examples, example_table
-from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset, draw_sample
+from kfdet.planning.coverage import covered_by_source
+from kfdet.planning.plan import read_key_frames, read_plan
+from kfdet.records.examples import (
+    SPLITS,
+    FrameBoxes,
+    SelectedExample,
+    choose_examples,
+    example_table,
+)
+from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset
 from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
 from kfdet.video.shards import FrameStore
 
 LABEL_MAP_FILE = "label_map.pbtxt"
 EXAMPLES_FILE = "examples.parquet"
 DATASET_FILE = "dataset.json"
+_SAMPLE_SIDE = 960  # longest side of a sample picture, pixels
+_SAMPLE_QUALITY = 88
 _CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
 
 
@@ -72,7 +80,7 @@ def build_tfrecords(
             frame_boxes,
             store.index,
             pq.read_table(negatives),
-            _covered(the_plan, pq.read_table(Path(plan) / KEYS_FILE)),
+            covered_by_source(the_plan.sources, read_key_frames(Path(plan))),
         )
         with atomic_folder(Path(records)) as folder:
             _write_records(folder, examples, frame_boxes, store, seed)
@@ -85,25 +93,16 @@ def build_tfrecords(
             text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True)
             (folder / DATASET_FILE).write_text(text + "\n", encoding="utf-8")
     with atomic_file(Path(all_boxes)) as path:
-        order = [(name, "ascending") for name in ("video", "frame", "track_id", "label", "xmin")]
-        pq.write_table(table.sort_by(order), path)
+        pq.write_table(table.sort_by(BOX_ORDER), path)
 
 
 def _read(path: str) -> pa.Table:
     return pq.read_table(path).cast(BOX_SCHEMA)
 
 
-def _covered(plan: Plan, keys: pa.Table) -> dict[str, Ranges]:
-    """Where a frame without boxes truly shows background, by source."""
-    key_frames: dict[str, set[int]] = defaultdict(set)
-    for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
-        key_frames[video].add(frame)
-    return {source.name: covered_ranges(source, key_frames[source.name]) for source in plan.sources}
-
-
 def _write_records(
     folder: Path,
-    examples: Sequence[Chosen],
+    examples: Sequence[SelectedExample],
     boxes: FrameBoxes,
     store: FrameStore,
     seed: int,
@@ -118,7 +117,7 @@ def _write_records(
     )
     progress = events.Progress("write TFRecords", len(examples), "examples")
 
-    def serialized(ordered: Sequence[Chosen]) -> Iterator[bytes]:
+    def serialized(ordered: Sequence[SelectedExample]) -> Iterator[bytes]:
         for example in ordered:
             yield _serialize(example, boxes, store)
             progress.advance()
@@ -132,7 +131,7 @@ def _write_records(
         write_shards(folder, split, serialized(ordered), len(ordered), total)
 
 
-def _picture(example: Chosen, store: FrameStore) -> bytes:
+def _picture(example: SelectedExample, store: FrameStore) -> bytes:
     """The JPEG of an example: as extracted, or a crop of that."""
     jpeg = store.read(example.video, example.frame)
     if example.crop is None:
@@ -143,7 +142,7 @@ def _picture(example: Chosen, store: FrameStore) -> bytes:
     return data
 
 
-def _serialize(example: Chosen, boxes: FrameBoxes, store: FrameStore) -> bytes:
+def _serialize(example: SelectedExample, boxes: FrameBoxes, store: FrameStore) -> bytes:
     rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
     name = f"{example.video}/{example.frame:06d}"
     if example.crop is not None:
@@ -167,7 +166,7 @@ def _serialize(example: Chosen, boxes: FrameBoxes, store: FrameStore) -> bytes:
 
 def _write_samples(
     folder: Path,
-    examples: Sequence[Chosen],
+    examples: Sequence[SelectedExample],
     boxes: FrameBoxes,
     store: FrameStore,
     labels: Sequence[str],
@@ -177,7 +176,7 @@ def _write_samples(
     pictures: dict[str, bytes] = {}
     for number, example in enumerate(choose_samples(examples, boxes, labels)):
         name = f"{number:02d}-{example.split}-{example.kind}.jpg"
-        pictures[name] = draw_sample(example, _picture(example, store), boxes, labels)
+        pictures[name] = _draw_sample(example, _picture(example, store), boxes, labels)
         samples.append(
             {
                 "file": name,
@@ -189,3 +188,21 @@ def _write_samples(
         )
     write_zip(folder / SAMPLES_FILE, pictures)
     return samples
+
+
+def _draw_sample(
+    example: SelectedExample, jpeg: bytes, boxes: FrameBoxes, labels: Sequence[str]
+) -> bytes:
+    """The picture of an example with its boxes, no side longer than 960 pixels, as JPEG."""
+    picture = simplejpeg.decode_jpeg(jpeg)
+    factor = min(1.0, _SAMPLE_SIDE / max(picture.shape[:2]))
+    if factor < 1:
+        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
+    height, width = picture.shape[:2]
+    scale = np.array([width / example.source[0], height / example.source[1]] * 2)
+    drawn = draw_boxes(
+        picture, boxes.corners[rows] * scale, boxes.labels[rows], colors=palette(labels)
+    )
+    data: bytes = simplejpeg.encode_jpeg(drawn, quality=_SAMPLE_QUALITY, colorsubsampling="420")
+    return data

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfdet.dataset.layout import is_part
+from kfdet.dataset.layout import is_dataset_file
 from kfdet.errors import InputError
 from kfdet.events import path_alias
 from kfdet.storage.address import is_bucket_uri, place_of
@@ -51,7 +51,7 @@ def local_dataset(dataset: str, names: Collection[str] | None = None) -> Iterato
                             file=dataset,
                             hint="Upload the dataset again, and start a new run.",
                         )
-                    wanted = filter(is_part, found) if names is None else names
+                    wanted = filter(is_dataset_file, found) if names is None else names
                     fetch(store, place.bucket, [found[name] for name in wanted], folder)
             yield folder
 

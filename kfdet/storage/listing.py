@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from kfdet.dataset.layout import is_part
+from kfdet.dataset.layout import is_dataset_file
 from kfdet.errors import InputError
 from kfdet.storage.address import Place, place_of
 from kfdet.storage.store import Store
@@ -53,7 +53,7 @@ def dataset_version(uri: str) -> str:
     """
     digest = hashlib.sha256()
     with Store(uri) as store:
-        found = [entry for entry in entries(store, place_of(uri)) if is_part(entry.name)]
+        found = [entry for entry in entries(store, place_of(uri)) if is_dataset_file(entry.name)]
     if not found:
         raise nothing_there(uri)
     for entry in found:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfdet.dataset.layout import LAYOUT, find_files, is_medium, is_part
+from kfdet.dataset.layout import LAYOUT, find_files, is_dataset_file, is_media_file
 from kfdet.errors import InputError
 from kfdet.events import Progress
 from kfdet.storage.address import Place, place_of
@@ -65,7 +65,7 @@ def upload(folder: Path, uri: str, *, delete: bool = False) -> Uploaded:
         make_bucket(store, place.bucket)
         there = {entry.name: entry.size for entry in entries(store, place)}
         skipped = _Sending(store, folder, place, there, total).run(names)
-        extra = tuple(name for name in there if name not in set(names) and is_part(name))
+        extra = tuple(name for name in there if name not in set(names) and is_dataset_file(name))
         for name in extra if delete else ():
             store.do(store.client.remove_object, place.bucket, place.key(name))
     return Uploaded(
@@ -91,8 +91,8 @@ def make_bucket(store: Store, bucket: str) -> None:
 
 
 def _dataset(folder: Path) -> list[str]:
-    names = [name for name in find_files(folder) if is_part(name)]
-    if not any(is_medium(name) for name in names):
+    names = [name for name in find_files(folder) if is_dataset_file(name)]
+    if not any(is_media_file(name) for name in names):
         raise InputError("holds no videos and no images.", file=folder, hint=LAYOUT)
     return names
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -23,7 +24,6 @@ from av.video.stream import VideoStream
 from kfdet import events
 from kfdet.errors import InputError
 from kfdet.files import count_cores
-from kfdet.planning.sampling import Frames, thin
 from kfdet.video.jpeg import encode_frame
 from kfdet.video.packets import PacketTable, decoded, open_video, scan
 from kfdet.video.probe import VideoInfo, describe
@@ -33,12 +33,16 @@ _SKIPPING = frozenset(
     ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "vc1", "wmv3")
 )
 # Emptying and refilling the decoder costs about as much as decoding this many frames.
-_LEAP = 8
+_SEEK_COST = 8
+
+
+Frames = npt.NDArray[np.int64]
+"""Rising 0-based frames of a video."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One extracted frame.
+class EncodedFrame:
+    """One frame of a video, or an image, as a JPEG.
 
     Args:
         frame: 0-based frame of the source.
@@ -59,38 +63,6 @@ class Picture:
     seconds: float
 
 
-def choose(
-    table: PacketTable, *, every: int = 1, rate: float = 0, start: int = 0, stop: int | None = None
-) -> Frames:
-    """Frames of a video by rule.
-
-    Args:
-        table: The video's packets.
-        every: Every Nth frame, counted from `start`; not heeded where `rate` is given.
-        rate: At most this many frames a second, by time stamps where there are any.
-        start: First frame.
-        stop: Last frame, inclusive; the video's last if None.
-
-    Raises:
-        InputError: A value makes no sense.
-    """
-    last = table.frames - 1 if stop is None else min(stop, table.frames - 1)
-    if start < 0 or (stop is not None and stop < start):
-        raise InputError(f"frames {start} to {stop} are no range of frames.")
-    frames = np.arange(start, last + 1, dtype=np.int64)
-    if rate == 0 or not len(frames):
-        return frames[thin(len(frames), 1, 1, every)]
-    fps = describe(table).fps
-    if table.pts is None:
-        return frames[thin(len(frames), fps, rate, 0)]
-    # The first frame of every 1 / rate seconds; half a frame's leave for rounded time stamps.
-    thin(len(frames), fps, rate, 0)
-    stamps = table.pts[start : last + 1]
-    seconds = (stamps - stamps[0]) * float(table.time_base)
-    tick = np.floor(seconds * rate + min(0.5 * rate / fps, 0.5) if fps else seconds * rate)
-    return frames[np.flatnonzero(np.diff(tick, prepend=-1) > 0)]
-
-
 def extract(
     path: Path,
     frames: Iterable[int] | None = None,
@@ -100,12 +72,12 @@ def extract(
     table: PacketTable | None = None,
     pool: ThreadPoolExecutor | None = None,
     threads: int = 0,
-) -> Iterator[Picture]:
+) -> Iterator[EncodedFrame]:
     """Extract `frames` of the video `path`.
 
     Args:
         path: The video.
-        frames: 0-based frames (see `choose`); all if None.
+        frames: 0-based frames, in any order; all if None.
         longest_side: Shrink to this many pixels; 0 keeps the size.
         quality: JPEG quality, 1 to 100.
         table: The video's packets, if they were scanned before.
@@ -145,22 +117,22 @@ def _pictures(
     quality: int,
     pool: ThreadPoolExecutor | None,
     threads: int,
-) -> Iterator[Picture]:
+) -> Iterator[EncodedFrame]:
     """Decode here, encode in `pool`, a few frames ahead of the caller."""
 
-    def picture(number: int, frame: VideoFrame) -> Picture:
+    def picture(number: int, frame: VideoFrame) -> EncodedFrame:
         jpeg, width, height = encode_frame(frame, info.rotation, longest_side, quality)
         if table.pts is not None:
             seconds = float((table.pts[number] - table.pts[0]) * table.time_base)
         else:
             seconds = number / info.fps if info.fps else 0.0
-        return Picture(number, jpeg, width, height, info.width, info.height, seconds)
+        return EncodedFrame(number, jpeg, width, height, info.width, info.height, seconds)
 
     done = 0
     lost: list[int] = []
     cores = count_cores()
     with ThreadPoolExecutor(cores) if pool is None else nullcontext(pool) as encoders:
-        pending: deque[Future[Picture]] = deque()
+        pending: deque[Future[EncodedFrame]] = deque()
         try:
             for number, frame in _frames(path, table, wanted, threads, lost):
                 pending.append(encoders.submit(picture, number, frame))
@@ -189,7 +161,7 @@ def _frames(
     missing = set(wanted.tolist())
     if table.pts is not None:
         with open_video(path, threads) as (container, stream):
-            for number, frame in _Leaper(container, stream, table).frames(wanted):
+            for number, frame in _SeekingDecoder(container, stream, table).frames(wanted):
                 if number in missing:
                     missing.remove(number)
                     yield number, frame
@@ -212,7 +184,7 @@ def _numbers(table: PacketTable) -> dict[int | None, int]:
     return {stamp: number for number, stamp in enumerate(stamps)}
 
 
-class _Leaper:
+class _SeekingDecoder:
     """Decodes no more than the wanted frames need.
 
     Args:
@@ -249,7 +221,7 @@ class _Leaper:
         start = np.concatenate([keys, [-1]])[before]
         # Compared in decode order, because frames shown before a key frame may come after it.
         sent = np.maximum.accumulate(order[wanted])
-        leap = (start[1:] >= 0) & (order[start[1:]] > sent[:-1] + _LEAP)
+        leap = (start[1:] >= 0) & (order[start[1:]] > sent[:-1] + _SEEK_COST)
         for run in np.split(np.arange(len(wanted)), np.flatnonzero(leap) + 1):
             yield int(start[run[0]]), set(wanted[run].tolist())
 

@@ -12,14 +12,14 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kfdet.errors import InputError
-from kfdet.video.extraction import Picture
+from kfdet.video.extraction import EncodedFrame
 from kfdet.video.jpeg import fit
 
 _ORIENTATION = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
 
 
-def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Picture:
+def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> EncodedFrame:
     """One image as an upright JPEG in RGB.
 
     The bytes of a colour JPEG pass through as they are if it needs neither turning (TensorFlow
@@ -53,13 +53,13 @@ def _broken(problem: str, path: Path) -> InputError:
     return InputError(problem, file=path, hint="Replace the file, or remove it and its boxes.")
 
 
-def _picture(data: bytes, longest_side: int, quality: int) -> Picture:
+def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
     with Image.open(BytesIO(data)) as image:
         width, height = image.size
         turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
         shrunk = fit(width, height, longest_side) != (width, height)
         if not turned and not shrunk and _is_colour_jpeg(data):
-            return Picture(0, data, width, height, width, height, 0.0)
+            return EncodedFrame(0, data, width, height, width, height, 0.0)
         upright = _rgb(ImageOps.exif_transpose(image))
     source_width, source_height = upright.size
     width, height = fit(source_width, source_height, longest_side)
@@ -69,7 +69,7 @@ def _picture(data: bytes, longest_side: int, quality: int) -> Picture:
         else upright
     )
     jpeg = simplejpeg.encode_jpeg(np.asarray(pixels), quality=quality, colorsubsampling="420")
-    return Picture(0, jpeg, width, height, source_width, source_height, 0.0)
+    return EncodedFrame(0, jpeg, width, height, source_width, source_height, 0.0)
 
 
 def _is_colour_jpeg(data: bytes) -> bool:

@@ -4,12 +4,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from support.source_factory import image, video
 
 from kfdet.boxes.clipping import clip_boxes, clip_keys
 from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
 
-SOURCES = [image("a.jpg"), video("v.mp4")]  # 400x300 and 640x360
+SIZES = {"a.jpg": (400, 300), "v.mp4": (640, 360)}
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -36,7 +35,7 @@ def test_clip_keys(
     video: str, box: tuple[float, ...], more: dict[str, Any], clipped: tuple[float, ...]
 ) -> None:
     table = pa.Table.from_pylist([row(KEY_SCHEMA, video, box, **more)], KEY_SCHEMA)
-    result = clip_keys(table, SOURCES)
+    result = clip_keys(table, SIZES)
     assert result.schema == KEY_SCHEMA
     assert sides(result) == [clipped]
 
@@ -44,11 +43,11 @@ def test_clip_keys(
 def test_clip_boxes_leaves_out_what_is_outside() -> None:
     boxes = [("a.jpg", (-5, 0, 9, 9)), ("a.jpg", (400, 0, 410, 9)), ("v.mp4", (600, 0, 700, 9))]
     table = pa.Table.from_pylist([row(BOX_SCHEMA, *box) for box in boxes], BOX_SCHEMA)
-    result = clip_boxes(table, SOURCES)
+    result = clip_boxes(table, SIZES)
     assert result.schema == BOX_SCHEMA
     assert sides(result) == [(0, 0, 9, 9), (600, 0, 640, 9)]
 
 
 @pytest.mark.parametrize(("clip", "schema"), [(clip_keys, KEY_SCHEMA), (clip_boxes, BOX_SCHEMA)])
 def test_no_boxes(clip: Any, schema: pa.Schema) -> None:
-    assert clip(schema.empty_table(), SOURCES) == schema.empty_table()
+    assert clip(schema.empty_table(), SIZES) == schema.empty_table()

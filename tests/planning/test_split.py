@@ -11,57 +11,62 @@ from support.source_factory import image, video
 from kfdet.errors import InputError
 from kfdet.planning.plan import Source, Split
 from kfdet.planning.ranges import contains
-from kfdet.planning.split import LARGEST_GUARD_SHARE, Material, Sides, split
+from kfdet.planning.split import LARGEST_GUARD_SHARE, Sides, SplitInput, split
 
 LABELS = ("ball", "mug")
 
 
-def film(
+def video_input(
     source: Source,
     *,
     ball: Sequence[int] | None = None,
     mug: Sequence[int] = (),
     duplicate: int | None = None,
-) -> Material:
+) -> SplitInput:
     """A source whose frames are all usable; `ball` (default: all) and `mug` are frames with one."""
     frames = np.arange(source.start, source.stop + 1, source.step)
     with_ball = frames if ball is None else np.array(ball, np.int64)
     boxes = np.column_stack([np.isin(frames, with_ball), np.isin(frames, np.array(mug, np.int64))])
     number = abs(hash(source.name)) if duplicate is None else duplicate
-    return Material(source, ((source.start, source.stop),), frames, boxes.astype(np.int64), number)
+    return SplitInput(
+        source, ((source.start, source.stop),), frames, boxes.astype(np.int64), number
+    )
 
 
-def photo(
+def image_input(
     name: str, ball: bool = True, mug: bool = False, duplicate: int | None = None
-) -> Material:
-    return film(
+) -> SplitInput:
+    return video_input(
         image(name, train=()), ball=[0] if ball else [], mug=[0] if mug else [], duplicate=duplicate
     )
 
 
 def deal(
-    materials: Sequence[Material], val_share: float = 0.2, guard: float = 3.0, seed: int = 0
+    inputs: Sequence[SplitInput], val_share: float = 0.2, guard: float = 3.0, seed: int = 0
 ) -> tuple[Split, dict[str, Sides], list[str]]:
-    return split(materials, LABELS, val_share=val_share, guard_seconds=guard, seed=seed)
+    return split(inputs, LABELS, val_share=val_share, guard_seconds=guard, seed=seed)
 
 
-def share(materials: Sequence[Material], sides: dict[str, Sides]) -> float:
+def share(inputs: Sequence[SplitInput], sides: dict[str, Sides]) -> float:
     """Share of the dealt frames that evaluate."""
-    val = sum(contains(sides[m.source.name].val, m.frames).sum() for m in materials)
-    train = sum(contains(sides[m.source.name].train, m.frames).sum() for m in materials)
+    val = sum(contains(sides[m.source.name].val, m.frames).sum() for m in inputs)
+    train = sum(contains(sides[m.source.name].train, m.frames).sum() for m in inputs)
     return float(val / (val + train))
 
 
 @pytest.mark.parametrize(
-    ("materials", "message"),
+    ("inputs", "message"),
     [
         ([], "no frame with a box"),
-        ([photo("a.jpg")], "too small to be split: 1 usable frame in 1 source"),
-        ([photo("a.jpg", duplicate=1), photo("b.jpg", duplicate=1)], "2 sources .*are alike"),
-        ([photo("a.jpg"), photo("b.jpg", ball=False)], "no boxes for evaluation"),
-        ([film(video(frames=1))], "too small to be split: 1 usable frame"),
-        ([film(video(frames=2))], "too small"),
-        ([film(video(frames=100), ball=[4])], "no boxes for evaluation"),
+        ([image_input("a.jpg")], "too small to be split: 1 usable frame in 1 source"),
+        (
+            [image_input("a.jpg", duplicate=1), image_input("b.jpg", duplicate=1)],
+            "2 sources .*are alike",
+        ),
+        ([image_input("a.jpg"), image_input("b.jpg", ball=False)], "no boxes for evaluation"),
+        ([video_input(video(frames=1))], "too small to be split: 1 usable frame"),
+        ([video_input(video(frames=2))], "too small"),
+        ([video_input(video(frames=100), ball=[4])], "no boxes for evaluation"),
     ],
     ids=[
         "nothing",
@@ -74,39 +79,46 @@ def share(materials: Sequence[Material], sides: dict[str, Sides]) -> float:
     ],
 )
 def test_too_little_is_an_error_that_says_what_to_add(
-    materials: list[Material], message: str
+    inputs: list[SplitInput], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        deal(materials)
+        deal(inputs)
     assert "Add" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("materials", "strategy", "val"),
+    ("inputs", "strategy", "val"),
     [
-        ([film(video(frames=10))], "time-block", {"v.mp4": ((8, 9),)}),
-        ([film(video(frames=600))], "time-block", {"v.mp4": ((480, 599),)}),
+        ([video_input(video(frames=10))], "time-block", {"v.mp4": ((8, 9),)}),
+        ([video_input(video(frames=600))], "time-block", {"v.mp4": ((480, 599),)}),
         (
-            [film(video(frames=600), mug=range(100, 200))],
+            [video_input(video(frames=600), mug=range(100, 200))],
             "time-block",
             {"v.mp4": ((190, 309),)},
         ),
-        ([film(video("a.mp4")), film(video("b.mp4"))], "time-block", None),
-        ([film(video("a.mp4")), film(video("b.mp4", 200))], "video", {"b.mp4": ((0, 199),)}),
-        ([film(video("a.mp4", 2)), film(video("b.mp4", 2))], "video", None),
-        ([film(video(f"{i}.mp4")) for i in range(5)], "video", None),
+        ([video_input(video("a.mp4")), video_input(video("b.mp4"))], "time-block", None),
         (
-            [film(video(f"{i}.mp4"), mug=range(i // 3 * 600)) for i in range(5)],
+            [video_input(video("a.mp4")), video_input(video("b.mp4", 200))],
+            "video",
+            {"b.mp4": ((0, 199),)},
+        ),
+        ([video_input(video("a.mp4", 2)), video_input(video("b.mp4", 2))], "video", None),
+        ([video_input(video(f"{i}.mp4")) for i in range(5)], "video", None),
+        (
+            [video_input(video(f"{i}.mp4"), mug=range(i // 3 * 600)) for i in range(5)],
             "video",
             None,
         ),
         (
-            [film(video("a.mp4")), film(video("b.mp4", 300), ball=[], mug=range(300))],
+            [
+                video_input(video("a.mp4")),
+                video_input(video("b.mp4", 300), ball=[], mug=range(300)),
+            ],
             "time-block",
             {"a.mp4": ((480, 599),), "b.mp4": ((240, 299),)},
         ),
-        ([photo("a.jpg"), photo("b.jpg")], "image", None),
-        ([film(video(frames=600)), photo("a.jpg")], "time-block", {"a.jpg": ()}),
+        ([image_input("a.jpg"), image_input("b.jpg")], "image", None),
+        ([video_input(video(frames=600)), image_input("a.jpg")], "time-block", {"a.jpg": ()}),
     ],
     ids=[
         "ten frames",
@@ -122,8 +134,8 @@ def test_too_little_is_an_error_that_says_what_to_add(
         "a video and an image",
     ],
 )
-def test_strategy(materials: list[Material], strategy: str, val: dict[str, object] | None) -> None:
-    how, sides, _ = deal(materials)
+def test_strategy(inputs: list[SplitInput], strategy: str, val: dict[str, object] | None) -> None:
+    how, sides, _ = deal(inputs)
     assert how == Split(strategy, 0.2, 3.0, 0)  # type: ignore[arg-type]
     for name, ranges in (val or {}).items():
         assert sides[name].val == ranges
@@ -131,41 +143,41 @@ def test_strategy(materials: list[Material], strategy: str, val: dict[str, objec
         for side in ("train", "val"):
             boxes = sum(
                 m.boxes[contains(getattr(sides[m.source.name], side), m.frames), label].sum()
-                for m in materials
+                for m in inputs
             )
-            assert bool(boxes) == any(m.boxes[:, label].any() for m in materials)
+            assert bool(boxes) == any(m.boxes[:, label].any() for m in inputs)
 
 
 def test_five_videos_give_one_to_evaluation_by_seed() -> None:
-    materials = [film(video(f"{i}.mp4")) for i in range(5)]
+    inputs = [video_input(video(f"{i}.mp4")) for i in range(5)]
     chosen = set()
     for seed in range(10):
-        _, sides, _ = deal(materials, seed=seed)
-        assert deal(materials[::-1], seed=seed)[1] == sides
-        assert share(materials, sides) == pytest.approx(0.2)
+        _, sides, _ = deal(inputs, seed=seed)
+        assert deal(inputs[::-1], seed=seed)[1] == sides
+        assert share(inputs, sides) == pytest.approx(0.2)
         chosen |= {name for name, side in sides.items() if side.val}
     assert len(chosen) > 1
 
 
 def test_many_images_keep_labels_on_both_sides() -> None:
-    materials = [photo(f"{i}.jpg", mug=i in (3, 57), ball=i % 7 > 0) for i in range(300)]
+    inputs = [image_input(f"{i}.jpg", mug=i in (3, 57), ball=i % 7 > 0) for i in range(300)]
     for seed in range(5):
-        _, sides, warnings = deal(materials, seed=seed)
+        _, sides, warnings = deal(inputs, seed=seed)
         assert not warnings
         assert {bool(sides[name].val) for name in ("3.jpg", "57.jpg")} == {True, False}
-        assert share(materials, sides) == pytest.approx(0.2, abs=0.02)
+        assert share(inputs, sides) == pytest.approx(0.2, abs=0.02)
 
 
 def test_a_label_in_one_place_trains_and_is_named() -> None:
-    materials = [photo(f"{i}.jpg", mug=i == 7) for i in range(40)]
-    _, sides, warnings = deal(materials)
+    inputs = [image_input(f"{i}.jpg", mug=i == 7) for i in range(40)]
+    _, sides, warnings = deal(inputs)
     assert sides["7.jpg"].train
     assert len(warnings) == 1
     assert "label 'mug' cannot be evaluated" in warnings[0]
 
 
 def test_short_videos_have_a_shorter_gap_and_say_so() -> None:
-    _, sides, warnings = deal([film(video(frames=100))])
+    _, sides, warnings = deal([video_input(video(frames=100))])
     assert (sides["v.mp4"].train, sides["v.mp4"].val) == (((0, 69),), ((80, 99),))
     assert warnings[0] == (
         "the gap between training and evaluation is shorter than 3 s in short videos: "
@@ -174,15 +186,15 @@ def test_short_videos_have_a_shorter_gap_and_say_so() -> None:
 
 
 def test_the_same_video_twice_is_cut_at_the_same_place() -> None:
-    again = film(video("b.mp4", start=100), mug=range(400, 500), duplicate=1)
-    how, sides, _ = deal([film(video("a.mp4"), duplicate=1), again])
+    again = video_input(video("b.mp4", start=100), mug=range(400, 500), duplicate=1)
+    how, sides, _ = deal([video_input(video("a.mp4"), duplicate=1), again])
     assert how.strategy == "time-block"
     assert sides["a.mp4"].val == sides["b.mp4"].val
 
 
 def test_images_of_one_film_are_cut_as_a_film() -> None:
-    materials = [photo(f"frame_{i}.jpg", duplicate=1) for i in range(100)]
-    _, sides, warnings = deal(materials)
+    inputs = [image_input(f"frame_{i}.jpg", duplicate=1) for i in range(100)]
+    _, sides, warnings = deal(inputs)
     side = ["train" if s.train else "val" if s.val else "-" for s in map(sides.get, names(100))]
     assert side == ["train"] * 70 + ["-"] * 10 + ["val"] * 20
     assert "100 images" in warnings[0]
@@ -193,9 +205,9 @@ def names(count: int) -> list[str]:
 
 
 @st.composite
-def datasets(draw: st.DrawFn) -> list[Material]:
+def datasets(draw: st.DrawFn) -> list[SplitInput]:
     """Videos and images of all lengths, some of them duplicates, with boxes anywhere."""
-    materials = []
+    inputs = []
     for number in range(draw(st.integers(0, 4))):
         duplicate = draw(st.integers(0, 3))
         source = video(
@@ -206,44 +218,42 @@ def datasets(draw: st.DrawFn) -> list[Material]:
         )
         some = st.lists(st.integers(0, source.stop), max_size=20)
         ball = draw(st.none() | some)
-        materials.append(film(source, ball=ball, mug=draw(some), duplicate=duplicate))
+        inputs.append(video_input(source, ball=ball, mug=draw(some), duplicate=duplicate))
     for number in range(draw(st.integers(0, 30))):
         ball, mug, duplicate = draw(st.tuples(st.booleans(), st.booleans(), st.integers(10, 30)))
-        materials.append(photo(f"{number}.jpg", ball, mug, duplicate))
-    return materials
+        inputs.append(image_input(f"{number}.jpg", ball, mug, duplicate))
+    return inputs
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    materials=datasets(),
+    inputs=datasets(),
     val_share=st.floats(0.05, 0.9),
     guard=st.floats(0, 5),
     seed=st.integers(0, 3),
 )
-def test_nothing_leaks(
-    materials: list[Material], val_share: float, guard: float, seed: int
-) -> None:
+def test_nothing_leaks(inputs: list[SplitInput], val_share: float, guard: float, seed: int) -> None:
     try:
-        _, sides, _ = deal(materials, val_share, guard, seed)
+        _, sides, _ = deal(inputs, val_share, guard, seed)
     except InputError:
         return
-    assert deal(materials[::-1], val_share, guard, seed)[1] == sides
+    assert deal(inputs[::-1], val_share, guard, seed)[1] == sides
     assert any(side.train for side in sides.values())
     assert any(side.val for side in sides.values())
-    for m in materials:
+    for m in inputs:
         side = sides[m.source.name]
         train = m.frames[contains(side.train, m.frames)]
         val = m.frames[contains(side.val, m.frames)]
         if m.source.kind == "video" and len(train) and len(val):
             between = np.abs(train[:, None] - val[None]).min() - 1
-            alike = [o.frames for o in materials if o.duplicate == m.duplicate]
+            alike = [o.frames for o in inputs if o.duplicate == m.duplicate]
             span = np.ptp(np.concatenate(alike)) + 1
             assert between >= min(guard * m.source.fps, LARGEST_GUARD_SHARE * span)
             assert between >= 1
         else:
             assert not (len(train) and len(val))
-        for other in materials:
+        for other in inputs:
             if other.duplicate == m.duplicate and len(train):
                 twin = other.frames[contains(sides[other.source.name].val, other.frames)]
-                image_film = len([o for o in materials if o.duplicate == m.duplicate]) >= 10
+                image_film = len([o for o in inputs if o.duplicate == m.duplicate]) >= 10
                 assert not set(twin) & set(train) or (m.source.kind == "image" and image_film)

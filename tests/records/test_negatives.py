@@ -13,7 +13,7 @@ from kfdet.records.negatives import (
     CROP_SIZE,
     MARGIN_SHARE,
     NEGATIVE_SCHEMA,
-    Film,
+    SourceFrames,
     free_window,
     mine,
 )
@@ -22,14 +22,14 @@ BOX = (100.0, 100.0, 140.0, 160.0)
 EVERYWHERE = (0.0, 0.0, 640.0, 360.0)
 
 
-def film(
+def source_frames(
     source: Source,
     keys: Sequence[int],
     boxes: dict[int, Sequence[tuple[float, ...]]],
     frames: Sequence[int] | None = None,
-) -> Film:
+) -> SourceFrames:
     rows = [(frame, box) for frame in sorted(boxes) for box in boxes[frame]]
-    return Film(
+    return SourceFrames(
         source,
         np.array(keys, np.int64),
         np.arange(source.frames) if frames is None else np.array(frames, np.int64),
@@ -42,8 +42,10 @@ def on(frames: range, box: tuple[float, ...] = BOX) -> dict[int, Sequence[tuple[
     return {frame: [box] for frame in frames}
 
 
-def rows(films: Sequence[Film], share: float = 0.1, seed: int = 0) -> list[dict[str, object]]:
-    table = mine(films, share, seed)
+def rows(
+    sources: Sequence[SourceFrames], share: float = 0.1, seed: int = 0
+) -> list[dict[str, object]]:
+    table = mine(sources, share, seed)
     assert table.schema == NEGATIVE_SCHEMA
     found: list[dict[str, object]] = table.to_pylist()
     return found
@@ -51,28 +53,38 @@ def rows(films: Sequence[Film], share: float = 0.1, seed: int = 0) -> list[dict[
 
 KEYS = range(0, 600, 50)
 TRAIN = ((0, 399),)
-PHOTO = film(image("b.jpg"), [0], on(range(1)))
+PHOTO = source_frames(image("b.jpg"), [0], on(range(1)))
 
 
 @pytest.mark.parametrize(
-    ("films", "share", "kinds"),
+    ("sources", "share", "kinds"),
     [
         ([], 0.1, {}),
-        ([film(video(train=TRAIN), [], {})], 0.1, {}),
-        ([film(video(train=TRAIN), KEYS, {})], 0.1, {}),
-        ([film(video(train=TRAIN), KEYS, on(range(200, 290)))], 0.0, {}),
-        ([film(video(train=TRAIN), KEYS, on(range(200, 290)))], 0.1, {"frame": 10}),
-        ([film(video(train=TRAIN), KEYS, on(range(0, 380)))], 0.05, {"frame": 2, "crop": 18}),
-        ([film(video(train=TRAIN), KEYS, on(range(0, 400), EVERYWHERE))], 0.1, {}),
-        ([film(video(train=TRAIN), [0, 101], on(range(0, 20)))], 0.9, {}),
-        ([film(video(val=TRAIN), KEYS, on(range(0, 90)))], 0.5, {}),
+        ([source_frames(video(train=TRAIN), [], {})], 0.1, {}),
+        ([source_frames(video(train=TRAIN), KEYS, {})], 0.1, {}),
+        ([source_frames(video(train=TRAIN), KEYS, on(range(200, 290)))], 0.0, {}),
+        ([source_frames(video(train=TRAIN), KEYS, on(range(200, 290)))], 0.1, {"frame": 10}),
         (
-            [film(image("a.jpg"), [], {}), film(image("b.jpg"), [0], on(range(1)))],
+            [source_frames(video(train=TRAIN), KEYS, on(range(0, 380)))],
+            0.05,
+            {"frame": 2, "crop": 18},
+        ),
+        ([source_frames(video(train=TRAIN), KEYS, on(range(0, 400), EVERYWHERE))], 0.1, {}),
+        ([source_frames(video(train=TRAIN), [0, 101], on(range(0, 20)))], 0.9, {}),
+        ([source_frames(video(val=TRAIN), KEYS, on(range(0, 90)))], 0.5, {}),
+        (
+            [
+                source_frames(image("a.jpg"), [], {}),
+                source_frames(image("b.jpg"), [0], on(range(1))),
+            ],
             0.5,
             {"frame": 1},
         ),
         (
-            [film(image("a.jpg", annotation=""), [], {}), film(image("b.jpg"), [0], on(range(1)))],
+            [
+                source_frames(image("a.jpg", annotation=""), [], {}),
+                source_frames(image("b.jpg"), [0], on(range(1))),
+            ],
             0.5,
             {"crop": 1},
         ),
@@ -91,8 +103,10 @@ PHOTO = film(image("b.jpg"), [0], on(range(1)))
         "an image that nobody looked at",
     ],
 )
-def test_how_many_and_what_kind(films: list[Film], share: float, kinds: dict[str, int]) -> None:
-    assert Counter(str(row["kind"]) for row in rows(films, share)) == kinds
+def test_how_many_and_what_kind(
+    sources: list[SourceFrames], share: float, kinds: dict[str, int]
+) -> None:
+    assert Counter(str(row["kind"]) for row in rows(sources, share)) == kinds
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
@@ -105,8 +119,8 @@ def test_a_share_that_makes_no_sense(share: float) -> None:
 def test_negatives_keep_away_from_boxes_in_time_and_space(seed: int) -> None:
     source = video(train=((0, 249), (300, 399)), fps=20)
     boxes = on(range(40, 80)) | on(range(120, 180), (400.0, 200.0, 500.0, 300.0))
-    films = [film(source, range(0, 260, 20), boxes, range(0, 600, 2))]
-    found = rows(films, 0.3, seed)
+    sources = [source_frames(source, range(0, 260, 20), boxes, range(0, 600, 2))]
+    found = rows(sources, 0.3, seed)
     assert {row["kind"] for row in found} == {"frame", "crop"}
     margin = MARGIN_SHARE * 640
     for row in found:
@@ -114,7 +128,7 @@ def test_negatives_keep_away_from_boxes_in_time_and_space(seed: int) -> None:
         # Covered until the key on frame 240; half a second beside the unlabelled rest is left out.
         assert frame <= 230
         assert frame % 2 == 0
-        near = films[0].near(frame, 10)
+        near = sources[0].near(frame, 10)
         if row["kind"] == "frame":
             assert not len(near)
             assert [row[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [0, 0, 640, 360]
@@ -146,8 +160,8 @@ def test_crops_have_the_frames_aspect_and_a_size_within_bounds() -> None:
 
 
 def test_negatives_are_spread_over_time_and_sources() -> None:
-    long = [film(video(f"{i}.mp4", train=((0, 599),)), KEYS, {}) for i in range(4)]
-    busy = film(video("busy.mp4", train=((0, 599),)), KEYS, on(range(0, 600), EVERYWHERE))
+    long = [source_frames(video(f"{i}.mp4", train=((0, 599),)), KEYS, {}) for i in range(4)]
+    busy = source_frames(video("busy.mp4", train=((0, 599),)), KEYS, on(range(0, 600), EVERYWHERE))
     found = rows([*long, busy], 1 / 16)
     assert Counter(row["video"] for row in found) == dict.fromkeys(
         ("0.mp4", "1.mp4", "2.mp4", "3.mp4"), 10
@@ -158,17 +172,17 @@ def test_negatives_are_spread_over_time_and_sources() -> None:
 
 
 def test_one_source_gives_at_most_twice_its_even_part() -> None:
-    films = [
-        film(video("empty.mp4", train=((0, 599),)), KEYS, {}),
+    sources = [
+        source_frames(video("empty.mp4", train=((0, 599),)), KEYS, {}),
         *(
-            film(video(f"{i}.mp4", train=((0, 599),)), KEYS, on(range(0, 600), EVERYWHERE))
+            source_frames(video(f"{i}.mp4", train=((0, 599),)), KEYS, on(range(0, 600), EVERYWHERE))
             for i in range(3)
         ),
     ]
-    assert len(rows(films, 0.02)) == 19
+    assert len(rows(sources, 0.02)) == 19
 
 
 def test_the_seed_decides() -> None:
-    films = [film(video(train=TRAIN), KEYS, on(range(200, 290)))]
-    assert rows(films, seed=3) == rows(films, seed=3)
-    assert rows(films, seed=3) != rows(films, seed=4)
+    sources = [source_frames(video(train=TRAIN), KEYS, on(range(200, 290)))]
+    assert rows(sources, seed=3) == rows(sources, seed=3)
+    assert rows(sources, seed=3) != rows(sources, seed=4)

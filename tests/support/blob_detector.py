@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from kfdet.files import write_zip
-from kfdet.records.examples import Chosen, example_table
+from kfdet.records.examples import SelectedExample, example_table
 from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
 
 LABELS = ["red", "green", "<b>blue</b> & co"]
@@ -140,7 +140,7 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     for frame, blobs in enumerate(frames):
         labelled = [blob for blob in blobs if blob.label is not None]
         kind = "frame" if labelled else "background"
-        chosen.append(Chosen(101 + frame, "val", VIDEO, frame, kind, STORED, SOURCE))
+        chosen.append(SelectedExample(101 + frame, "val", VIDEO, frame, kind, STORED, SOURCE))
         boxes = np.array([blob.box for blob in labelled], float).reshape(-1, 4)
         records.append(
             serialize(
@@ -166,7 +166,9 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     return folder
 
 
-def _dataset(frames: Sequence[Sequence[Blob]], chosen: Sequence[Chosen]) -> dict[str, object]:
+def _dataset(
+    frames: Sequence[Sequence[Blob]], chosen: Sequence[SelectedExample]
+) -> dict[str, object]:
     labels = Counter(LABELS[b.label - 1] for blobs in frames for b in blobs if b.label)
     boxes = labels.total()
 

@@ -21,8 +21,7 @@ from support.numbered_video import (
 
 from kfdet.errors import InputError
 from kfdet.video import extraction
-from kfdet.video.extraction import choose, extract
-from kfdet.video.packets import scan
+from kfdet.video.extraction import extract
 
 Numbered = Callable[[str], Path]
 
@@ -179,50 +178,17 @@ def test_bad_argument_is_refused_at_once(
         extract(numbered("mp4, B-frames"), **arguments)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("rule", "frames"),
-    [
-        ({"start": 60}, []),
-        ({}, list(range(60))),
-        ({"every": 20}, [0, 20, 40]),
-        ({"every": 20, "start": 5}, [5, 25, 45]),
-        ({"start": 57, "stop": 100}, [57, 58, 59]),
-        ({"start": 3, "stop": 3}, [3]),
-        ({"rate": 5}, list(range(0, 60, 5))),
-        ({"rate": 100}, list(range(60))),
-        ({"rate": 10, "stop": 10}, [0, 2, 5, 7, 10]),
-    ],
-)
-def test_rules_choose_frames(numbered: Numbered, rule: dict[str, int], frames: list[int]) -> None:
-    assert choose(scan(numbered("mp4, B-frames")), **rule).tolist() == frames
-
-
-def test_rate_heeds_time_stamps_where_it_varies(numbered: Numbered) -> None:
-    table = scan(numbered("mp4, variable rate"))
-    assert table.pts is not None
-    seconds = (table.pts - table.pts[0]) * float(table.time_base)
-    chosen = seconds[choose(table, rate=2)]
-    assert len(chosen) == pytest.approx(seconds[-1] * 2, abs=1)
-    assert np.diff(chosen).min() > 0.2  # one in each half second
-
-
-@pytest.mark.parametrize("rule", [{"start": -1}, {"start": 5, "stop": 4}, {"every": -1}])
-def test_senseless_rule_is_refused(numbered: Numbered, rule: dict[str, int]) -> None:
-    with pytest.raises(InputError):
-        choose(scan(numbered("mp4, B-frames")), **rule)
-
-
 def test_few_frames_of_many_decode_few(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaping to key frames is what makes sparse selections quick; count what is decoded."""
     sent: list[int] = []
 
-    class Counting(extraction._Leaper):
+    class Counting(extraction._SeekingDecoder):
         def _run(self, key: int, numbers: set[int]):  # type: ignore[no-untyped-def]
             for frame in super()._run(key, numbers):
                 sent.append(key)
                 yield frame
 
-    monkeypatch.setattr(extraction, "_Leaper", Counting)
+    monkeypatch.setattr(extraction, "_SeekingDecoder", Counting)
     assert [p.frame for p in extract(numbered("mp4, B-frames"), [1, 41])] == [1, 41]
     assert len(sent) < 16
 
