@@ -86,7 +86,8 @@ def _atomic(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):  # nothing was created
+                temporary.unlink()
 
 
 def hash_file(path: Path) -> str:

@@ -42,11 +42,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 @contextmanager
 def progress() -> Iterator[None]:
     """Draw the progress of long work in this process while the block runs."""
-    from kfdet.console.display import Display
+    from kfdet.console.display import show_events
     from kfdet.events import listening
 
-    display = Display(err)
-    with display.live(), listening(display.event):
+    with show_events(err) as on_event, listening(on_event):
         yield
 
 

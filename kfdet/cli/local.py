@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,6 +44,9 @@ def run(
         Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
     ],
     parameters: Parameters,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a run of another dataset in RUN.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train, export and evaluate a detector on this machine.
@@ -59,21 +63,26 @@ def run(
 
     kfdet run videos/ -o run --frame-rate 5 --network ssd_resnet50_fpn --min-ap50 0.8
     """
-    _run(dataset, output, parameters, as_json)
+    _run(dataset, output, parameters, as_json, replace)
 
 
-def _run(dataset: str, output: Path, parameters: Parameters, as_json: bool) -> None:
+def _run(
+    dataset: str, output: Path, parameters: Parameters, as_json: bool, replace: bool = False
+) -> None:
+    from kfdet.console.display import show_events
     from kfdet.console.summary import print_summary
     from kfdet.local.runner import run as run_pipeline
 
     parameters.check()
+    err.print(f"{dataset} → {output}", markup=False, soft_wrap=True)
+    started = time.monotonic()
     try:
-        record = run_pipeline(dataset, output, parameters, err)
+        with show_events(err) as on_event:
+            done = run_pipeline(dataset, output, parameters, on_event, replace=replace)
     except KeyboardInterrupt:
         err.print("interrupted; the same command continues")
         raise
-    metrics: dict[str, Any] = json.loads((output / "metrics.json").read_text())
     if as_json:
-        print(json.dumps({"run": str(output), "metrics": metrics, **record}))
+        print(json.dumps({"run": str(output), "metrics": done.metrics, **done.record}))
     else:
-        print_summary(out, output, record, metrics)
+        print_summary(out, output, done, time.monotonic() - started)

@@ -90,18 +90,14 @@ def submit(
 
 
 def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
-    from kfdet.console.display import Display
+    from kfdet.console.display import show_events
     from kfdet.console.summary import print_metrics
     from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
 
-    display = Display(err)
     try:
-        with display.live():
-            try:
-                ended = follow(backend, run_id, display.event)
-            finally:
-                display.finish()
+        with show_events(err) as on_event:
+            ended = follow(backend, run_id, on_event)
     except RunFailedError:
         raise
     except BaseException:  # an interrupt as well; only the following has ended

@@ -1,120 +1,149 @@
-"""What `kfdet run` shows while the pipeline works: a live bar a task, a lasting line a stage."""
+"""Progress of long work, drawn from events: in a terminal, in a notebook, or as lines of a log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
+from kfdet.console.views import Bar, LogView, NotebookView, TerminalView
 from kfdet.events import stage_title
 
-STAGES = (
-    "planning",
-    "interpolation",
-    "frame_extraction",
-    "negative_mining",
-    "tfrecord_build",
-    "training",
-    "export",
-    "evaluation",
-)
-_LOOP = {"interpolation", "frame_extraction"}
-"""The stages that run once a group, at the same time."""
+_PARALLEL = {"interpolation", "frame_extraction"}
+"""The stages that run once per group, at the same time."""
 
 
-class _Count(ProgressColumn):
-    """How much is done of how much, with its unit; bytes in kB, MB or GB."""
+class View(Protocol):
+    """Where progress appears. Called by one thread at a time."""
 
-    def render(self, task: Task) -> Text:
-        unit, total = task.fields["unit"], task.total
-        if unit == "bytes":
-            return Text(f"{decimal(int(task.completed))}/{decimal(int(total or 0))}")
-        return Text(f"{task.completed:.0f}/{'?' if total is None else f'{total:.0f}'} {unit}")
+    def start(self) -> None:
+        """Begin to draw."""
+
+    def stop(self) -> None:
+        """End, without bars left behind."""
+
+    def line(self, markup: str) -> None:
+        """Add a permanent line."""
+
+    def show(self, bars: list[Bar]) -> None:
+        """Draw the work that goes on now."""
+
+    def begin(self, title: str) -> None:
+        """A stage starts."""
+
+    def tick(self, bars: list[Bar]) -> None:
+        """Called about every second, whether or not something has happened."""
 
 
 @dataclass
-class StageState:
-    """What is known of one stage: how many of its tasks run, ended, came from the cache."""
+class _Stage:
+    """What is known of one stage: how many of its tasks run, have ended, came from the cache."""
 
+    bar: Bar
     running: int = 0
     ended: int = 0
     cached: int = 0
     seconds: float = 0.0
-    row: TaskID | None = None
-    bars: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    printed: bool = False
+    tasks: dict[str, _Task] = field(default_factory=dict)
+
+
+@dataclass
+class _Task:
+    """Progress of one task of a stage, added up over the processes that share it."""
+
+    bar: Bar
+    processes: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+
+@contextmanager
+def show_events(console: Console | None = None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Draw progress while the block runs; gives the listener that takes the events to draw.
+
+    Args:
+        console: Where to draw: bars in a terminal, an output area in a notebook, lines in a file.
+            By default the notebook, or else standard error.
+    """
+    display = Display(console or Console(stderr=True, highlight=False))
+    with display.live():
+        yield display.event
 
 
 class Display:
-    """Draws the events of a run; usable without a terminal, where only the lasting lines appear."""
+    """Draws the events of a run, or of a command without stages."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.stages: dict[str, StageState] = {}
-        self._said: set[str] = set()
-        self._printed: set[str] = set()
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
-            _Count(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._view = _view(console)
+        self._stages: dict[str, _Stage] = {}
+        self._warnings: set[str] = set()
+        self._lock = threading.Lock()
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show the bars while the block runs."""
-        with self._progress:
+        """Draw while the block runs."""
+        stopped = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stopped,), daemon=True)
+        self._view.start()
+        ticker.start()
+        try:
             yield
+        finally:
+            stopped.set()
+            ticker.join()
+            for name in self._stages:
+                self._print(name)
+            self._view.stop()
 
     def event(self, event: dict[str, Any]) -> None:
         """Take one event of kfdet.events into account."""
-        kind = event["event"]
-        if kind == "warning" and event["message"] not in self._said:
-            self._said.add(event["message"])
-            self.console.print(
-                f"[yellow]warning:[/] {escape(event['message'])}", highlight=False, soft_wrap=True
-            )
-        elif kind == "task":
-            self._task(event)
-        elif kind == "progress":
-            self._advance(event)
+        with self._lock:
+            kind = event["event"]
+            if kind == "warning" and event["message"] not in self._warnings:
+                self._warnings.add(event["message"])
+                self._view.line(f"[yellow]warning:[/] {escape(event['message'])}")
+            elif kind == "info":
+                self._view.line(escape(event["message"]))
+            elif kind == "task":
+                self._task(event)
+            elif kind == "progress":
+                self._advance(event)
+            else:
+                return
+            self._view.show(self._bars())
 
-    def finish(self) -> None:
-        """Print the line of every stage that has ended."""
-        for name in self.stages:
-            self._print(name)
+    def _tick(self, stopped: threading.Event) -> None:
+        while not stopped.wait(1):
+            with self._lock:
+                self._view.tick(self._bars())
+
+    def _bars(self) -> list[Bar]:
+        """The tasks that go on; a running stage between two tasks is shown by its name alone."""
+        bars = []
+        for name, stage in self._stages.items():
+            tasks = [task.bar for task in stage.tasks.values() if not task.bar.complete]
+            if stage.running or not name:
+                bars += tasks or ([stage.bar] if name else [])
+        return bars
 
     def _task(self, event: dict[str, Any]) -> None:
         name, state = event["stage"], event["state"]
-        if name not in self.stages:
-            for earlier in self.stages:
-                if not {earlier, name} <= _LOOP:
+        if name not in self._stages:
+            for earlier in self._stages:
+                if not {earlier, name} <= _PARALLEL:
                     self._print(earlier)
-            self.stages[name] = StageState()
-        stage = self.stages[name]
+            self._stages[name] = _Stage(Bar(stage_title(name)))
+        stage = self._stages[name]
         if state == "started":
+            if not stage.running:
+                stage.bar.started = time.monotonic()
+                self._view.begin(stage.bar.title)
             stage.running += 1
-            self._show(name, stage)
         elif state == "cached":
             stage.ended += 1
             stage.cached += 1
@@ -124,36 +153,33 @@ class Display:
             stage.seconds += event["seconds"]
 
     def _advance(self, event: dict[str, Any]) -> None:
-        if not event["stage"]:  # of a command that has no stages
-            self._show("", self.stages.setdefault("", StageState()))
-        stage = self.stages.get(event["stage"])
-        if stage is None or stage.row is None:
+        name, what = event["stage"], event["task"]
+        if not name:  # a command without stages
+            self._stages.setdefault("", _Stage(Bar("")))
+        stage = self._stages.get(name)
+        if stage is None:
             return
-        stage.bars[event["task"], event["pid"]] = (event["done"], event["total"])
-        bars = [bar for (task, _), bar in stage.bars.items() if task == event["task"]]
-        title = stage_title(event["stage"])
-        if event["task"] not in {event["stage"], title}:
-            title = f"{title}: {event['task']}" if title else event["task"]
-        self._progress.update(
-            stage.row,
-            description=escape(title),
-            completed=sum(done for done, _ in bars),
-            total=sum(total for _, total in bars),
-            unit=escape(event["unit"]),
-            note=escape(event.get("note", "")),
-        )
-
-    def _show(self, name: str, stage: StageState) -> None:
-        if stage.row is None:
-            stage.row = self._progress.add_task(stage_title(name), total=None, unit="", note="")
+        if what not in stage.tasks:
+            title = stage_title(name)
+            if what not in {name, title}:
+                title = f"{title}: {what}" if title else what
+            stage.tasks[what] = _Task(Bar(title, unit=event["unit"]))
+        task = stage.tasks[what]
+        task.processes[event["pid"]] = (event["done"], event["total"])
+        done, total = (sum(values) for values in zip(*task.processes.values(), strict=True))
+        task.bar.update(done, total, event.get("note", ""))
 
     def _print(self, name: str) -> None:
-        stage = self.stages[name]
-        if name in self._printed or stage.running or not stage.ended:
+        stage = self._stages[name]
+        if not name or stage.printed or stage.running or not stage.ended:
             return
-        self._printed.add(name)
-        if stage.row is not None:
-            self._progress.remove_task(stage.row)
+        stage.printed = True
         times = "unchanged" if stage.cached == stage.ended else f"{stage.seconds:.1f} s"
-        count = f" ({stage.ended} groups)" if name in _LOOP and stage.ended > 1 else ""
-        self.console.print(f"  {stage_title(name):<18}{times:>12}{count}", highlight=False)
+        count = f" ({stage.ended} groups)" if name in _PARALLEL and stage.ended > 1 else ""
+        self._view.line(f"  {stage.bar.title:<18}{times:>12}{count}")
+
+
+def _view(console: Console) -> View:
+    if console.is_jupyter:
+        return NotebookView()
+    return TerminalView(console) if console.is_terminal else LogView(console)

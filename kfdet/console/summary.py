@@ -1,39 +1,70 @@
-"""The last lines of a run: how good the detector is, and where to look."""
+"""The last lines of a run: how good the detector is, where the results are, what to do next."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from kfdet.local.results import Run
+
+_RESULTS = {
+    "report.html": "report",
+    "detections.mp4": "video with detections",
+    "detections.png": "pictures with detections",
+    "model": "model",
+}
 
 
-def print_summary(
-    console: Console, folder: Path, record: dict[str, Any], metrics: dict[str, Any]
-) -> None:
-    """Print metrics, verdict, times and the paths worth opening.
+def print_summary(console: Console, folder: Path, run: Run, seconds: float) -> None:
+    """Print metrics, verdict, results and the next steps.
 
     Args:
         console: Where to print.
-        folder: The run's folder.
-        record: What run.json holds.
-        metrics: What metrics.json holds.
+        folder: The run's folder, as the user wrote it.
+        run: The run.
+        seconds: How long the command took.
     """
-    print_metrics(console, metrics)
-    for name in ("report.html", "detections.mp4", "detections.png", "model", "model.zip"):
-        if (folder / name).exists():
-            console.print(f"  {escape(str(folder / name))}", soft_wrap=True)
-    redone = [stage["stage"] for stage in record["stages"] if stage["cached"] < stage["tasks"]]
-    minutes, seconds = divmod(record["seconds"], 60)
-    time = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
-    console.print(f"{time}, {len(redone)} of {len(record['stages'])} stages run")
+    print_metrics(console, run.metrics)
+    console.print()
+    for name, title in _RESULTS.items():
+        path = run.folder / name
+        if path.exists():
+            link = Text(str(folder / name), style=f"link {path.as_uri()}")
+            console.print(Text(f"{title}: ").append_text(link), soft_wrap=True)
+    console.print()
+    console.print("Use the detector in Python, or over HTTP and gRPC:")
+    python = f"kfdet.Detector.load({str(folder / 'model')!r}).detect('photo.jpg')"
+    for command in (f"import kfdet; {python}", f"kfdet serve {shlex.quote(str(folder))}"):
+        console.print(f"  {command}", soft_wrap=True, markup=False)
+    console.print()
+    console.print(f"{duration(seconds)}, {_computed(run)}")
+
+
+def _computed(run: Run) -> str:
+    stages = len(run.record["stages"])
+    if not run.computed:
+        return "nothing has changed since the last run"
+    if len(run.computed) == stages:
+        return f"{stages} stages computed"
+    return f"{len(run.computed)} of {stages} stages computed, the others have not changed"
+
+
+def duration(seconds: float) -> str:
+    """A time span as a person reads it."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """Print what metrics.json holds: the detector's figures and the verdict."""
-    table = Table(title=f"{metrics['split']['val_frames']} unseen frames", title_justify="left")
+    title = f"measured on {metrics['split']['val_frames']} frames that training never saw"
+    table = Table(title=title, title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
     rows = {"[bold]all[/]": metrics}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 CACHE = ".cache"
 LOG = "run.log"
+METRICS = "metrics.json"
 RECORD = "run.json"
 
 PUBLISHED = {
     "report.html": ("report", ""),
-    "metrics.json": ("metrics", ""),
+    METRICS: ("metrics", ""),
     "boxes.parquet": ("boxes", ""),
     "label_map.pbtxt": ("records", "label_map.pbtxt"),
     "model": ("saved_model", ""),
@@ -35,6 +36,9 @@ PUBLISHED = {
     "detections.png": ("gallery", "detections.png"),
 }
 """Fixed name in the run's folder -> pipeline output and the path inside it."""
+
+_ROOT = "${RUN}"
+"""What the run's folder is called in cache entries, which therefore survive a move of it."""
 
 _OPTIONAL = {"detections.mp4", "detections.png"}
 
@@ -98,6 +102,33 @@ def locked(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+def portable(value: Any, folder: Path) -> Any:
+    """`value` (as in JSON) with `${RUN}` in place of the run's folder at the start of a text."""
+    root = str(folder)
+    return _texts(
+        value,
+        lambda text: _ROOT + text.removeprefix(root) if f"{text}/".startswith(f"{root}/") else text,
+    )
+
+
+def located(value: Any, folder: Path) -> Any:
+    """The inverse of `portable`: paths as they are in the run's folder now."""
+    return _texts(
+        value,
+        lambda text: str(folder) + text.removeprefix(_ROOT) if text.startswith(_ROOT) else text,
+    )
+
+
+def _texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_texts(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _texts(item, change) for key, item in value.items()}
+    return value
+
+
 def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = None) -> None:
     """Delete the artifacts that no cache entry refers to: what killed and superseded runs left.
 
@@ -116,10 +147,10 @@ def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = No
                 entry.unlink()
     referenced: set[Path] = set()
     for entry in caches.glob("*/*.json"):
-        outputs = read_json_object(entry)
+        outputs = read_json_object(entry).get("outputs", {})
         referenced |= {
             Path(value["uri"])
-            for value in outputs.values()
+            for value in located(outputs, artifacts.parent).values()
             if isinstance(value, dict) and value.get("uri")
         }
     ancestors = {parent for path in referenced for parent in path.parents}

@@ -2,11 +2,13 @@
 
 A process of its own because kfp.local prints, installs log handlers and imports for a second, and
 because ending its process group ends every stage at once. Its argument is one JSON object with
-`pipeline_root`, `cache_root`, `scratch` and `arguments`; it reports through kfdet.events.
+`folder`, `pipeline_root`, `cache_root`, `scratch` and `arguments`; what happens becomes events
+(kfdet.events).
 
 Where kfp.local 2.17 falls short of what a run needs, the part is replaced here, and only here:
 
-- its cache reports no hits and knows nothing of local checkpoint files: `Cache`;
+- its cache does not report hits, takes paths for what they name, and ignores the content of local
+  checkpoint files: `Cache`;
 - its subprocess runner takes only commands with embedded source, forgets the exit status, and
   replaces every "python3" on the command line, folder names included: `_run_task`.
 """
@@ -22,6 +24,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kfp import dsl, local
@@ -29,40 +34,81 @@ from kfp.local import cache as kfp_cache
 from kfp.local import status, subprocess_task_handler
 
 from kfdet.events import emit
+from kfdet.files import atomic_file, read_json_object
+from kfdet.local.folder import CHECKPOINTS, RECORD, located, portable
 
 _task = threading.local()
-"""The stage that the current thread runs; kfp.local takes one thread a task."""
+"""The stage that the current thread runs; kfp.local takes one thread per task."""
 
 
 class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
-    """KFP's local cache, which also reports which stages hit and which are run."""
+    """KFP's local cache; emits which stage hit and which runs, and survives a move of the folder.
+
+    An entry is a JSON file with the task's `outputs`, the `seconds` that it took and when it
+    `finished`.
+
+    Args:
+        cache_root: Folder of the entries.
+        folder: The run's folder.
+    """
+
+    def __init__(self, cache_root: str, folder: Path) -> None:
+        super().__init__(cache_root)
+        self._folder = folder
 
     def compute_key(self, component_name: str, arguments: dict[str, Any], **rest: Any) -> str:
-        """The key of a task: KFP's, and the state of the checkpoint files that it starts from."""
+        """The key of a task: KFP's, from what a path holds where the path itself may change.
+
+        Of the dataset, its name; its content is in `dataset_version`, and in the plan. Of the run's
+        folder, nothing. Of a checkpoint to start from, the state of its files.
+        """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
-        checkpoint = arguments.get("init_checkpoint")
+        arguments = portable(self._serialize_value_for_key(arguments), self._folder)
+        dataset, checkpoint = arguments.get("dataset"), arguments.get("init_checkpoint")
+        if dataset and "://" not in dataset:
+            arguments["dataset"] = Path(dataset).name
         if checkpoint and "://" not in checkpoint:
-            files = sorted(glob.glob(f"{glob.escape(checkpoint)}*"))
-            state = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [os.stat(f)]]
-            arguments = {**arguments, "init_checkpoint": state}
+            arguments["init_checkpoint"] = _checkpoint_state(located(checkpoint, self._folder))
         key: str = super().compute_key(component_name=component_name, arguments=arguments, **rest)
         return key
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The outputs of a task that ran before, or None."""
-        outputs: dict[str, Any] | None = super().get(key)
-        if outputs is None:
-            _task.started = time.monotonic()
-            emit("task", stage=_task.stage, state="started")
-        else:
-            emit("task", stage=_task.stage, state="cached", key=key)
-        return outputs
+        path = Path(self._entry_path(key))
+        if path.is_file():
+            entry = read_json_object(path)
+            with suppress(kfp_cache._MissingArtifactError):
+                stored = located(entry["outputs"], self._folder)
+                outputs: dict[str, Any] = self._deserialize_outputs(stored)
+                times = {name: entry[name] for name in ("seconds", "finished")}
+                emit("task", stage=_task.stage, state="cached", key=key, **times)
+                return outputs
+        _task.started = time.monotonic()
+        emit("task", stage=_task.stage, state="started")
+        return None
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
-        """Remember the outputs of a task that has just ended well."""
-        super().put(key, outputs)
-        seconds = round(time.monotonic() - _task.started, 3)
-        emit("task", stage=_task.stage, state="done", key=key, seconds=seconds)
+        """Remember the outputs of a task that has just succeeded."""
+        times = {
+            "seconds": round(time.monotonic() - _task.started, 3),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        entry = {"outputs": portable(self._serialize_outputs(outputs), self._folder), **times}
+        with atomic_file(Path(self._entry_path(key))) as temporary:
+            temporary.write_text(json.dumps(entry), encoding="utf-8")
+        emit("task", stage=_task.stage, state="done", key=key, **times)
+
+
+def _checkpoint_state(checkpoint: str) -> list[tuple[str, int, int]]:
+    """Name, size and modification time of the files of a checkpoint: a folder, or a prefix."""
+    path = Path(checkpoint)
+    if path.is_dir():
+        folder = path / CHECKPOINTS if (path / RECORD).is_file() else path  # a run's folder
+        files = [file for file in folder.rglob("*") if file.is_file()]
+    else:
+        files = [Path(name) for name in glob.glob(f"{glob.escape(checkpoint)}*")]
+    states = [(str(file.relative_to(path.parent)), file.stat()) for file in sorted(files)]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
 def _run_task(handler: subprocess_task_handler.SubprocessTaskHandler) -> status.Status:
@@ -93,7 +139,7 @@ def main() -> None:
     if os.getpgrp() == os.getpid():
         arguments = (request["scratch"],)
         threading.Thread(target=_end_with_parent, args=arguments, daemon=True).start()
-    cache = Cache(request["cache_root"])
+    cache = Cache(request["cache_root"], Path(request["folder"]))
     kfp_cache.get_local_cache = lambda: cache
     handler = subprocess_task_handler.SubprocessTaskHandler
     handler.validate_not_container_component = lambda *_: None

@@ -1,4 +1,4 @@
-"""What identifies a run: digests of the dataset, of kfdet itself and of the outputs; versions."""
+"""The record of a run, run.json: dataset, code and outputs by their digests, versions, stages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import importlib.util
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kfdet.files import hash_file, hash_files
+from kfdet.errors import InputError
+from kfdet.files import hash_file, hash_files, read_json_object
+from kfdet.local.folder import RECORD
+from kfdet.storage.address import is_bucket_uri
+from kfdet.storage.listing import dataset_version as bucket_version
 
 LIBRARIES = (
     "kfdet",
@@ -25,6 +31,81 @@ LIBRARIES = (
     "datumaro",
 )
 """The libraries whose version may change a stage's output."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """The dataset of a run.
+
+    Args:
+        path: Absolute path, or bucket URI.
+        version: Changes when a file is added, removed or written.
+        content: Changes when the name or the size of a file does; survives a copy.
+    """
+
+    path: str
+    version: str
+    content: str
+
+    @classmethod
+    def of(cls, dataset: str) -> DatasetRecord:
+        """Describe the dataset in a folder or at a bucket URI.
+
+        Raises:
+            InputError: The bucket cannot be read, or holds nothing there.
+        """
+        if is_bucket_uri(dataset):
+            version = bucket_version(dataset)
+            return cls(dataset, version, version)
+        folder = Path(dataset).resolve()
+        return cls(str(folder), dataset_version(folder), _dataset_digest(folder, times=False))
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """One stage of a run.
+
+    Args:
+        stage: Its name.
+        tasks: How many tasks it has: one per group in the stages that work on groups.
+        cached: How many of them an earlier run had computed.
+        seconds: Time that the tasks took when they were computed, added up.
+        finished: When the last of them was computed, ISO 8601.
+    """
+
+    stage: str
+    tasks: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+    finished: str = ""
+
+    def add(self, seconds: float, finished: str, *, cached: bool) -> None:
+        """Count one task."""
+        self.tasks += 1
+        self.cached += cached
+        self.seconds = round(self.seconds + seconds, 3)
+        self.finished = max(self.finished, finished)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record of the last finished run in `folder`; None where there is none."""
+    path = folder / RECORD
+    return read_json_object(path) if path.is_file() else None
+
+
+def check_same_dataset(dataset: DatasetRecord, record: dict[str, Any], folder: Path) -> None:
+    """Refuse to replace a run of another dataset; one that was moved or changed is the same.
+
+    Raises:
+        InputError: `record` is of a dataset with another path and another content.
+    """
+    before = record["dataset"]
+    if dataset.path != before["path"] and dataset.content != before.get("content"):
+        raise InputError(
+            f"holds a run of another dataset, {before['path']}.",
+            file=folder,
+            hint="Choose another output folder, or replace that run with --replace.",
+        )
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -45,6 +126,10 @@ def dataset_version(dataset: Path) -> str:
 
     Name, size and modification time of each file: a dataset of gigabytes takes milliseconds.
     """
+    return _dataset_digest(dataset, times=True)
+
+
+def _dataset_digest(dataset: Path, *, times: bool) -> str:
     digest = hashlib.sha256()
     for path in _files(dataset):
         try:
@@ -52,7 +137,8 @@ def dataset_version(dataset: Path) -> str:
         except FileNotFoundError:  # a dangling link
             continue
         name = path.relative_to(dataset).as_posix()
-        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        written = f"\0{state.st_mtime_ns}" if times else ""
+        digest.update(f"{name}\0{state.st_size}{written}\n".encode())
     return digest.hexdigest()[:16]
 
 

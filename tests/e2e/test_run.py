@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from support.stage_names import STAGES
 
 from kfdet.boxes.tables import BOX_SCHEMA
-from kfdet.console.display import STAGES
 from kfdet.demo.films import make_sample
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from support.workflow_samples import cached, driver, node, ran, workflow
 
-from kfdet.console.display import Display
+from kfdet.console.display import show_events
 from kfdet.kubeflow import following
 from kfdet.kubeflow.backend import BackendUnreachableError
 from kfdet.kubeflow.following import RunFailedError, follow, last_error, log_events
@@ -52,15 +52,12 @@ def event(kind: str, **fields: Any) -> str:
 
 
 def watch(backend: Backend) -> list[str]:
-    """The lines that following prints."""
+    """The lines that following prints, without those of stages that start."""
     out = io.StringIO()
-    display = Display(Console(file=out, width=1000))
-    try:
-        follow(backend, "r1", display.event)  # type: ignore[arg-type]
-        display.finish()
-    finally:
-        lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
-    return lines
+    with show_events(Console(file=out, width=1000)) as on_event:
+        follow(backend, "r1", on_event)  # type: ignore[arg-type]
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    return [line for line in lines if not line.endswith(" ...")]
 
 
 def test_a_run_from_before_its_first_report() -> None:

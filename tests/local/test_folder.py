@@ -15,7 +15,9 @@ from kfdet.local.folder import (
     LOCK,
     PUBLISHED,
     check_places,
+    located,
     locked,
+    portable,
     prune,
     prune_checkpoints,
     publish,
@@ -37,7 +39,8 @@ def write(path: Path, text: str = "x") -> Path:
 
 def artifact(folder: Path, cache: str, key: str, name: str) -> Path:
     path = write(folder / ARTIFACTS / name)
-    entry = {"out": {"uri": str(path)}, "Output": 3, "groups": [1]}
+    outputs = {"out": {"uri": f"${{RUN}}/{ARTIFACTS}/{name}"}, "Output": 3, "groups": [1]}
+    entry = {"outputs": outputs, "seconds": 1.0}
     write(folder / ARTIFACTS / CACHE / cache / f"{key}.json", json.dumps(entry))
     return path
 
@@ -129,6 +132,22 @@ def test_prune_drops_superseded_entries_with_their_artifacts(tmp_path: Path) -> 
     assert [path.relative_to(caches).as_posix() for path in caches.rglob("*.json")] == [
         "code/new.json"
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("", ""),
+        (3, 3),
+        ("/runs/one", "${RUN}"),
+        ("/runs/one/artifacts/plan", "${RUN}/artifacts/plan"),
+        ("/runs/one-more/plan", "/runs/one-more/plan"),
+        ({"a": ["/runs/one/x", "y"]}, {"a": ["${RUN}/x", "y"]}),
+    ],
+)
+def test_paths_in_cache_entries(value: object, stored: object) -> None:
+    assert portable(value, Path("/runs/one")) == stored
+    assert located(stored, Path("/runs/one")) == value
 
 
 def test_the_checkpoints_of_the_last_training_stay(tmp_path: Path) -> None:

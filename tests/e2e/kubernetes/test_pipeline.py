@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.stage_names import STAGES
 
 from kfdet.cluster.api import connect as connect_cluster
 from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
-from kfdet.console.display import STAGES
 from kfdet.demo.films import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect

@@ -1,0 +1,75 @@
+"""What a finished run leaves: its model, report, metrics and record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kfdet.errors import InputError
+from kfdet.files import read_json_object
+from kfdet.local.folder import METRICS, RECORD
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Args:
+        folder: The run's folder.
+        metrics: What metrics.json holds: AP50, AP, `per_class`, `verdict` and more.
+        record: What run.json holds: dataset, parameters, versions, the time of each stage.
+    """
+
+    folder: Path
+    metrics: dict[str, Any] = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Read the run in `folder`.
+
+        Raises:
+            InputError: There is no finished run in `folder`.
+        """
+        folder = Path(folder)
+        if not (folder / RECORD).is_file():
+            raise InputError(
+                "is not the folder of a finished run.",
+                file=folder,
+                hint="Name the folder that was given to `kfdet run -o`.",
+            )
+        return cls(folder, read_json_object(folder / METRICS), read_json_object(folder / RECORD))
+
+    @property
+    def model(self) -> Path:
+        """The model's folder, in TensorFlow Serving's layout."""
+        return self.folder / "model"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.folder / "report.html"
+
+    @property
+    def verdict(self) -> bool:
+        """Whether the detector is good enough to serve."""
+        return bool(self.metrics["verdict"])
+
+    @property
+    def computed(self) -> list[str]:
+        """The stages that were run by the command that wrote the record; the others were cached."""
+        return [
+            stage["stage"] for stage in self.record["stages"] if stage["cached"] < stage["tasks"]
+        ]
+
+
+def run_of(path: Path) -> Path | None:
+    """The run's folder that `path` is, or whose model it is; None where it is neither."""
+    folders = (path, path.resolve().parent if path.name == "model" else path)
+    return next((folder for folder in folders if (folder / RECORD).is_file()), None)
+
+
+def model_of(path: Path) -> Path:
+    """The model's folder that a user means by `path`: a run's folder stands for its model."""
+    return path / "model" if (path / RECORD).is_file() else path

@@ -1,0 +1,118 @@
+"""The cache of stages: what is computed again, and what a move of the folder changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+from kfdet import events
+from kfdet.local.folder import ARTIFACTS, CACHE, CHECKPOINTS, RECORD
+from kfdet.local.process import Cache
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    monkeypatch.delenv(events.EVENTS_VARIABLE, raising=False)
+    monkeypatch.setattr(events, "_listeners", [found.append])
+    return found
+
+
+def open_cache(folder: Path) -> Cache:
+    return Cache(str(folder / ARTIFACTS / CACHE / "code"), folder)
+
+
+def key(folder: Path, **arguments: Any) -> str:
+    return open_cache(folder).compute_key(
+        component_name="comp-frame-extraction",
+        image="image",
+        full_command=["python3"],
+        arguments=arguments,
+    )
+
+
+def written(folder: Path) -> dsl.Dataset:
+    path = folder / ARTIFACTS / "run-1" / "plan"
+    path.mkdir(parents=True)
+    return dsl.Dataset(name="plan", uri=str(path), metadata={"checkpoints": str(folder / "c")})
+
+
+def test_a_moved_folder_hits(tmp_path: Path, emitted: list[dict[str, Any]]) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    plan = written(old)
+    before = key(old, plan=plan, root=str(old / "checkpoints"))
+    cache = open_cache(old)
+    assert cache.get(before) is None
+    cache.put(before, {"plan": plan, "Output": 3})
+    shutil.move(old, new)
+    moved = dsl.Dataset(
+        name="plan",
+        uri=str(new / ARTIFACTS / "run-1" / "plan"),
+        metadata={"checkpoints": str(new / "c")},
+    )
+    after = key(new, plan=moved, root=str(new / "checkpoints"))
+    assert after == before
+    outputs = open_cache(new).get(after)
+    assert outputs is not None
+    assert outputs["plan"].path == str(new / ARTIFACTS / "run-1" / "plan")
+    assert outputs["plan"].metadata == {"checkpoints": str(new / "c")}
+    assert outputs["Output"] == 3
+
+
+def test_a_hit_reports_the_time_of_the_computation(
+    tmp_path: Path, emitted: list[dict[str, Any]]
+) -> None:
+    cache, task = open_cache(tmp_path), key(tmp_path)
+    cache.get(task)
+    cache.put(task, {})
+    cache.get(task)
+    started, done, cached = emitted
+    assert [event["state"] for event in emitted] == ["started", "done", "cached"]
+    assert started["stage"] == "frame_extraction"
+    assert cached["seconds"] == done["seconds"]
+    assert cached["finished"] == done["finished"]
+    assert cached["key"] == done["key"] == task
+
+
+def test_a_deleted_artifact_misses(tmp_path: Path, emitted: list[dict[str, Any]]) -> None:
+    cache, task, plan = open_cache(tmp_path), key(tmp_path), written(tmp_path)
+    cache.get(task)
+    cache.put(task, {"plan": plan})
+    shutil.rmtree(plan.uri)
+    assert cache.get(task) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/a/toys", "/b/toys", True),  # its content is in dataset_version
+        ("/a/toys", "/a/pets", False),  # the report names it
+        ("minio://a/toys", "minio://b/toys", False),
+    ],
+)
+def test_a_dataset_counts_by_its_name(one: str, other: str, same: bool, tmp_path: Path) -> None:
+    assert (key(tmp_path, dataset=one) == key(tmp_path, dataset=other)) is same
+
+
+@pytest.mark.parametrize("kind", ["prefix", "folder", "run"])
+def test_a_changed_checkpoint_misses(kind: str, tmp_path: Path) -> None:
+    start = tmp_path / "other"
+    weights = (start / CHECKPOINTS if kind == "run" else start) / "weights.index"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("1")
+    if kind == "run":
+        (start / RECORD).write_text(json.dumps({}))
+    checkpoint = str(start / "weights" if kind == "prefix" else start)
+    before = key(tmp_path, init_checkpoint=checkpoint)
+    assert key(tmp_path, init_checkpoint=checkpoint) == before
+    if kind == "run":
+        (start / "report.html").write_text("not part of the checkpoint")
+        assert key(tmp_path, init_checkpoint=checkpoint) == before
+    os.utime(weights, ns=(5, 5))
+    assert key(tmp_path, init_checkpoint=checkpoint) != before

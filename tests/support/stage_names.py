@@ -1,0 +1,12 @@
+"""The stages of a run on one machine."""
+
+STAGES = (
+    "planning",
+    "interpolation",
+    "frame_extraction",
+    "negative_mining",
+    "tfrecord_build",
+    "training",
+    "export",
+    "evaluation",
+)
