@@ -1,4 +1,4 @@
-"""Each bad input ends with one clear message and status 2, and leaves nothing half-written."""
+"""Bad input ends a run with one clear message and status 2, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.square_video import write_square_video
 
 from kfdet.local.folder import PUBLISHED, RECORD
 
@@ -23,7 +24,7 @@ def cvat(
     keys: tuple[Box, ...] = KEYS,
     *,
     label: str = "toy",
-    source: str = "film.mp4",
+    source: str = "clip.mp4",
     head: str = "",
     more: str = "",
 ) -> str:
@@ -36,7 +37,7 @@ def cvat(
     track = f'<track id="0" label="{label}" source="manual">\n{rows}</track>' if keys else ""
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n{head}<annotations><version>1.1</version>'
-        "<meta><task><id>1</id><name>film</name><size>60</size><mode>interpolation</mode>"
+        "<meta><task><id>1</id><name>clip</name><size>60</size><mode>interpolation</mode>"
         "<start_frame>0</start_frame><stop_frame>59</stop_frame><frame_filter></frame_filter>"
         "<labels><label><name>toy</name></label></labels><original_size><width>160</width>"
         f"<height>120</height></original_size><source>{source}</source></task></meta>\n"
@@ -70,37 +71,37 @@ TWO_HATS = (
 
 
 def evil_zip(folder: Path) -> None:
-    (folder / "film.xml").unlink()
-    with zipfile.ZipFile(folder / "film.zip", "w") as archive:
+    (folder / "clip.xml").unlink()
+    with zipfile.ZipFile(folder / "clip.zip", "w") as archive:
         archive.writestr("annotations.xml", cvat())
         archive.writestr("../../escaped", "x")
 
 
 def xml(text: str) -> Callable[[Path], object]:
-    return lambda folder: (folder / "film.xml").write_text(text)
+    return lambda folder: (folder / "clip.xml").write_text(text)
 
 
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "0-byte video": (lambda d: (d / "film.mp4").write_bytes(b""), r"film\.mp4.*(empty|0 bytes)"),
+    "0-byte video": (lambda d: (d / "clip.mp4").write_bytes(b""), r"clip\.mp4.*(empty|0 bytes)"),
     "text named .mp4": (
-        lambda d: (d / "film.mp4").write_text("Dear diary, this is no film.\n" * 40),
-        r"film\.mp4.*(not|no) ",
+        lambda d: (d / "clip.mp4").write_text("Dear diary, this is no clip.\n" * 40),
+        r"clip\.mp4.*(not|no) ",
     ),
     "XML of another video": (
         xml(cvat(moved(11, frame=4711), source="holiday.mp4")),
-        r"film\.xml.*",
+        r"clip\.xml.*",
     ),
-    "XML bomb": (xml(cvat(head=BOMB)), r"film\.xml.*entit"),
-    "zip with ../": (evil_zip, r"film\.zip.*escaped"),
+    "XML bomb": (xml(cvat(head=BOMB)), r"clip\.xml.*entit"),
+    "zip with ../": (evil_zip, r"clip\.zip.*escaped"),
     "box outside the frame": (
         xml(cvat(moved(3, xtl=500.0, xbr=540.0))),
-        r"film\.xml:\d+, frame 15.*outside",
+        r"clip\.xml:\d+, frame 15.*outside",
     ),
-    "NaN coordinates": (xml(cvat(moved(2, ytl=float("nan")))), r"film\.xml:\d+.*nan"),
-    "falling frame numbers": (xml(cvat(moved(6, frame=3))), r"film\.xml:\d+, frame 3.*"),
+    "NaN coordinates": (xml(cvat(moved(2, ytl=float("nan")))), r"clip\.xml:\d+.*nan"),
+    "falling frame numbers": (xml(cvat(moved(6, frame=3))), r"clip\.xml:\d+, frame 3.*"),
     "one class with two boxes": (xml(cvat(more=TWO_HATS)), r"hat.*two|hat.*2 "),
     "no boxes at all": (xml(cvat(())), r"no box"),
-    "no annotation file": (lambda d: (d / "film.xml").unlink(), r"annotation"),
+    "no annotation file": (lambda d: (d / "clip.xml").unlink(), r"annotation"),
 }
 
 
@@ -119,10 +120,10 @@ def assert_nothing_half_written(run: Path) -> None:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, film: Callable[[Path], Path]) -> Path:
+def dataset(tmp_path: Path) -> Path:
     folder = tmp_path / "dataset"
-    film(folder / "film.mp4")
-    (folder / "film.xml").write_text(cvat())
+    write_square_video(folder / "clip.mp4")
+    (folder / "clip.xml").write_text(cvat())
     return folder
 
 
@@ -136,7 +137,7 @@ def test_bad_dataset(case: str, dataset: Path, tmp_path: Path, kfdet: Any) -> No
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_check_says_the_same(case: str, dataset: Path, kfdet: Any) -> None:
+def test_check_finds_the_same(case: str, dataset: Path, kfdet: Any) -> None:
     spoil, message = CASES[case]
     spoil(dataset)
     done = kfdet("check", dataset)

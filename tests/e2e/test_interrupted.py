@@ -1,4 +1,4 @@
-"""How a run ends that is interrupted, and one whose stage is killed."""
+"""An interrupted run, and a run whose stage is killed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.square_video import write_square_video
 
 
 @pytest.fixture
-def running(
-    tmp_path: Path, film: Any, wait_for: Any, processes_of: Any
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(tmp_path: Path, wait_for: Any, processes_of: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A run whose planning stage has just started."""
-    film(tmp_path / "dataset" / "film.mp4")
+    write_square_video(tmp_path / "dataset" / "clip.mp4")
     command = [sys.executable, "-m", "kfdet", "run", str(tmp_path / "dataset"), "-o", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         wait_for(lambda: processes_of(tmp_path / "run", "kfp.dsl.executor_main"), process)

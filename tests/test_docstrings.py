@@ -1,0 +1,61 @@
+"""The examples in kfdet's docstrings run, and every public name has one."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import pytest
+from support.square_video import write_square_annotation, write_square_video
+
+import kfdet
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def modules_with_examples() -> list[str]:
+    folders = {"kfdet": "kfdet", "components": "kfdet.components", "pipelines": "kfdet.pipelines"}
+    return sorted(
+        ".".join(
+            [package, *path.relative_to(REPOSITORY / folder).with_suffix("").parts]
+        ).removesuffix(".__init__")
+        for folder, package in folders.items()
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if ">>> " in path.read_text()
+    )
+
+
+@pytest.fixture(scope="session")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an example may use: the dataset `videos`, its finished `run` and `photo.jpg`."""
+    folder = tmp_path_factory.mktemp("examples")
+    for top in (20, 60):
+        video = write_square_video(folder / "videos" / f"{top}.mp4", top)
+        write_square_annotation(video.with_suffix(".xml"), video.name, top)
+    capture = cv2.VideoCapture(str(video))
+    cv2.imwrite(str(folder / "photo.jpg"), capture.read()[1])
+    capture.release()
+    command = (sys.executable, "-m", "kfdet", "run", "videos", "-o", "run", "--steps", "2")
+    subprocess.run(command, cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", modules_with_examples())
+def test_examples(module: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(working_folder)
+    result = doctest.testmod(import_module(module), optionflags=FLAGS)
+    assert result.failed == 0  # what was expected instead is in the captured output
+    assert result.attempted > 0
+
+
+@pytest.mark.parametrize("name", getattr(kfdet, "__all__", []))
+def test_a_public_name_has_an_example_that_runs(name: str) -> None:
+    found = doctest.DocTestFinder().find(getattr(kfdet, name), name)
+    examples = [example for test in found for example in test.examples]
+    assert any(not example.options.get(doctest.SKIP) for example in examples)
