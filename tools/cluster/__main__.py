@@ -1,8 +1,14 @@
-"""A real Kubernetes cluster of one node on a bare machine: no Docker, no registry, root needed.
+"""Build a real Kubernetes cluster of one node on a bare machine, without Docker or a registry.
 
-python3 tools/cluster up               build what is missing, start what does not run
-python3 tools/cluster load IMAGE...    put images that buildah knows on the node
-python3 tools/cluster down [--cache]   end and remove everything; --cache: the builds, too
+python3 tools/cluster up               build what is missing, start what is not running
+python3 tools/cluster load IMAGE...    put images from buildah's store on the node
+python3 tools/cluster down [--cache]   stop and remove everything; --cache: the builds, too
+
+Kubernetes, etcd, CoreDNS, MinIO, Argo Workflows, Kubeflow Pipelines and KServe are built from their
+sources (go/), which takes Go, root, a Debian machine and, the first time, an hour. `up` ends with
+the project's own images and manifests (overlay/) on the cluster, and prints which file a shell
+sources to reach it. Builds are kept in ~/.cache/kfdet-cluster (KFDET_CLUSTER_CACHE), everything
+else in /var/lib/kfdet-cluster (KFDET_CLUSTER_STATE).
 """
 
 import argparse
@@ -12,7 +18,6 @@ import sys
 import time
 
 import backend
-import build
 import certificates
 import containerd
 import control_plane
@@ -29,17 +34,19 @@ import serving
 from api import apply, named
 from layout import (
     CACHE,
+    HERE,
     LOGS,
     NAMESPACE,
-    RIG,
     STATE,
     STORAGE_INITIALIZER,
 )
-from processes import RigError, say
+from processes import ClusterError, say
+
+import build
 
 
 def up() -> None:
-    """Start the cluster, every part that does not run yet."""
+    """Start every part of the cluster that is not running yet."""
     begin = time.monotonic()
     missing = build.up()
     STATE.mkdir(parents=True, exist_ok=True)
@@ -62,22 +69,22 @@ def up() -> None:
         backend.up()
     if "kserve" not in missing:
         images.load_program("kserve-manager")
-        images.build(STORAGE_INITIALIZER, RIG / "storage-initializer")
+        images.build(STORAGE_INITIALIZER, HERE / "storage-initializer")
         images.load(STORAGE_INITIALIZER)
         serving.up()
     if dead := [name for name in processes.running() if not processes.alive(name)]:
-        raise RigError(f"ended again: {', '.join(dead)}; see {LOGS}")
+        raise ClusterError(f"stopped again: {', '.join(dead)}; see {LOGS}")
     project.load_images()
     project.load_minio()
     if "kserve" not in missing:
         project.apply_manifests()
     if missing:
-        say(f"without {', '.join(missing)}: could not be built, see above")
+        say(f"without {', '.join(missing)}, which could not be built: see above")
     say(f"the cluster is up after {time.monotonic() - begin:.0f} s")
 
 
 def down(cache: bool) -> None:
-    """End everything the cluster runs and remove what it left on the machine."""
+    """Stop everything that the cluster runs and remove what it left on the machine."""
     if STATE.exists():
         say("removing the cluster")
         processes.stop("kubelet")
@@ -94,9 +101,11 @@ def down(cache: bool) -> None:
 
 
 def main() -> int:
-    """Do what the command line says; 0, or 1 when a part did not come up."""
+    """Run the command line; return 0, or 1 if a part did not start."""
     parser = argparse.ArgumentParser(
-        prog="rig", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="tools/cluster",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up")
@@ -114,7 +123,7 @@ def main() -> int:
         else:
             for image in options.images:
                 images.load(image)
-    except RigError as error:
+    except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

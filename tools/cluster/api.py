@@ -10,7 +10,7 @@ Object = dict[str, Any]
 
 
 def kubectl(*arguments: str, text: str | None = None, quiet: bool = False) -> str:
-    """Run kubectl as the cluster's admin; its output."""
+    """Run kubectl as the cluster's admin and return its output."""
     program, config = BINARIES / "kubectl", f"--kubeconfig={KUBECONFIG}"
     return run(program, config, *arguments, text=text, quiet=quiet)
 
@@ -21,12 +21,12 @@ def apply(*objects: Object) -> None:
 
 
 def apply_text(text: str) -> None:
-    """Create or change the objects of a YAML or JSON text, server-side: some are too large else."""
+    """Create or change the objects of a YAML or JSON text; server-side, as some are large."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
 
 
 def wait_for_deployment(name: str, namespace: str = NAMESPACE, seconds: float = 180) -> None:
-    """Wait until a deployment's pods are ready; RigError that shows the pods when they are not."""
+    """Wait until a deployment's pods are ready; raise ClusterError if they are not."""
 
     def ready() -> bool:
         status = json.loads(kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
@@ -38,7 +38,7 @@ def wait_for_deployment(name: str, namespace: str = NAMESPACE, seconds: float = 
 
 
 def named(kind: str, name: str, namespace: str | None = NAMESPACE, **fields: Any) -> Object:
-    """An object of a built-in kind."""
+    """Return an object of a built-in kind."""
     version = {
         "ClusterRole": "rbac.authorization.k8s.io/v1",
         "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
@@ -55,13 +55,13 @@ def named(kind: str, name: str, namespace: str | None = NAMESPACE, **fields: Any
 
 
 def service(name: str, ports: dict[str, int]) -> Object:
-    """A service in front of the pods labelled app=NAME; `ports` by name."""
+    """Return a service in front of the pods labelled app=NAME; `ports` by name."""
     listed = [{"name": key, "port": port, "targetPort": port} for key, port in ports.items()]
     return named("Service", name, spec={"selector": {"app": name}, "ports": listed})
 
 
 def host_service(name: str, port: int) -> list[Object]:
-    """A service in front of a program of the host."""
+    """Return a service in front of a program that runs on the host."""
     listed = [{"name": "main", "port": port}]
     label = {"labels": {"kubernetes.io/service-name": name}}
     return [
@@ -80,7 +80,7 @@ def host_service(name: str, port: int) -> list[Object]:
 def deployment(
     name: str, container: Object, account: str = "default", namespace: str = NAMESPACE, **spec: Any
 ) -> Object:
-    """One pod of one container, restarted when it ends."""
+    """Return a deployment of one pod with one container, restarted when it stops."""
     container = {"name": name, "imagePullPolicy": "Never", **container}
     template = {
         "metadata": {"labels": {"app": name}},
@@ -98,7 +98,7 @@ def deployment(
 
 
 def account(name: str, rules: list[Object], namespace: str = NAMESPACE) -> list[Object]:
-    """A service account with rights in the whole cluster."""
+    """Return a service account with rights in the whole cluster."""
     role = {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
     subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     return [
@@ -109,6 +109,6 @@ def account(name: str, rules: list[Object], namespace: str = NAMESPACE) -> list[
 
 
 def rule(groups: str, resources: str, verbs: str = "*") -> Object:
-    """One RBAC rule; words separated by spaces, "core" for the group without a name."""
+    """Return an RBAC rule; words are separated by spaces, "core" is the unnamed group."""
     named_groups = ["" if group == "core" else group for group in groups.split()]
     return {"apiGroups": named_groups, "resources": resources.split(), "verbs": verbs.split()}

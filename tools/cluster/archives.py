@@ -1,7 +1,7 @@
-"""Giving an image's archive to containerd without the layers it has, which are most of them.
+"""Import an image's archive into containerd without the layers that it already has: most of them.
 
-The archive is Docker's: https://github.com/moby/docker-image-spec. containerd wants every layer of
-such a one, but not of an OCI layout: https://github.com/opencontainers/image-spec.
+The archive is Docker's (https://github.com/moby/docker-image-spec), of which containerd needs every
+layer. It does not need every layer of an OCI layout (https://github.com/opencontainers/image-spec).
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO
 
 import containerd
-from processes import RigError
+from processes import ClusterError
 
 _Description = dict[str, object]
 
 
 def import_archive(archive: Path, image: str) -> None:
-    """Put the one image of an archive on the node under a name."""
+    """Put the only image of an archive on the node, named `image`."""
     layout = archive.with_name("layout.tar")
     with tarfile.open(archive) as source, tarfile.open(layout, "w") as target:
         index = {"schemaVersion": 2, "manifests": [_copy(source, target, image)]}
@@ -29,7 +29,7 @@ def import_archive(archive: Path, image: str) -> None:
 
 
 def _copy(source: tarfile.TarFile, target: tarfile.TarFile, image: str) -> _Description:
-    """Copy manifest, configuration and new layers; what an index says of the manifest."""
+    """Copy manifest, configuration and new layers; return the manifest's entry in the index."""
     known = set(containerd.ctr("content", "list", "--quiet").split())
     (entry,) = json.load(_open(source, "manifest.json"))
     layers = []
@@ -67,5 +67,5 @@ def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
 def _open(source: tarfile.TarFile, name: str) -> IO[bytes]:
     content = source.extractfile(name)
     if content is None:
-        raise RigError(f"{name} of an image's archive is no file")
+        raise ClusterError(f"{name} of an image's archive is not a file")
     return content

@@ -1,6 +1,6 @@
 """Kubeflow Pipelines 2.17 with Argo Workflows: what runs a compiled pipeline.
 
-The images are the rig's; names, ports, accounts and settings are those that driver, launcher and
+The images are built here; names, ports, accounts and settings are those that driver, launcher and
 SDK look for: https://www.kubeflow.org/docs/components/pipelines/operator-guides.
 """
 
@@ -19,7 +19,6 @@ from api import (
     service,
     wait_for_deployment,
 )
-from build import module_folder
 from layout import (
     DATABASE_PORT,
     NAMESPACE,
@@ -31,6 +30,8 @@ from layout import (
     password,
 )
 from processes import say
+
+from build import module_folder
 
 PROGRAMS = ["apiserver", "persistence_agent", "driver", "launcher-v2"]
 WORKFLOW_PROGRAMS = ["workflow-controller", "argoexec"]
@@ -66,9 +67,9 @@ def _workflow_controller() -> list[Object]:
         "args": ["--configmap", f"{name}-configmap", "--executor-image", image_of("argoexec")],
         "env": [
             {"name": "LEADER_ELECTION_DISABLE", "value": "true"},
-            # It looks at a run again after this time; with its 10 s a test mostly waits.
+            # How often it looks at a run; with the default, 10 s, a test mostly waits.
             {"name": "DEFAULT_REQUEUE_TIME", "value": "2s"},
-            # Without it a pod that somebody deletes is an error, which KFP's stages do not retry.
+            # Without it, deleting a pod is an error, which KFP's stages do not retry.
             {"name": "ARGO_POD_STATUS_CAPTURE_FINALIZER", "value": "true"},
         ],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 6060}, "periodSeconds": 2},
@@ -130,7 +131,7 @@ def _api_server() -> list[Object]:
     }
     environment = {
         "CLUSTER_DOMAIN": "cluster.local",
-        # Pictures of the first version's UI; without the two names it does not start.
+        # For the first version's UI; the server does not start without the two names.
         "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_HOST": "ml-pipeline-visualizationserver",
         "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_PORT": "8888",
         "POD_NAMESPACE": NAMESPACE,
@@ -198,7 +199,7 @@ def _persistence_agent() -> list[Object]:
 
 
 def _runner() -> list[Object]:
-    """The account of the runs' pods with the rights of a stock installation, and no more."""
+    """Return the account of the runs' pods, with only the rights of a stock installation."""
     name = "pipeline-runner"
     rules = [
         rule("core", "secrets", "get"),
@@ -223,7 +224,7 @@ def _runner() -> list[Object]:
 
 
 def _scheduled_workflows() -> Object:
-    """The kind of recurring runs: API server and agent look for it, nothing here makes one."""
+    """Return the kind of recurring runs: unused here, but API server and agent look for it."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     names = {
         "kind": "ScheduledWorkflow",

@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from layout import BINARIES, CACHE, RIG
-from processes import RigError, run, say
+from layout import BINARIES, CACHE, HERE
+from processes import ClusterError, run, say
 
 _PACKAGES = {
     "buildah": "buildah",
@@ -24,7 +24,7 @@ _PACKAGES = {
     "runc": "runc",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }
-"""Debian packages by the program that shows that they are there."""
+"""Debian packages, by the program that shows that they are installed."""
 
 METADATA_PYTHON = CACHE / "metadata" / "bin" / "python"
 
@@ -38,7 +38,7 @@ class Program:
     name: str
     flags: list[str] = field(default_factory=list)
     c: bool = False
-    """Whether it needs the C compiler; it is linked statically all the same."""
+    """Whether it needs the C compiler; it is linked statically nevertheless."""
     links: dict[str, str] = field(default_factory=dict)
     """Symbolic links among its sources by path: Go's module archives leave them out."""
 
@@ -59,7 +59,7 @@ PROGRAMS = [
         )
     ),
     Program("etcd", "go.etcd.io/etcd/server/v3", "etcd"),
-    Program("pause", "rig/pause", "pause"),
+    Program("pause", "kfdet-cluster/pause", "pause"),
     Program("coredns", "github.com/coredns/coredns", "coredns"),
     Program("minio", "github.com/minio/minio", "minio"),
     Program("argo", f"{_WORKFLOWS}/workflow-controller", "workflow-controller"),
@@ -81,29 +81,31 @@ def up() -> list[str]:
     """Install and build what is missing.
 
     Returns:
-        The modules of which a program could not be had; the error was shown. Kubernetes, etcd,
-        CoreDNS and MinIO are needed: RigError.
+        The modules of which a program could not be built; the error was shown.
+
+    Raises:
+        ClusterError: One of them is Kubernetes, etcd, CoreDNS or MinIO.
     """
     _install_packages()
-    # Not every module proxy has every version, of Kubeflow Pipelines above all, whose tags are none
-    # of Go's. A cluster without it still serves; a binary that is there already is not built.
+    # Not every module proxy has every version, above all of Kubeflow Pipelines, whose tags are not
+    # Go versions. A cluster without it can still serve; an existing binary is not built again.
     missing: list[str] = []
     for program in PROGRAMS:
         if program.module not in missing and not _build(program):
             missing.append(program.module)
     if needed := {"kubernetes", "etcd", "pause", "coredns", "minio"} & set(missing):
-        raise RigError(f"cannot build {', '.join(sorted(needed))}: no cluster")
+        raise ClusterError(f"cannot build {', '.join(sorted(needed))}: no cluster")
     if not METADATA_PYTHON.exists():
         say("metadata store: its Python environment")
         run("python3.11", "-m", "venv", "--clear", METADATA_PYTHON.parents[1])
-        requirements = RIG / "metadata.txt"
+        requirements = HERE / "metadata.txt"
         run(METADATA_PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements)
     return missing
 
 
 def module_folder(module: str, dependency: str) -> Path:
-    """Where Go keeps the source of a dependency, manifests included; fetched when it is gone."""
-    found = json.loads(run("go", "mod", "download", "-json", dependency, cwd=RIG / "go" / module))
+    """Return where Go keeps a dependency's source and manifests; fetch them if absent."""
+    found = json.loads(run("go", "mod", "download", "-json", dependency, cwd=HERE / "go" / module))
     return Path(found["Dir"])
 
 
@@ -122,12 +124,12 @@ def _build(program: Program) -> bool:
     if target.exists():
         return True
     if not shutil.which("go"):
-        raise RigError("Go is missing: install 1.21 or newer, which fetches the one it needs")
+        raise ClusterError("Go is missing: install 1.21 or newer, which fetches newer ones")
     say(f"building {program.name} (the first time takes minutes)")
     BINARIES.mkdir(parents=True, exist_ok=True)
     linker = ["-s", "-w", *program.flags, *(["-extldflags=-static"] if program.c else [])]
     tags = ["-tags=netgo,osusergo,sqlite_omit_load_extension"] if program.c else []
-    folder = _with_links(program) if program.links else RIG / "go" / program.module
+    folder = _with_links(program) if program.links else HERE / "go" / program.module
     done = subprocess.run(
         [
             *("nice", "-n", "19", "go", "build", "-trimpath", "-buildvcs=false", *tags),
@@ -146,7 +148,7 @@ def _build(program: Program) -> bool:
 
 
 def _with_links(program: Program) -> Path:
-    """A copy of the module that the program is in, symbolic links restored."""
+    """Copy the module that the program is in, with its symbolic links; return the folder."""
     root = "/".join(program.package.split("/")[:4])
     source = module_folder(program.module, root)
     folder = CACHE / "source" / program.module

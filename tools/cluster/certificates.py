@@ -34,13 +34,13 @@ def make() -> None:
 
 
 def issue(name: str, subject: str, hosts: list[str] | None = None) -> None:
-    """A certificate NAME.crt and key NAME.key of the cluster's authority, unless there is one."""
+    """Issue a certificate NAME.crt with key NAME.key, unless it exists."""
     if not (CERTIFICATES / f"{name}.crt").exists():
         _certificate(name, subject, hosts or [])
 
 
 def kubeconfig(name: str) -> Path:
-    """A kubeconfig file for a client certificate."""
+    """Write a kubeconfig file for a client certificate."""
 
     def data(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()

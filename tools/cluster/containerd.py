@@ -1,4 +1,4 @@
-"""containerd with a socket of its own; its store outlives the cluster, so that images stay."""
+"""containerd, with its own socket; its store outlives the cluster, so that images are kept."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from processes import run, start, wait
 
 
 def up() -> None:
-    """Start containerd with a configuration, a socket and a store of its own."""
+    """Start containerd with its own configuration, socket and store."""
     configuration = STATE / "containerd.toml"
     pause = image_of("pause")
-    # restrict_oom_score_adj: not every root may protect a process from the memory killer.
+    # restrict_oom_score_adj: root cannot always protect a process from the out-of-memory killer.
     configuration.write_text(f"""version = 2
 root = "{CONTAINERD_ROOT}"
 state = "{STATE}/containerd"
@@ -33,7 +33,7 @@ runtime_type = "io.containerd.runc.v2"
 
 
 def _serves_kubelet() -> bool:
-    """Whether the part that the kubelet talks to is there; it comes after the rest."""
+    """Return whether the part that the kubelet talks to, the last one, has started."""
     log = (LOGS / "containerd.log").read_text(errors="replace")
     return "Start streaming server" in log.rpartition("starting containerd")[2]
 
@@ -45,7 +45,7 @@ def ctr(*arguments: str | Path, quiet: bool = False) -> str:
 
 
 def remove_containers() -> None:
-    """End every container of the cluster; containerd must run, the kubelet must not."""
+    """Stop every container of the cluster; containerd must be running, the kubelet must not."""
     for line in ctr("tasks", "list").splitlines()[1:]:
         ctr("tasks", "delete", "--force", line.split()[0], quiet=True)  # complains, yet does it
     for name in ctr("containers", "list", "--quiet").split():

@@ -1,4 +1,4 @@
-"""etcd, the API server, the controller manager and the scheduler, as programs of the host."""
+"""etcd, API server, controller manager and scheduler, as programs on the host."""
 
 from api import kubectl
 from certificates import CA
@@ -18,7 +18,7 @@ def up() -> None:
             f"--listen-client-urls={etcd}",
             f"--advertise-client-urls={etcd}",
             "--listen-peer-urls=http://127.0.0.1:2380",
-            # Nothing here outlives the machine, and to flush each write is slow.
+            # Nothing here outlives the machine, and flushing each write is slow.
             "--unsafe-no-fsync",
         ],
     )

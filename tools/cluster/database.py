@@ -1,4 +1,4 @@
-"""MariaDB, which stands for the MySQL that Kubeflow Pipelines keeps its runs in."""
+"""MariaDB, in place of the MySQL that Kubeflow Pipelines keeps its runs in."""
 
 import shutil
 

@@ -1,12 +1,12 @@
-"""CoreDNS: names of services for the pods."""
+"""CoreDNS, which resolves the names of services for the pods."""
 
 from api import account, apply, deployment, named, rule, wait_for_deployment
 from layout import DNS_SERVICE, image_of
 from processes import say
 
 _PORT = 1053
-"""A port that needs no right to listen on; the service gives it the usual one."""
-# No answer to any other name: the cluster has no way out.
+"""An unprivileged port; the service maps the usual one to it."""
+# It resolves nothing else: the cluster has no way out.
 _COREFILE = f""".:{_PORT} {{
     errors
     ready 0.0.0.0:8181

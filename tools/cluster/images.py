@@ -1,4 +1,4 @@
-"""Container images on the node: the rig's own, of one static program each, and the project's."""
+"""Container images on the node: of one static program each, and the project's."""
 
 import shutil
 import tempfile
@@ -13,18 +13,18 @@ from processes import run, say
 _BASE = "docker.io/library/python:3.11-slim-bookworm"
 BUILD = [
     *("buildah", "build", "--layers", "--pull-never"),
-    # Without the rights that a network and processes of its own take; no container sees the host.
+    # Needs no right to create namespaces for network and processes.
     *("--isolation", "chroot", "--network", "host"),
     *(f"--volume={file}:{file}:ro" for file in ("/etc/ssl/certs", "/etc/resolv.conf")),
 ]
-"""Builds an image where root may not do everything and the host decides how to reach a network."""
+"""How to build an image where root is restricted and only the host's network works."""
 
 _SOURCE = "kfdet.io/source"
-"""Label of an image on the node: what it was made of, to see whether it is up to date."""
+"""Label of an image on the node: what it was made from, to see whether it is up to date."""
 
 
 def load_program(binary: str) -> None:
-    """Put an image of nothing but a static program, at /bin/NAME, and /tmp on the node."""
+    """Put an image on the node that holds only a static program, /bin/NAME, and /tmp."""
     program, image = BINARIES / binary, image_of(binary)
     facts = program.stat()
 
@@ -46,9 +46,9 @@ def load_program(binary: str) -> None:
 
 
 def build_base() -> None:
-    """Make the image that Python images start from, where no registry has it: plain Debian.
+    """Make the base of the Python images, plain Debian, which otherwise comes from a registry.
 
-    Also used by `make images` on such a machine.
+    `make images` on such a machine starts from it, too.
     """
     if run("buildah", "images", "--quiet", _BASE, quiet=True):
         return
@@ -73,10 +73,10 @@ def build(image: str, folder: Path) -> None:
 
 
 def load(image: str, alias: str = "") -> None:
-    """Put an image that buildah knows on the node, under the name that pods call it by.
+    """Put an image from buildah's store on the node, under the name that pods use.
 
     Args:
-        image: As buildah knows it.
+        image: Its name in buildah's store.
         alias: A second name.
     """
     made_of = run("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image)
@@ -91,7 +91,7 @@ def load(image: str, alias: str = "") -> None:
 
 
 def on_the_node(image: str) -> str:
-    """An image's whole name, as the node looks for it."""
+    """Return the full name by which the node looks for an image."""
     image = image.removeprefix("localhost/")
     first, slash, _ = image.partition("/")
     if not slash:
@@ -107,7 +107,7 @@ def _load(image: str, source: str, save: Callable[[Path], None]) -> None:
     ):
         return
     say(f"image {image}")
-    # Beside the cache, not in a small memory file system: a project's image has gigabytes.
+    # Beside the cache, not in a small in-memory file system: a project's image has gigabytes.
     with tempfile.TemporaryDirectory(dir=BINARIES.parent) as folder:
         archive = Path(folder) / "image.tar"
         save(archive)
@@ -117,10 +117,10 @@ def _load(image: str, source: str, save: Callable[[Path], None]) -> None:
 
 
 def _forget_replaced() -> None:
-    """Drop the images that lost their name to a newer one, with their gigabytes."""
+    """Remove the images whose name a newer one has taken, to free gigabytes."""
     listed = [line.split() for line in containerd.ctr("images", "list").splitlines()[1:]]
     named = [digest for name, _, digest, *_ in listed if not name.startswith("sha256:")]
     for name, _, digest, *_ in listed:
         if digest not in named:
-            # at once: done in the background it takes layers away that the next import counts on
+            # --sync: done in the background, it removes layers that the next import relies on
             containerd.ctr("images", "remove", "--sync", name)

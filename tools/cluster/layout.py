@@ -1,18 +1,18 @@
-"""Where the cluster lives: folders, addresses and names that its parts agree on."""
+"""Folders, addresses and names that the parts of the cluster share."""
 
 import json
 import os
 import secrets
 from pathlib import Path
 
-RIG = Path(__file__).parent
+HERE = Path(__file__).parent
 
 CACHE = Path(os.environ.get("KFDET_CLUSTER_CACHE", Path.home() / ".cache" / "kfdet-cluster"))
-"""What takes long to make and outlives a cluster: binaries, images, the metadata server's venv."""
+"""What is slow to build and outlives a cluster: binaries, images, the metadata server's venv."""
 BINARIES = CACHE / "bin"
 
 STATE = Path(os.environ.get("KFDET_CLUSTER_STATE", "/var/lib/kfdet-cluster"))
-"""What dies with the cluster."""
+"""What is removed with the cluster."""
 CERTIFICATES = STATE / "certificates"
 LOGS = STATE / "logs"
 KUBECONFIG = STATE / "kubeconfig"
@@ -22,7 +22,7 @@ CONTAINERD_ROOT = CACHE / "containerd"
 
 
 def image_of(program: str) -> str:
-    """The name of the image that holds nothing but one of the rig's programs."""
+    """Return the name of the image that holds only the program."""
     return f"docker.io/kfdet-cluster/{program}:1"
 
 
@@ -31,7 +31,7 @@ STORAGE_INITIALIZER = "docker.io/kfdet-cluster/storage-initializer:0.21.0"
 NODE = "kfdet"
 BRIDGE = "kfdet0"
 ADDRESS = "10.244.0.1"
-"""The bridge's, which the pods' gateway and every server of the host share."""
+"""The bridge's address: the pods' gateway, and where every server of the host listens."""
 PODS = "10.244.0.0/24"
 SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
@@ -48,7 +48,7 @@ PIPELINES_BUCKET = "mlpipeline"
 
 
 def password(name: str) -> str:
-    """The password of a part, made when first asked for."""
+    """Return a part's password, which is generated on first use."""
     file = STATE / "passwords.json"
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     if name not in known:

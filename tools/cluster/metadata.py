@@ -1,11 +1,12 @@
-"""The metadata store that Kubeflow Pipelines 2.17 still needs, as a program of the host."""
+"""The metadata store that Kubeflow Pipelines 2.17 still needs, as a program on the host."""
 
 import socket
 
 from api import apply, host_service
-from build import METADATA_PYTHON
-from layout import ADDRESS, METADATA_PORT, RIG, STATE
+from layout import ADDRESS, HERE, METADATA_PORT, STATE
 from processes import say, start, wait
+
+from build import METADATA_PYTHON
 
 
 def up() -> None:
@@ -13,7 +14,7 @@ def up() -> None:
     say("metadata store: ml-metadata")
     listen = f"{ADDRESS}:{METADATA_PORT}"
     database = STATE / "metadata.db"
-    start("metadata", [METADATA_PYTHON, RIG / "metadata_server.py", listen, database])
+    start("metadata", [METADATA_PYTHON, HERE / "metadata_server.py", listen, database])
     wait("the metadata store", _answers, log="metadata")
     apply(*host_service("metadata-grpc-service", METADATA_PORT))
 

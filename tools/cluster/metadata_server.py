@@ -1,8 +1,8 @@
 """The metadata store's gRPC interface over the ml-metadata wheel and an SQLite file.
 
 Kubeflow Pipelines up to 2.17 asks an ML Metadata server about executions and artifacts. Its own
-server is C++ and comes only as an image; the wheel holds the same store as a library. Runs in a
-virtual environment of its own, for the wheel wants an old protobuf.
+server is C++ and comes only as an image; the wheel holds the same store as a library. Runs in its
+own virtual environment, because the wheel needs an old protobuf.
 
 usage: metadata_server.py ADDRESS DATABASE
 """
@@ -31,7 +31,7 @@ def main(address: str, database: str) -> None:
     store = metadata_store.CreateMetadataStore(
         connection.SerializeToString(), options.SerializeToString()
     )
-    lock = threading.Lock()  # SQLite has one writer, and the library does not wait for it
+    lock = threading.Lock()  # SQLite allows one writer, and the library does not wait
 
     def handler(method: Callable[..., tuple[bytes, bytes, int]]) -> Any:
         def call(request: bytes, context: grpc.ServicerContext) -> bytes:

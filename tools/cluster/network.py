@@ -1,4 +1,4 @@
-"""The bridge that pods and the host's servers share, and what the kernel must do for it."""
+"""The bridge that pods and the host's servers share, and the kernel settings it needs."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ from processes import run, say
 
 SETTINGS = {
     "net/ipv4/ip_forward": "1",
-    # Answers between two pods pass the bridge, and have to be translated back on their way.
+    # Replies between two pods cross the bridge, where their addresses are translated back.
     "net/bridge/bridge-nf-call-iptables": "1",
-    # What the kubelet sets; here to be set back.
+    # Set by the kubelet; listed to be restored.
     "kernel/keys/root_maxbytes": "25000000",
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/panic": "10",
@@ -22,13 +22,13 @@ _CNI_NAME = "kfdet-cluster"
 
 
 def up() -> None:
-    """Make the bridge, the pods' network configuration and the kernel's settings."""
+    """Create the bridge and the pods' network configuration; change the kernel's settings."""
     say(f"network: bridge {BRIDGE} at {ADDRESS}")
     if not Path(f"/sys/class/net/{BRIDGE}").exists():
         run("ip", "link", "add", BRIDGE, "type", "bridge")
     run("ip", "address", "replace", f"{ADDRESS}/{PODS.split('/')[1]}", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
-    run("modprobe", "br_netfilter", quiet=True)  # built in here and there
+    run("modprobe", "br_netfilter", quiet=True)  # on some kernels it is built in
     files = {name: Path("/proc/sys") / name for name in SETTINGS}
     if not _BEFORE.exists():
         _BEFORE.write_text(json.dumps({name: file.read_text() for name, file in files.items()}))
@@ -58,7 +58,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """Undo `up`, and take the services' rules and the pods' network namespaces away."""
+    """Undo `up`, and remove the services' rules and the pods' network namespaces."""
     prefix = PODS.rsplit(".", 1)[0]
     for namespace in Path("/run/netns").glob("cni-*"):
         if f"inet {prefix}." in run("ip", "-n", namespace.name, "address", quiet=True):

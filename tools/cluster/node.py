@@ -1,4 +1,4 @@
-"""The one node: kubelet and kube-proxy, as programs of the host, and what they leave behind."""
+"""The node: kubelet and kube-proxy, as programs on the host, and what they leave behind."""
 
 import json
 import os
@@ -22,10 +22,10 @@ _KUBELET = STATE / "kubelet"
 
 
 def up() -> None:
-    """Start the kubelet and kube-proxy, and wait until pods may come."""
+    """Start the kubelet and kube-proxy, and wait until the node accepts pods."""
     say("node: kubelet, kube-proxy")
     resolver = STATE / "resolv.conf"
-    resolver.write_text("")  # pods ask the cluster's DNS, which asks nobody
+    resolver.write_text("")  # pods ask the cluster's DNS, which forwards nothing
     kubelet = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -35,8 +35,8 @@ def up() -> None:
         "clusterDNS": [DNS_SERVICE],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        # An image that is collected or a pod that is evicted for the host's full disk cannot come
-        # back: there is no registry.
+        # Without a registry, an image that is removed because the host's disk is full, or that of
+        # an evicted pod, cannot be pulled again.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi"},
         "failSwapOn": False,
@@ -67,7 +67,7 @@ def up() -> None:
     }
     for name, content in {"kubelet": kubelet, "kube-proxy": proxy}.items():
         file, text = STATE / f"{name}.json", json.dumps(content, indent=1)
-        if not file.exists() or file.read_text() != text:  # kube-proxy ends when it is written
+        if not file.exists() or file.read_text() != text:  # kube-proxy exits when the file changes
             file.write_text(text)
     start(
         "kubelet",
@@ -90,7 +90,7 @@ def up() -> None:
 
 
 def clean() -> None:
-    """Take away what a stopped node leaves: shims, mounts, log links and control groups."""
+    """Remove what a stopped node leaves: shims, mounts, log links and control groups."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().split(b"\0")

@@ -1,6 +1,6 @@
-"""The object store that comes with Kubeflow Pipelines: MinIO here, under the name it looks for.
+"""The object store of Kubeflow Pipelines: MinIO here, under the name that KFP looks for.
 
-The user's data and the runs' artifacts go to the project's own one; see project.py.
+The user's data and the runs' artifacts go to the project's own store; see project.py.
 """
 
 import os
@@ -10,11 +10,11 @@ from layout import STATE, STORE_PORT, STORE_USER, image_of, password
 from processes import say
 
 NAME = "seaweedfs"
-"""Driver and launcher know no other address, unless they are told one."""
+"""The address that driver and launcher use unless configured otherwise."""
 
 
 def up() -> None:
-    """Deploy the store on a folder of the host, and wait for it."""
+    """Deploy the store on a folder of the host, and wait until it is ready."""
     say("object store of Kubeflow Pipelines: MinIO")
     folder = STATE / NAME
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Programs on the host: started once, found again by their process id file, stopped."""
+"""Start programs on the host once, find them again by their process id file, stop them."""
 
 import contextlib
 import os
@@ -11,19 +11,19 @@ from pathlib import Path
 from layout import LOGS, STATE
 
 
-class RigError(Exception):
-    """A part of the cluster did not come up; the message names it and its log."""
+class ClusterError(Exception):
+    """A part of the cluster did not start; the message names it and its log."""
 
 
 def say(text: str) -> None:
-    """Tell the user what happens now."""
+    """Print what happens now."""
     print(text, flush=True)
 
 
 def run(
     *command: str | Path, text: str | None = None, cwd: Path | None = None, quiet: bool = False
 ) -> str:
-    """Run a command to its end and return its output; RigError with its error output."""
+    """Run a command and return its output; raise ClusterError with what it printed."""
     done = subprocess.run(
         [str(part) for part in command],
         input=text,
@@ -34,7 +34,7 @@ def run(
     )
     if done.returncode and not quiet:
         line = " ".join(str(part) for part in command)
-        raise RigError(f"{line}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise ClusterError(f"{line}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done.stdout
 
 
@@ -44,7 +44,7 @@ def start(
     environment: dict[str, str] | None = None,
     user: str | None = None,
 ) -> None:
-    """Start a program that outlives this one, unless it runs already; its output goes to LOGS."""
+    """Start a program that outlives this one, unless it is running; its output goes to LOGS."""
     if alive(name):
         return
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -64,17 +64,17 @@ def start(
 
 
 def alive(name: str) -> int | None:
-    """The process id of a started program, None when it does not run."""
+    """Return the process id of a started program, or None if it is not running."""
     file = _pid_file(name)
     if not file.exists():
         return None
     pid, started = file.read_text().split()
-    # The start time tells the program from another one that got its number.
+    # The start time distinguishes the program from a later one with the same id.
     return int(pid) if _started(int(pid)) == started else None
 
 
 def stop(name: str, seconds: float = 20) -> None:
-    """End a program: politely, after `seconds` for good."""
+    """Stop a program: SIGTERM, and after `seconds` SIGKILL."""
     pid = alive(name)
     if pid:
         os.kill(pid, signal.SIGTERM)
@@ -87,27 +87,27 @@ def stop(name: str, seconds: float = 20) -> None:
 
 
 def running() -> list[str]:
-    """The names of the programs started, newest first."""
+    """Return the names of the started programs, newest first."""
     files = sorted(STATE.glob("*.pid"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     return [file.stem for file in files]
 
 
 def wait(what: str, ready: Callable[[], object], seconds: float = 120, log: str = "") -> None:
-    """Wait until `ready` is true and raises nothing; RigError after `seconds`."""
+    """Wait until `ready` is true and raises nothing; raise ClusterError after `seconds`."""
     until = time.monotonic() + seconds
     problem: object = "not ready"
     while time.monotonic() < until:
         if log and not alive(log):
-            problem = "it ended"
+            problem = "it stopped"
             break
         try:
             if ready():
                 return
-        except (OSError, RigError) as error:
+        except (OSError, ClusterError) as error:
             problem = error
         time.sleep(0.3)
     where = f"; see {LOGS / log}.log" if log else ""
-    raise RigError(f"{what} did not come up ({problem}){where}")
+    raise ClusterError(f"{what} did not start ({problem}){where}")
 
 
 def _pid_file(name: str) -> Path:
@@ -115,7 +115,7 @@ def _pid_file(name: str) -> Path:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in ticks since boot; empty when there is none or it is a zombie."""
+    """Return when a process started, in ticks since boot; "" if there is none or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

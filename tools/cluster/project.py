@@ -1,4 +1,4 @@
-"""The project itself on the cluster: its images, and its manifests as a user applies them."""
+"""The project on the cluster: its images, and its manifests as a user applies them."""
 
 import os
 import re
@@ -11,48 +11,50 @@ import images
 from api import apply, kubectl, named, wait_for_deployment
 from layout import (
     BINARIES,
+    HERE,
     KUBECONFIG,
     NAMESPACE,
-    RIG,
     STATE,
     STORE_PORT,
     STORE_USER,
     password,
 )
-from processes import RigError, say, wait
+from processes import ClusterError, say, wait
 
-_ROOT = RIG.parents[1]
+_REPOSITORY = HERE.parents[1]
 _SETTINGS = STATE / "environment"
-"""What a shell sources to reach the cluster."""
-# MinIO takes the user for the folder's owner.
+"""The file that a shell sources to reach the cluster."""
+# MinIO runs as the owner of its folder.
 _VOLUME_OWNER = 1000
 
 
 def load_images() -> None:
     """Build the project's images and put them on the node."""
-    version = re.findall(r'__version__ = "(.+)"', (_ROOT / "kfdet/__init__.py").read_text())[0]
+    version = re.findall(r'__version__ = "(.+)"', (_REPOSITORY / "kfdet/__init__.py").read_text())[
+        0
+    ]
     names = ["kfdet-tensorboard", "kfdet-serving", "kfdet"]
     say(f"images: {', '.join(names)} (the first time takes minutes)")
     done = subprocess.run(
         ["make", "images", f"IMAGE_BUILD={shlex.join(images.BUILD)}", f"IMAGES={' '.join(names)}"],
-        cwd=_ROOT,
+        cwd=_REPOSITORY,
         check=False,
     )
     if done.returncode:
-        raise RigError("the project's images cannot be built, see above")
+        raise ClusterError("the project's images cannot be built: see above")
     for name in names:
         images.load(f"localhost/{name}:{version}")
-    # The node has no GPU: training runs in the image without CUDA, which is gigabytes smaller.
+    # The node has no GPU: training runs in the image without CUDA, gigabytes smaller.
     images.load(f"localhost/kfdet:{version}", f"kfdet-training:{version}")
 
 
 def load_minio() -> None:
     """Put the image that the manifests name for MinIO on the node."""
-    manifest = (_ROOT / "manifests/components/minio/minio.yaml").read_text()
+    manifest = (_REPOSITORY / "manifests/components/minio/minio.yaml").read_text()
     image = re.findall(r"image: (\S+)", manifest)[0]
     folder = STATE / "minio-image"
     folder.mkdir(exist_ok=True)
-    for file in (RIG / "minio" / "Dockerfile", BINARIES / "minio"):
+    for file in (HERE / "minio" / "Dockerfile", BINARIES / "minio"):
         shutil.copy2(file, folder)
     images.build(images.on_the_node(image), folder)
     images.load(images.on_the_node(image))
@@ -63,8 +65,8 @@ def apply_manifests() -> None:
     say("project: manifests/overlays/standalone")
     copy = STATE / "manifests"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(_ROOT / "manifests", copy)
-    shutil.copytree(RIG / "overlay", copy / "overlays" / "rig")
+    shutil.copytree(_REPOSITORY / "manifests", copy)
+    shutil.copytree(HERE / "overlay", copy / "overlays" / "cluster")
     storage = {
         "AWS_ACCESS_KEY_ID": STORE_USER,
         "AWS_SECRET_ACCESS_KEY": password("kfdet-storage"),
@@ -72,7 +74,7 @@ def apply_manifests() -> None:
     }
     _write(copy / "overlays" / "standalone" / "kfdet-storage.env", storage)
     _make_volume()
-    kubectl("apply", "-k", str(copy / "overlays" / "rig"))
+    kubectl("apply", "-k", str(copy / "overlays" / "cluster"))
     wait_for_deployment("kfdet-tensorboard")
     status = ("rollout", "status", "statefulset/minio", "-n", NAMESPACE, "--timeout=5s")
     wait("MinIO", lambda: kubectl(*status))
@@ -87,7 +89,7 @@ def apply_manifests() -> None:
 
 
 def _make_volume() -> None:
-    """The volume that MinIO claims: there is nothing here that makes volumes on demand."""
+    """Create the volume that MinIO claims: nothing here provisions volumes on demand."""
     folder = STATE / "minio"
     folder.mkdir(exist_ok=True)
     os.chown(folder, _VOLUME_OWNER, _VOLUME_OWNER)
@@ -102,7 +104,7 @@ def _make_volume() -> None:
 
 
 def _address(service: str) -> str:
-    """A service's address, which works on the host, too, unlike its name; empty: no service."""
+    """Return a service's IP address, which works on the host, too; empty: no such service."""
     output = ("-o", "jsonpath={.spec.clusterIP}")
     return kubectl("get", "service", service, "-n", NAMESPACE, *output, quiet=True)
 

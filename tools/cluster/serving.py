@@ -6,9 +6,10 @@ from pathlib import Path
 
 import certificates
 from api import Object, apply, apply_text, kubectl, named, wait_for_deployment
-from build import module_folder
 from layout import CERTIFICATES, STORAGE_INITIALIZER, image_of
 from processes import say, wait
+
+from build import module_folder
 
 _SPACE = "kserve"
 _WEBHOOK = "kserve-webhook-server-service"
@@ -16,7 +17,7 @@ _CONTROLLER = "kserve-controller-manager"
 
 
 def up() -> None:
-    """Install KServe's own manifests, changed where they expect cert-manager, Knative, proxies."""
+    """Install KServe's manifests, changed where they expect cert-manager, Knative or proxies."""
     say("serving: KServe")
     config = module_folder("kserve", "github.com/kserve/kserve") / "config"
     apply_text(kubectl("kustomize", str(config / "crd")))
@@ -33,7 +34,7 @@ def up() -> None:
         *_manifests(config, "rbac", "configmap", "manager"),
     )
     wait_for_deployment(_CONTROLLER, _SPACE)
-    # Only now: until the controller answers its webhooks, nothing else can be made.
+    # Last: until the controller answers its webhooks, nothing else can be created.
     apply(*_manifests(config, "webhook", "storagecontainers"))
 
 
@@ -43,9 +44,9 @@ def _manifests(config: Path, *folders: str) -> list[Object]:
 
 
 def _read(folder: Path) -> list[Object]:
-    """The objects of a folder of manifests."""
+    """Return the objects of a folder of manifests."""
     text = kubectl("kustomize", str(folder))
-    # Which prints JSON texts one after another; the standard library reads no YAML.
+    # kubectl prints concatenated JSON texts; the standard library cannot read YAML.
     command = ("create", "--namespace", _SPACE, "--dry-run=client", "--validate=false")
     text = kubectl(*command, "-o", "json", "-f", "-", text=text).strip()
     objects, decoder = [], json.JSONDecoder()
@@ -57,7 +58,7 @@ def _read(folder: Path) -> list[Object]:
 
 
 def _change(item: Object) -> Object | None:
-    """An object as this cluster needs it; None for one that it does without."""
+    """Return an object as this cluster needs it, or None if it does not need it."""
     kind = item["kind"]
     item["metadata"].pop("creationTimestamp", None)
     if kind == "Service" and item["metadata"]["name"] != _WEBHOOK:

@@ -1,4 +1,4 @@
-"""What KServe's pod mutator calls: download.py URI FOLDER [URI FOLDER]..."""
+"""Download models; KServe's pod mutator calls download.py URI FOLDER [URI FOLDER]..."""
 
 import sys
 from pathlib import Path

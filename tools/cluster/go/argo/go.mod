@@ -1,4 +1,4 @@
-module rig/argo
+module kfdet-cluster/argo
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module rig/coredns
+module kfdet-cluster/coredns
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module rig/etcd
+module kfdet-cluster/etcd
 
 go 1.26.0
 

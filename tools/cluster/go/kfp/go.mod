@@ -1,4 +1,4 @@
-module rig/kfp
+module kfdet-cluster/kfp
 
 go 1.26.0
 

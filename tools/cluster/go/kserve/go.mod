@@ -1,4 +1,4 @@
-module rig/kserve
+module kfdet-cluster/kserve
 
 go 1.26.0
 

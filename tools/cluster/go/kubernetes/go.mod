@@ -1,4 +1,4 @@
-module rig/kubernetes
+module kfdet-cluster/kubernetes
 
 go 1.26.0
 

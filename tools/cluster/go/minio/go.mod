@@ -1,4 +1,4 @@
-module rig/minio
+module kfdet-cluster/minio
 
 go 1.26.0
 

@@ -1,3 +1,3 @@
-module rig/pause
+module kfdet-cluster/pause
 
 go 1.26.0

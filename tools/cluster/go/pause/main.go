@@ -1,4 +1,4 @@
-// The program that keeps a pod's namespaces open: it waits to be told to end.
+// Pause keeps a pod's namespaces open: it waits for a signal.
 package main
 
 import (
