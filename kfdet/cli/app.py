@@ -1,18 +1,74 @@
-"""What the commands share: the application, where they print, and common arguments."""
+"""What the commands share: the application, its consoles, and common arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from kfdet import __version__
 
-app = typer.Typer(
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ORDER = ("demo", "run", "check", "convert", "serve", "upload", "submit", "compile", "deploy")
+"""The commands in the order in which a user needs them; others follow."""
+
+_USE = (
+    "To use a detector: 'kfdet serve RUN', or in Python "
+    "kfdet.Detector.load('RUN/model').detect('photo.jpg')."
+)
+_RUN = "'kfdet run' trains, exports and evaluates."
+_ELSEWHERE = {
+    **dict.fromkeys(("detect", "infer", "inference", "predict", "track", "use"), _USE),
+    **dict.fromkeys(("export", "eval", "evaluate", "fit", "test", "train", "val"), _RUN),
+    **dict.fromkeys(("lint", "validate", "verify"), "'kfdet check' lists a dataset's problems."),
+    **dict.fromkeys(("follow", "logs", "status"), "'kfdet submit --follow RUN' follows a run."),
+}
+"""What other programs call a command, and where it is in this one."""
+
+
+class _Commands(TyperGroup):
+    """The commands of kfdet; an unknown one is answered with what there is."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands in the order of the help text."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that `args` begins with, or suggest one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            names = self.list_commands(ctx)
+            similar = next(iter(get_close_matches(name, [*names, *_ELSEWHERE], n=1)), "")
+            hint = _ELSEWHERE.get(similar) or (f"Did you mean '{similar}'?" if similar else "")
+            ctx.fail(f"No such command '{name}'. {hint or 'Commands: ' + ', '.join(names) + '.'}")
+        return super().resolve_command(ctx, args)
+
+
+class _Application(typer.Typer):
+    """Takes a command's help from its docstring, each paragraph as one line for the terminal."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        """Register the decorated function as a command."""
+
+        def register(function: F) -> F:
+            paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+            text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+            return super(_Application, self).command(name, help=text, **options)(function)
+
+        return register
+
+
+app = _Application(
     name="kfdet",
+    cls=_Commands,
     help="Key frames in, a served detector out: film objects, draw boxes on a few key frames, "
     "and get a trained, evaluated and exported object detector.",
     epilog="Start with: kfdet demo",
@@ -23,7 +79,7 @@ app = typer.Typer(
 )
 
 out = Console(highlight=False)
-"""What a person or a script asked for."""
+"""Results."""
 
 err = Console(stderr=True, highlight=False)
 """Progress, warnings and errors."""
@@ -33,7 +89,7 @@ Dataset = Annotated[
     typer.Argument(
         metavar="DATASET",
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
-        "annotation file; or minio://BUCKET/NAME of one that was uploaded.",
+        "annotation file; or minio://BUCKET/NAME after an upload.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

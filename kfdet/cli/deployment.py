@@ -57,7 +57,7 @@ def deploy(
         typer.Option(
             min=0,
             max=99,
-            help="Share of the requests that the new version gets beside the old; 0: all.",
+            help="Percentage of the requests that the new version gets beside the old; 0: all.",
         ),
     ] = 0,
     model_root: Annotated[
@@ -72,7 +72,7 @@ def deploy(
 
     The model is copied to the bucket (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY),
     started beside the endpoint and asked for detections; only then the endpoint switches to it,
-    without an interruption. Whatever goes wrong, the endpoint stays what it was.
+    without an interruption. Whatever goes wrong, the endpoint keeps serving what it served before.
 
     [bold]Examples[/]
 
@@ -84,8 +84,9 @@ def deploy(
     from kfdet.deployment.deploy import deploy as deploy_model
     from kfdet.deployment.deploy import read_metrics
     from kfdet.deployment.rollout import Options
+    from kfdet.local.results import run_of
 
-    run = _run_of(model)
+    run = run_of(model)
     metrics = run / "metrics.json" if run else None
     with progress():
         served = deploy_model(
@@ -105,6 +106,10 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
     """List the endpoints: version, AP50, whether ready, canary share, URL and age.
 
     `kubectl get isvc` shows the same InferenceServices.
+
+    [bold]Example[/]
+
+    kfdet endpoints -n kubeflow-user-example-com
     """
     from kfdet.cluster.api import connect
     from kfdet.deployment.endpoint import read
@@ -132,7 +137,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
             _age(endpoint.created),
             escape(endpoint.url) or "-",
         )
-    Console(width=_WIDE).print(table)  # half an address is no use
+    Console(width=_WIDE).print(table)  # half an address is of no use
 
 
 @app.command()
@@ -143,7 +148,7 @@ def rollback(
     namespace: _Namespace = "",
     as_json: Json = False,
 ) -> None:
-    """Serve the version before again, or end a canary; the same once more takes it back.
+    """Serve the previous version again, or end a canary; repeated, it undoes itself.
 
     [bold]Example[/]
 
@@ -157,16 +162,8 @@ def rollback(
     _show(served, as_json)
 
 
-def _run_of(model: Path) -> Path | None:
-    """The run's folder that `model` is, or is the model of."""
-    from kfdet.local.folder import RECORD
-
-    folders = (model, model.resolve().parent if model.name == "model" else model)
-    return next((folder for folder in folders if (folder / RECORD).is_file()), None)
-
-
 def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Picture]:
-    """What to try the model with."""
+    """Pictures to try the model with."""
     from kfdet.deployment.smoke_test import picture_of, validation_pictures
     from kfdet.errors import InputError
     from kfdet.local.folder import ARTIFACTS

@@ -17,15 +17,20 @@ from kfdet.parameters import DEFAULTS, Parameters
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")
+        Path,
+        typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the sample and the run."),
     ] = Path("demo"),
     as_json: Json = False,
 ) -> None:
     """Make a small sample dataset and run everything on it: two to four minutes.
 
-    Films of moving objects with boxes on key frames appear in FOLDER/dataset, the run in
+    Videos of moving objects with boxes on key frames appear in FOLDER/dataset, the run in
     FOLDER/run. Look at FOLDER/run/report.html and at the detections drawn on a video that training
     never saw.
+
+    [bold]Example[/]
+
+    kfdet demo
     """
     from kfdet.demo.films import make_sample
 

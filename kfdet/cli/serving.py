@@ -17,8 +17,8 @@ def serve(
     model_dir: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL_DIR",
-            help="Folder of an exported model, such as RUN/model: numbered versions with a "
+            metavar="MODEL",
+            help="A run's folder, or the folder of an exported model: numbered versions with a "
             "saved_model.pb each, or one of them.",
         ),
     ],
@@ -27,17 +27,19 @@ def serve(
         int, typer.Option(min=1, max=65535, help="Port of the REST API.")
     ] = 8501,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gRPC API.")] = 8500,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0: let other machines send requests."),
+    ] = "127.0.0.1",
 ) -> None:
     """Serve an exported model with TensorFlow Serving's REST and gRPC API until it is stopped.
 
-    The highest version in MODEL_DIR is served; one that is added later takes a restart. When the
-    process is told to stop (SIGTERM), requests that run are answered first. Needs the extra
-    "serve".
+    The highest version in the folder is served; a version that is added later takes a restart. On
+    SIGTERM, running requests are answered before the process ends. Needs the extra "serve".
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
-    kfdet serve run/model
+    kfdet serve run
 
     curl localhost:8501/v1/models/detector
 
@@ -48,7 +50,11 @@ def serve(
 
     with listening(_announce):
         serve_model(
-            model_dir, model_name=model_name, host=host, rest_api_port=rest_api_port, port=port
+            model_dir,
+            model_name=model_name,
+            host=host,
+            rest_api_port=rest_api_port,
+            port=port,
         )
 
 

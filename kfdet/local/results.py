@@ -68,8 +68,3 @@ def run_of(path: Path) -> Path | None:
     """The run's folder that `path` is, or whose model it is; None where it is neither."""
     folders = (path, path.resolve().parent if path.name == "model" else path)
     return next((folder for folder in folders if (folder / RECORD).is_file()), None)
-
-
-def model_of(path: Path) -> Path:
-    """The model's folder that a user means by `path`: a run's folder stands for its model."""
-    return path / "model" if (path / RECORD).is_file() else path

@@ -189,7 +189,10 @@ def test_no_endpoints(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> 
     ("change", "message"),
     [
         (lambda run: (run / "model" / "1" / "saved_model.pb").unlink(), "no SavedModel here"),
-        (lambda run: (run / "metrics.json").write_text("[1]"), "these are no metrics"),
+        (
+            lambda run: (run / "metrics.json").write_text("[1]"),
+            "metrics.json: is not a JSON object",
+        ),
         (lambda run: next(run.rglob("val-*")).unlink(), "no picture to try"),
     ],
 )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from kfdet import __version__
 from kfdet.cli import main
 from kfdet.cli.data import Format
+from kfdet.cli.serving import serve
 from kfdet.parameters import Network
 
 
@@ -34,10 +37,33 @@ def test_help_needs_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "check", "convert", "compile"])
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+COMMANDS = (
+    *("demo", "run", "check", "convert", "serve", "upload", "submit", "compile", "deploy"),
+    *("endpoints", "rollback"),
+)
+
+
+def test_the_commands_are_listed_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands")[2].splitlines()
+    assert [line.split()[1] for line in lines if re.match(r"│ \w", line)] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([command, "--help"]) == 0
-    assert "Usage" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f" {command} [OPTIONS]" in text
+    assert f" kfdet {command}" in text.partition("Example")[2], "an example"
+    if command not in ("run", "submit"):
+        assert "…" not in text, "nothing is cut"
+
+
+def test_a_server_is_local_unless_another_address_is_given() -> None:
+    assert inspect.signature(serve).parameters["host"].default == "127.0.0.1"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +74,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fly"], "No such command"),
+        (["fly"], "No such command 'fly'. Commands: demo, run, check, "),
+        (["runn"], "No such command 'runn'. Did you mean 'run'?"),
+        (["predict"], "'kfdet serve RUN', or in Python kfdet.Detector.load('RUN/model')"),
+        (["trian"], "'kfdet run' trains, exports and evaluates."),
         (["run"], "Missing argument"),
         (["run", "d"], "Missing option"),
         (["run", "d", "-o", "r", "--network", "yolo"], "'yolo' is not one of"),

@@ -282,7 +282,7 @@ def test_the_runtime_is_as_new_as_the_tensorflow_that_exports(built: Any) -> Non
 
 
 def test_kfdet_serve_takes_the_same_arguments(built: Any) -> None:
-    """Where the image cannot be had, `kfdet serve MODEL_DIR` takes its place."""
+    """Where the image cannot be had, `kfdet serve MODEL` takes its place."""
     found = set(arguments(one(built("standalone"), "ServingRuntime", names.RUNTIME)))
     options = set(inspect.signature(serve).parameters)
     assert found - {"model_base_path", "rest_api_timeout_in_ms"} == {
@@ -290,7 +290,9 @@ def test_kfdet_serve_takes_the_same_arguments(built: Any) -> None:
         "rest_api_port",
         "port",
     }
-    assert options >= {"model_dir", "model_name", "rest_api_port", "port"}
+    assert options >= {"model_dir", "model_name", "rest_api_port", "port", "host"}
+    overlay = MANIFESTS.parent / "tools" / "cluster" / "overlay" / "kustomization.yaml"
+    assert "- --host=0.0.0.0\n" in overlay.read_text(), "a pod is asked from outside"
 
 
 def test_a_gpu_is_asked_for(built: Any) -> None:
