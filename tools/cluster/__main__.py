@@ -18,6 +18,7 @@ import sys
 import time
 
 import backend
+import build
 import certificates
 import containerd
 import control_plane
@@ -41,8 +42,6 @@ from layout import (
     STORAGE_INITIALIZER,
 )
 from processes import ClusterError, say
-
-import build
 
 
 def up() -> None:

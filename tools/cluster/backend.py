@@ -19,6 +19,7 @@ from api import (
     service,
     wait_for_deployment,
 )
+from build import module_folder
 from layout import (
     DATABASE_PORT,
     NAMESPACE,
@@ -30,8 +31,6 @@ from layout import (
     password,
 )
 from processes import say
-
-from build import module_folder
 
 PROGRAMS = ["apiserver", "persistence_agent", "driver", "launcher-v2"]
 WORKFLOW_PROGRAMS = ["workflow-controller", "argoexec"]

@@ -3,10 +3,9 @@
 import socket
 
 from api import apply, host_service
+from build import METADATA_PYTHON
 from layout import ADDRESS, HERE, METADATA_PORT, STATE
 from processes import say, start, wait
-
-from build import METADATA_PYTHON
 
 
 def up() -> None:

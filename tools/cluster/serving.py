@@ -6,10 +6,9 @@ from pathlib import Path
 
 import certificates
 from api import Object, apply, apply_text, kubectl, named, wait_for_deployment
+from build import module_folder
 from layout import CERTIFICATES, STORAGE_INITIALIZER, image_of
 from processes import say, wait
-
-from build import module_folder
 
 _SPACE = "kserve"
 _WEBHOOK = "kserve-webhook-server-service"
