@@ -80,8 +80,11 @@ class Miss:
 class ErrorAnalysis:
     """All errors at one score threshold, and the curves over all thresholds.
 
-    `confusion` has a row per true label and a column per predicted label, in the order of the
-    labels; the last row is background taken for an object, the last column objects not found.
+    `confusion` has one row per true label and one column per predicted label, in the order of the
+    labels, and agrees with the kinds of error: on its diagonal are the right detections, beside it
+    those of the kind "confusion", in the last row those of the kind "background", in the last
+    column the misses. Diagonal and last column of a row add up to the label's objects. Detections
+    of the kinds "localisation" and "duplicate" have the right label and are not in it.
     `objects` and `missed` count by size, small to large. `background_images` hold no box.
     """
 
@@ -166,27 +169,25 @@ def analyse(
         wrong: list[int] = np.flatnonzero(shown & (match == _NO_MATCH)).tolist()
         unfound = counted.copy()
         unfound[right] = False
-        confused = _confused(truth.boxes, unfound, found.boxes, wrong)
         for box in np.flatnonzero(counted):
             objects[sizes[box]] += 1
         for row in truth.classes[right] - 1:
             confusion[row, row] += 1
         for detection in wrong:
-            taken = confused.get(detection)
-            confusion[
-                background if taken is None else truth.classes[taken] - 1,
-                found.classes[detection] - 1,
-            ] += 1
             score = float(found.scores[detection])
             kind, cause, iou = _kind(truth, found, detection)
+            column = found.classes[detection] - 1
+            if kind == "background":
+                confusion[background, column] += 1
+            elif kind == "confusion":
+                confusion[truth.classes[cause] - 1, column] += 1
             false_positives.append(FalsePositive(image, detection, score, kind, cause, iou))
         for box in np.flatnonzero(unfound):
             missed[sizes[box]] += 1
             rivals = found.boxes[shown & (found.classes == truth.classes[box])]
             near = float(iou_matrix(truth.boxes[box][None], rivals).max(initial=0.0))
             misses.append(Miss(image, int(box), float(areas[box]), near))
-            if box not in confused.values():
-                confusion[truth.classes[box] - 1, background] += 1
+            confusion[truth.classes[box] - 1, background] += 1
         if not len(truth.boxes):
             background_images += 1
             background_false_positives += len(wrong)
@@ -276,24 +277,6 @@ def _curve(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], total:
     f1 = 2 * hits / (cuts + 1 + total)
     best = int(f1.argmax()) if len(f1) and f1.max() > 0 else None
     return Curve(recall, precision, scores[cuts], best)
-
-
-def _confused(
-    boxes: Boxes, unfound: npt.NDArray[np.bool_], found: Boxes, wrong: list[int]
-) -> dict[int, int]:
-    """Wrong detections that lie on an object nobody found, each object taken once."""
-    free = unfound.copy()
-    pairs: dict[int, int] = {}
-    if not free.any() or not wrong:
-        return pairs
-    iou = iou_matrix(found, boxes)
-    for detection in wrong:
-        candidates = np.where(free, iou[detection], 0.0)
-        box = int(candidates.argmax())
-        if candidates[box] >= MATCH_IOU:
-            pairs[detection] = box
-            free[box] = False
-    return pairs
 
 
 def _kind(truth: GroundTruth, found: _Found, detection: int) -> tuple[ErrorKind, int | None, float]:

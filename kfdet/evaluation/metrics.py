@@ -28,9 +28,10 @@ def describe(
 
     `AP` to `AR100` are COCO's. `per_class` holds for each label its AP and AP50, and precision and
     recall at the label's own best `threshold`. `threshold`, `precision`, `recall`, `errors`,
-    `objects_by_size`, `missed_by_size`, `confusion_matrix` (a row per true label, a column per
-    predicted one, background last) and `false_positives_per_background_image` hold at the one
-    threshold that is best over all labels. `speed` varies from run to run; the rest does not.
+    `objects_by_size`, `missed_by_size`, `confusion_matrix` (one row per true label, one column per
+    predicted one, background last; see `ErrorAnalysis`) and `false_positives_per_background_image`
+    hold at the one threshold that is best over all labels. `speed` varies from run to run; the rest
+    does not.
     """
     kinds = [wrong.kind for wrong in analysis.false_positives]
     return {

@@ -43,7 +43,7 @@ CASES = [
         [A, B],
         [0.9, 0.8],
         [2, 2],
-        [[0, 1, 0], [0, 1, 0], [0, 0, 0]],
+        [[0, 1, 1], [0, 1, 0], [0, 0, 0]],
         ["confusion"],
     ),
     (
@@ -53,7 +53,7 @@ CASES = [
         [A, A, B],
         [0.9, 0.8, 0.7],
         [1, 1, 1],
-        [[2, 0, 0], [0, 0, 0], [1, 0, 0]],
+        [[2, 0, 0], [0, 0, 0], [0, 0, 0]],
         ["duplicate"],
     ),
     (
@@ -63,7 +63,7 @@ CASES = [
         [NEAR_A, B],
         [0.9, 0.8],
         [1, 1],
-        [[1, 0, 1], [0, 0, 0], [1, 0, 0]],
+        [[1, 0, 1], [0, 0, 0], [0, 0, 0]],
         ["localisation"],
     ),
     (
@@ -73,7 +73,7 @@ CASES = [
         [NEAR_A, B],
         [0.9, 0.8],
         [2, 2],
-        [[0, 0, 1], [0, 1, 0], [0, 1, 0]],
+        [[0, 1, 1], [0, 1, 0], [0, 0, 0]],
         ["confusion"],
     ),
     (
@@ -83,7 +83,7 @@ CASES = [
         [A, A, B],
         [0.9, 0.8, 0.7],
         [2, 1, 2],
-        [[1, 0, 0], [0, 1, 0], [0, 1, 0]],
+        [[1, 1, 0], [0, 1, 0], [0, 0, 0]],
         ["confusion"],
     ),
 ]
@@ -101,6 +101,34 @@ def test_confusion_and_kinds(hand, boxes, classes, found, scores, names, confusi
     assert analysis.confusion.tolist() == confusion
     assert [wrong.kind for wrong in analysis.false_positives] == kinds
     assert len(analysis.misses) == len(boxes) - analysis.confusion[:2, :2].trace()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_matrix_agrees_with_the_kinds_of_error(hand, seed):
+    random = np.random.default_rng(seed)
+
+    def some(count: int) -> list[list[float]]:
+        corners = random.integers(0, 150, (count, 2))
+        return np.hstack([corners, corners + random.integers(30, 120, (count, 2))]).tolist()
+
+    truths = [hand.truth(i, some(3), random.integers(1, 4, 3).tolist()) for i in range(20)]
+    found = [
+        hand.found(
+            truth.source_id,
+            [*(truth.boxes + random.normal(0, 8, (3, 4))).tolist(), *some(4)],
+            random.uniform(0, 1, 7).tolist(),
+            [*truth.classes[:2], *random.integers(1, 4, 5)],
+        )
+        for truth in truths
+    ]
+    analysis = analyse(truths, found, ["a", "b", "c"])
+    inner, kinds = analysis.confusion[:3, :3], [e.kind for e in analysis.false_positives]
+    assert {"confusion", "background", "localisation"} <= set(kinds)
+    assert inner.sum() - inner.trace() == kinds.count("confusion")
+    assert analysis.confusion[3].sum() == kinds.count("background")
+    assert analysis.confusion[:, 3].sum() == len(analysis.misses)
+    assert inner.trace() + len(analysis.misses) == sum(analysis.objects.values()) == 60
+    assert analysis.precision == pytest.approx(inner.trace() / (inner.trace() + len(kinds)))
 
 
 def test_threshold_maximises_f1(hand):

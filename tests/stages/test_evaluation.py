@@ -67,7 +67,7 @@ def test_metrics(finished):
     assert metrics["confusion_matrix"]["matrix"] == [
         [25, 0, 0, 2],
         [0, 26, 0, 0],
-        [0, 1, 0, 0],
+        [0, 1, 0, 1],
         [1, 0, 0, 0],
     ]
     # One of seven frames without a labelled box holds a red blob.
