@@ -26,13 +26,13 @@ def describe_dataset(
 ) -> dict[str, Any]:
     """The contents of dataset.json.
 
-    Keys: `labels`; `split` (strategy, val_share, guard_seconds, seed, train_frames, val_frames,
-    train_sources, val_sources); `counts` by split: `examples`, one a kind, `boxes`, `key_boxes`,
-    `interpolated_boxes`, `occluded_boxes`, `tracks`, and `labels` (boxes by label); `boxes`:
-    percentiles (by their number, as text) of `width`, `height`, `area` as shares of the picture, of
-    `aspect` (width over height, in pixels) and of `boxes_per_image`; `all_boxes` (boxes, key boxes
-    and tracks before frames were thinned); `sources`: name, kind, size, frames, fps, ranges, and
-    examples by split.
+    Keys: `name` of the dataset; `labels`; `split` (strategy, val_share, guard_seconds, seed,
+    train_frames, val_frames, train_sources, val_sources); `counts` by split: `examples`, one per
+    kind, `boxes`, `key_boxes`, `interpolated_boxes`, `occluded_boxes`, `tracks`, and `labels`
+    (boxes by label); `boxes`: percentiles (by their number, as text) of `width`, `height`, `area`
+    as shares of the picture, of `aspect` (width over height, in pixels) and of `boxes_per_image`;
+    `all_boxes` (boxes, key boxes and tracks before frames were thinned); `sources`: name, kind,
+    size, frames, fps, ranges, and examples by split.
     """
     rows = {split: _rows(boxes, [e for e in examples if e.split == split]) for split in SPLITS}
     used = np.concatenate([rows[split] for split in SPLITS])
@@ -44,6 +44,7 @@ def describe_dataset(
         "val": [s for s in plan.sources if s.val],
     }
     return {
+        "name": plan.dataset,
         "labels": list(plan.labels),
         "split": {
             **asdict(plan.split),

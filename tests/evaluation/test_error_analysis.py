@@ -114,10 +114,10 @@ def test_the_matrix_agrees_with_the_kinds_of_error(hand, seed):
     truths = [hand.truth(i, some(3), random.integers(1, 4, 3).tolist()) for i in range(20)]
     found = [
         hand.found(
-            truth.source_id,
             [*(truth.boxes + random.normal(0, 8, (3, 4))).tolist(), *some(4)],
             random.uniform(0, 1, 7).tolist(),
             [*truth.classes[:2], *random.integers(1, 4, 5)],
+            ["a", "b", "c"],
         )
         for truth in truths
     ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import simplejpeg
 from support import blob_detector as blobs
 
+import kfdet
 from kfdet.errors import InputError
 from kfdet.files import read_zip
 from kfdet.stages.evaluation import evaluate
@@ -143,6 +145,18 @@ def test_same_input_same_bytes(finished, inputs, tmp_path):
     assert first == second
     for path in (folder / "gallery").iterdir():
         assert (tmp_path / "gallery" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_report_names_dataset_date_version_and_command(inputs, tmp_path):
+    run(inputs, tmp_path, command="kfdet run 'my <videos>' -o RUN")
+    html = (tmp_path / "report.html").read_text()
+    assert "<title>blobs, AP50 " in html
+    assert "Detector report: blobs</h1>" in html
+    assert "kfdet run &#39;my &lt;videos&gt;&#39; -o RUN</code>" in html
+    assert f"kfdet {kfdet.__version__}" in html
+    made = re.search(r'<time datetime="([^"]+)">', html)
+    age = datetime.now(UTC) - datetime.fromisoformat(made[1])
+    assert timedelta(0) <= age < timedelta(minutes=10)
 
 
 def test_gate(inputs, tmp_path):

@@ -188,6 +188,7 @@ def _dataset(
 
     percentiles = dict.fromkeys(("0", "5", "25", "50", "75", "95", "100"), 0.25)
     return {
+        "name": "blobs",
         "labels": LABELS,
         "split": {
             "strategy": "video",
@@ -237,7 +238,7 @@ HISTORY = {
     "learning_rate": [0.1, 0.1, 0.1, 0.01],
     "val": [{"step": 20, "AP50": 0.4, "AP": 0.2}, {"step": 40, "AP50": 0.7, "AP": 0.4}],
     "network": "blobs",
-    "parameters": {"batch_size": 8, "note": "<script>alert(1)</script>"},
+    "parameters": {"batch_size": 8, "gpus": 0, "note": "<script>alert(1)</script>"},
     "seconds": 90.0,
     "stopped_early": "",
 }

@@ -2,119 +2,219 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kfdet.evaluation.report.command import Command
+from kfdet.parameters import DEFAULTS
+from kfdet.training.settings import fitted_steps
+
 # Rules of thumb, not laws: each is where a person who looks at many reports would start to act.
 _FEW_TRAINING_BOXES = 100
 _FEW_VALIDATION_BOXES = 50
+_GOOD = 0.9  # AP50 from which more of the same helps little
+_USABLE = 0.5  # AP50 below which an unfinished training explains most errors
 _WEAKER = 0.15  # AP50 below the mean of all labels
 _FALSE_POSITIVES = 0.1  # per background image
 _FEW_ERRORS = 5
 _LOOSE = 0.5  # AP75 as a share of AP50
 _CONFUSED = 0.05  # share of a label's objects
 _RISING = 0.01  # AP50 gained by the last validation
+_FALLING = 0.9  # loss at the end as a share of that in the middle
+_INPUT_MULTIPLE = 128  # fits the pyramid of every network
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing to do: what was seen, and what helps."""
+    """One thing to do: what was seen, what helps, and the command to type."""
 
     finding: str
     action: str
+    command: str
 
 
 def advise(
-    metrics: Mapping[str, Any], dataset: Mapping[str, Any], history: Mapping[str, Any]
+    metrics: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    history: Mapping[str, Any],
+    command: Command,
 ) -> list[Advice]:
-    """Advice in the order in which to act on it.
+    """Advice, first what helps most.
+
+    A training that ended too early comes first, and where it explains the errors nothing is said
+    about these. Then what could not be measured, the errors by their number, and what the numbers
+    do not cover.
 
     Args:
         metrics: As `kfdet.evaluation.metrics.describe` gives it.
-        dataset: dataset.json of the records.
+        statistics: dataset.json of the records.
         history: history.json of the training, {} where there is none.
+        command: What made the run.
     """
+    training = _unfinished(metrics, statistics, history, command)
+    unmeasured = _unmeasured(metrics, command)
+    if training and (metrics["AP50"] or 0.0) < _USABLE:
+        return [*training, *unmeasured]
+    by_errors = [
+        *_labels(metrics, statistics, command),
+        *_confusions(metrics, command),
+        *_false_positives(metrics, command),
+        *_small_objects(metrics, history, command),
+        *_loose_boxes(metrics, history, command),
+    ]
     return [
-        *_labels(metrics, dataset),
-        *_errors(metrics),
-        *_sizes(metrics),
-        *_background(metrics),
-        *_placement(metrics),
-        *_training(history),
-        *_trust(metrics),
+        *training,
+        *unmeasured,
+        *(advice for _, advice in sorted(by_errors, key=lambda item: -item[0])),
+        *_memorised(history, command),
+        *_uncovered(metrics, command),
     ]
 
 
-def _labels(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[Advice]:
-    advice = []
-    drawn = dataset["counts"]["train"]["labels"]
-    for label, values in metrics["per_class"].items():
-        boxes = drawn.get(label, 0)
-        if values["AP50"] is None:
-            advice.append(
-                Advice(
-                    f"“{label}” has no box in the validation frames: nothing is known about it.",
-                    "Film and label it in one more video, or raise --val-share.",
-                )
+def _unfinished(
+    metrics: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    history: Mapping[str, Any],
+    command: Command,
+) -> list[Advice]:
+    """Whether training ended before it had learnt what it could."""
+    ap50, validations = metrics["AP50"], [v["AP50"] for v in history.get("val", [])]
+    if ap50 is None or not validations or history.get("stopped_early"):
+        return []
+    steps, loss, parameters = history["steps"][-1], history["loss"], history["parameters"]
+    examples = statistics["counts"]["train"]["examples"]
+    usual = fitted_steps(examples, parameters["batch_size"], bool(parameters.get("gpus")))
+    if steps < usual / 2 and ap50 < _GOOD:
+        return [
+            Advice(
+                f"Training ended after {steps} {'step' if steps == 1 else 'steps'}; about {usual} "
+                "suit this dataset.",
+                "Train longer: without --steps, their number is fitted to the dataset.",
+                str(command.without("--steps")),
             )
-        elif boxes < _FEW_TRAINING_BOXES and values["AP50"] < 0.9:
-            advice.append(
-                Advice(
-                    f"“{label}” has {boxes} training {_boxes(boxes)}, which is few.",
-                    "Label it in more videos, in other places, light and sizes.",
-                )
+        ]
+    best = max(range(len(validations)), key=validations.__getitem__)
+    rising = best == len(validations) - 1 > 0 and validations[-1] - validations[-2] > _RISING
+    if rising:
+        finding = "AP50 was still rising when training ended."
+    elif ap50 < _USABLE and len(loss) > 1 and loss[-1] < _FALLING * loss[len(loss) // 2]:
+        finding = "The loss was still falling when training ended."
+    else:
+        return []
+    return [Advice(finding, "Train longer.", str(command.with_option("--steps", 2 * steps)))]
+
+
+def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
+    """Labels and objects that are missing in the evaluation frames."""
+    share = float(metrics["split"]["val_share"])
+    larger = str(command.with_option("--val-share", f"{min(0.5, share + 0.1):g}"))
+    advice = [
+        Advice(
+            f"No evaluation frame has a box of “{label}”: nothing is known about it.",
+            "Film and label it in one more video, or keep more frames for evaluation.",
+            larger,
+        )
+        for label, values in metrics["per_class"].items()
+        if values["AP50"] is None
+    ]
+    boxes = sum(metrics["objects_by_size"].values())
+    if boxes < _FEW_VALIDATION_BOXES:
+        advice.append(
+            Advice(
+                f"The evaluation frames have only {boxes} {_boxes(boxes)}: every number is rough.",
+                "Label more, or keep more frames for evaluation.",
+                larger,
             )
-        elif metrics["AP50"] - values["AP50"] > _WEAKER:
-            advice.append(
-                Advice(
-                    f"“{label}” is found worst: AP50 {values['AP50']:.2f}, while all labels "
-                    f"reach {metrics['AP50']:.2f} together; {boxes} training boxes are not few.",
-                    "Look at its misses below: are its boxes drawn alike everywhere, and does "
-                    "training show it as validation does?",
-                )
-            )
+        )
     return advice
 
 
-def _errors(metrics: Mapping[str, Any]) -> list[Advice]:
+def _labels(
+    metrics: Mapping[str, Any], statistics: Mapping[str, Any], command: Command
+) -> list[tuple[int, Advice]]:
+    """Labels that are found badly, with the number of their missed objects."""
+    advice = []
+    training_boxes = statistics["counts"]["train"]["labels"]
+    matrix = metrics["confusion_matrix"]["matrix"]
+    for row, (label, values) in enumerate(metrics["per_class"].items()):
+        boxes, missed = training_boxes.get(label, 0), matrix[row][-1]
+        if values["AP50"] is None:
+            continue
+        if boxes < _FEW_TRAINING_BOXES and values["AP50"] < _GOOD:
+            finding = f"“{label}” has {boxes} training {_boxes(boxes)}, which is few."
+            action = "Label it in more videos, in other places, light and sizes, and train again."
+        elif metrics["AP50"] - values["AP50"] > _WEAKER:
+            finding = (
+                f"“{label}” is found worst: AP50 {values['AP50']:.2f}, while all labels reach "
+                f"{metrics['AP50']:.2f} together; {boxes} training boxes are not few."
+            )
+            action = (
+                "Look at its misses below: are its boxes drawn alike everywhere, and do the "
+                "training frames show it as the evaluation frames do? Correct or add labels, and "
+                "train again."
+            )
+        else:
+            continue
+        advice.append((missed, Advice(finding, action, str(command))))
+    return advice
+
+
+def _confusions(metrics: Mapping[str, Any], command: Command) -> list[tuple[int, Advice]]:
+    """Pairs of labels, with the number of their confusions."""
     advice = []
     names, matrix = metrics["confusion_matrix"]["labels"], metrics["confusion_matrix"]["matrix"]
     for row, true in enumerate(names[:-1]):
+        objects = matrix[row][row] + matrix[row][-1]
         for column, predicted in enumerate(names[:-1]):
-            count, total = matrix[row][column], sum(matrix[row])
-            if row != column and count >= _FEW_ERRORS and count > _CONFUSED * total:
-                advice.append(
-                    Advice(
-                        f"{count} of {total} “{true}” are taken for “{predicted}”.",
-                        "Check that both labels are used alike by everybody who draws; then add "
-                        "frames that show the two side by side.",
-                    )
+            count = matrix[row][column]
+            if row != column and count >= _FEW_ERRORS and count > _CONFUSED * objects:
+                found = Advice(
+                    f"“{true}” is taken for “{predicted}” {count} times, with {objects} objects.",
+                    "Check that everybody who labels uses the two labels alike; then add frames "
+                    "that show the two side by side, and train again.",
+                    str(command),
                 )
-    errors = metrics["errors"]
-    wrong = sum(count for kind, count in errors.items() if kind != "missed")
-    if errors["background"] > max(_FEW_ERRORS, wrong / 2):
-        advice.append(
-            Advice(
-                f"{errors['background']} of {wrong} false positives lie on nothing labelled.",
-                "Look at them below. Objects that nobody labelled: label them. Things that look "
-                "like an object: film them without it, and raise --negative-share.",
-            )
-        )
-    if errors["duplicate"] > max(_FEW_ERRORS, wrong / 3):
-        advice.append(
-            Advice(
-                f"{errors['duplicate']} of {wrong} false positives are second boxes on one object.",
-                "Check that no object is annotated twice; longer training helps too.",
-            )
-        )
+                advice.append((count, found))
     return advice
 
 
-def _sizes(metrics: Mapping[str, Any]) -> list[Advice]:
+def _false_positives(metrics: Mapping[str, Any], command: Command) -> list[tuple[int, Advice]]:
+    """Detections where there is nothing, or something that was found before, with their number."""
+    advice = []
+    errors = metrics["errors"]
+    wrong = sum(count for kind, count in errors.items() if kind != "missed")
+    per_image = metrics["false_positives_per_background_image"] or 0.0
+    many = errors["background"] > max(_FEW_ERRORS, wrong / 2)
+    if many or per_image >= _FALSE_POSITIVES:
+        finding = f"{errors['background']} of {wrong} false positives lie on nothing labelled"
+        if per_image >= _FALSE_POSITIVES:
+            finding += f"; frames without objects have {per_image:.2f} each"
+        share = float(command.option("--negative-share") or DEFAULTS.negative_share)
+        found = Advice(
+            f"{finding}.",
+            "Look at them below. Objects that nobody labelled: label them. Things that look like "
+            "an object: film them without it, and train with more background.",
+            str(command.with_option("--negative-share", f"{min(0.5, 2 * share or 0.1):g}")),
+        )
+        advice.append((errors["background"], found))
+    if errors["duplicate"] > max(_FEW_ERRORS, wrong / 3):
+        found = Advice(
+            f"{errors['duplicate']} of {wrong} false positives are second boxes on one object.",
+            "Check that no object is labelled twice; longer training helps too.",
+            f"kfdet check {command.dataset}",
+        )
+        advice.append((errors["duplicate"], found))
+    return advice
+
+
+def _small_objects(
+    metrics: Mapping[str, Any], history: Mapping[str, Any], command: Command
+) -> list[tuple[int, Advice]]:
+    """Small objects that are missed more often than others, with their number."""
     objects, missed = metrics["objects_by_size"], metrics["missed_by_size"]
-    total = sum(objects.values())
-    others = total - objects["small"]
+    others = sum(objects.values()) - objects["small"]
     if not objects["small"] or missed["small"] < _FEW_ERRORS:
         return []
     share = missed["small"] / objects["small"]
@@ -122,88 +222,85 @@ def _sizes(metrics: Mapping[str, Any]) -> list[Advice]:
     if share < 1.5 * rest or share < 0.2:
         return []
     return [
-        Advice(
-            f"{missed['small']} of {objects['small']} small objects (below 32 × 32 pixels) are "
-            "missed.",
-            "Train with a larger --input-size, and do not shrink the frames (--longest-side 0).",
-        )
-    ]
-
-
-def _background(metrics: Mapping[str, Any]) -> list[Advice]:
-    found = metrics["false_positives_per_background_image"]
-    if found is None:
-        return [
+        (
+            missed["small"],
             Advice(
-                "No validation frame is free of objects: false alarms could not be measured.",
-                "Film the place without the objects too, and set the video's tracks outside there.",
-            )
-        ]
-    if found < _FALSE_POSITIVES:
-        return []
-    return [
-        Advice(
-            f"On frames without any object the detector still finds {found:.2f} a frame.",
-            "Raise --negative-share, or add videos of the place without the objects.",
+                f"{missed['small']} of {objects['small']} small objects (below 32 × 32 pixels) are "
+                "missed.",
+                "Train with a larger input, and with frames that are not shrunk.",
+                str(_larger_input(history, command.without("--longest-side"))),
+            ),
         )
     ]
 
 
-def _placement(metrics: Mapping[str, Any]) -> list[Advice]:
+def _loose_boxes(
+    metrics: Mapping[str, Any], history: Mapping[str, Any], command: Command
+) -> list[tuple[int, Advice]]:
+    """Boxes that overlap their object too little, with the number of those that are wrong."""
     ap50, ap75 = metrics["AP50"], metrics["AP75"]
-    if ap50 is None or ap50 < 0.5 or ap75 >= _LOOSE * ap50:
+    if ap50 is None or ap50 < _USABLE or ap75 >= _LOOSE * ap50:
         return []
-    return [
-        Advice(
-            f"Objects are found (AP50 {ap50:.2f}) but boxes sit loosely (AP75 {ap75:.2f}).",
-            "Put key frames closer together where objects turn or speed up, draw boxes tightly, "
-            "and try a larger --input-size.",
-        )
-    ]
+    finding = f"Objects are found (AP50 {ap50:.2f}), but boxes are loose (AP75 {ap75:.2f})."
+    action = (
+        "Put key frames closer together where objects turn or speed up, draw boxes tightly, and "
+        "train with a larger input."
+    )
+    advice = Advice(finding, action, str(_larger_input(history, command)))
+    return [(metrics["errors"]["localisation"], advice)]
 
 
-def _training(history: Mapping[str, Any]) -> list[Advice]:
+def _memorised(history: Mapping[str, Any], command: Command) -> list[Advice]:
+    """Whether the detector got worse while it trained on."""
     validations = [value["AP50"] for value in history.get("val", [])]
     if len(validations) < 2:
         return []
     best = max(range(len(validations)), key=validations.__getitem__)
-    if best == len(validations) - 1 and validations[-1] - validations[-2] > _RISING:
-        return [
-            Advice(
-                "AP50 was still rising when training ended.",
-                f"Train longer: --steps {2 * int(history['steps'][-1])}.",
-            )
-        ]
-    if best < len(validations) // 2 and validations[best] - validations[-1] > _RISING:
-        return [
-            Advice(
-                "AP50 was best in the first half of the training and fell afterwards: the network "
-                "learns the training frames by heart.",
-                "Add videos that differ, rather than steps.",
-            )
-        ]
-    return []
-
-
-def _trust(metrics: Mapping[str, Any]) -> list[Advice]:
-    advice = []
-    boxes = sum(metrics["objects_by_size"].values())
-    if boxes < _FEW_VALIDATION_BOXES:
-        advice.append(
-            Advice(
-                f"The validation frames hold {boxes} {_boxes(boxes)}: every number here is rough.",
-                "Label more, or raise --val-share.",
-            )
+    if best >= len(validations) // 2 or validations[best] - validations[-1] <= _RISING:
+        return []
+    return [
+        Advice(
+            "AP50 was best in the first half of the training and fell afterwards: the network "
+            "learns the training frames by heart.",
+            "Add videos that differ, rather than steps, and train again.",
+            str(command),
         )
+    ]
+
+
+def _uncovered(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
+    """What the numbers do not cover: other places, and frames without objects."""
+    advice = []
     if metrics["split"]["strategy"] == "time-block":
         advice.append(
             Advice(
-                "Training saw other minutes of the same videos: the place and the light are known.",
-                "Film and label another video: with enough of them, whole videos are kept for "
-                "validation, and the numbers tell how the detector does in a new place.",
+                "The numbers measure this place only.",
+                "Film and label more videos, in other places. With enough of them, whole videos "
+                "are kept for evaluation, and the numbers hold for a new place.",
+                str(command),
+            )
+        )
+    if metrics["false_positives_per_background_image"] is None:
+        advice.append(
+            Advice(
+                "No evaluation frame is free of objects: false alarms could not be measured.",
+                "Film the place without the objects, and add that video with an annotation file "
+                "that has no box: all its frames then count as background.",
+                str(command),
             )
         )
     return advice
+
+
+def _larger_input(history: Mapping[str, Any], command: Command) -> Command:
+    """The command with an input that is at least a quarter larger on each side."""
+    size = history.get("parameters", {}).get("input_size")
+    if not size:
+        return command
+    sides = [
+        math.ceil(1.25 * int(side) / _INPUT_MULTIPLE) * _INPUT_MULTIPLE for side in size.split("x")
+    ]
+    return command.with_option("--input-size", "x".join(map(str, sides)))
 
 
 def _boxes(count: int) -> str:

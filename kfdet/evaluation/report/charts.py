@@ -9,32 +9,36 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kfdet.detection.drawing import Color
+
 WIDTH, HEIGHT = 480.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 10.0, 40.0
-COLORS = 8
 _POINTS = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: data, and optionally one point of it to mark."""
+    """One line: data, and optionally one point of it to mark; `color` is any CSS colour."""
 
     name: str
     x: npt.ArrayLike
     y: npt.ArrayLike
     marker: tuple[float, float] | None = None
+    color: str = "var(--ink)"
     strong: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line in the chart's coordinates: "x,y x,y ..."; `color` counts from 0."""
+    """One line in the chart's coordinates: "x,y x,y ..."."""
 
     name: str
     points: str
     marker: tuple[float, float] | None
-    color: int
+    color: str
     strong: bool
+    dashed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,14 @@ def line_chart(
         return HEIGHT - BOTTOM - np.clip(share, 0, 1) * (HEIGHT - TOP - BOTTOM)
 
     lines = []
-    for number, one in enumerate(series):
+    for one in series:
         x, y = _thin(across(one.x), down(one.y))
         marker = one.marker and (
             round(float(across(one.marker[0])), 1),
             round(float(down(one.marker[1])), 1),
         )
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        lines.append(Line(one.name, points, marker, number % COLORS, one.strong))
+        lines.append(Line(one.name, points, marker, one.color, one.strong, one.dashed))
     return Chart(
         description,
         x_label,
@@ -106,6 +110,11 @@ def line_chart(
         [(round(float(down(tick)), 1), f"{tick:g}") for tick in y_ticks],
         lines,
     )
+
+
+def css_color(color: Color) -> str:
+    """A colour of the pictures as CSS: "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def _widen(low: float, high: float) -> tuple[float, float]:

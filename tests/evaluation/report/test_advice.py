@@ -4,14 +4,17 @@ import copy
 
 import pytest
 
-from kfdet.evaluation.report.advice import advise
+from kfdet.evaluation.report.advice import advise as advise_on
+from kfdet.evaluation.report.command import Command
+
+COMMAND = Command.parse("kfdet run videos -o RUN --steps 300")
 
 GOOD = {
     "AP": 0.7,
     "AP50": 0.95,
     "AP75": 0.8,
     "per_class": {"cat": {"AP50": 0.95}, "dog": {"AP50": 0.95}},
-    "split": {"strategy": "video"},
+    "split": {"strategy": "video", "val_share": 0.2},
     "false_positives_per_background_image": 0.0,
     "errors": {"localisation": 0, "confusion": 0, "duplicate": 0, "background": 0, "missed": 0},
     "objects_by_size": {"small": 100, "medium": 100, "large": 0},
@@ -21,11 +24,18 @@ GOOD = {
         "matrix": [[100, 0, 0], [0, 100, 0], [0, 0, 0]],
     },
 }
-DATASET = {"counts": {"train": {"labels": {"cat": 500, "dog": 500}}}}
+DATASET = {"counts": {"train": {"examples": 400, "labels": {"cat": 500, "dog": 500}}}}
 HISTORY = {
     "steps": [100, 200, 300],
+    "loss": [2.0, 1.0, 0.95],
+    "parameters": {"batch_size": 8, "gpus": 0, "input_size": "288x384"},
+    "stopped_early": "",
     "val": [{"step": s, "AP50": v} for s, v in ((100, 0.5), (200, 0.95), (300, 0.95))],
 }
+
+
+def advise(metrics, statistics, history):
+    return advise_on(metrics, statistics, history, COMMAND)
 
 
 def changed(tree, path, value):
@@ -43,31 +53,68 @@ def test_nothing_to_say():
     assert advise(GOOD, DATASET, {}) == []
 
 
+RUN = "kfdet run videos -o RUN --steps 300"
+
+
 @pytest.mark.parametrize(
-    ("path", "value", "finding", "action"),
+    ("path", "value", "finding", "action", "command"),
     [
-        ("per_class/dog", {"AP50": None}, "“dog” has no box", "--val-share"),
-        ("per_class/dog", {"AP50": 0.6}, "“dog” is found worst", "drawn alike"),
-        ("false_positives_per_background_image", 0.5, "finds 0.50 a frame", "--negative-share"),
-        ("false_positives_per_background_image", None, "could not be measured", "without the"),
-        ("AP75", 0.2, "sit loosely", "key frames closer"),
-        ("split/strategy", "time-block", "same videos", "another video"),
-        ("missed_by_size/small", 50, "50 of 100 small", "--input-size"),
-        ("objects_by_size", {"small": 0, "medium": 20, "large": 0}, "hold 20 boxes", "Label more"),
-        ("errors/background", 20, "20 of 20 false positives lie on nothing", "--negative-share"),
-        ("errors/duplicate", 20, "second boxes", "twice"),
+        (
+            *("per_class/dog", {"AP50": None}, "No evaluation frame has a box of “dog”"),
+            *("one more video", f"{RUN} --val-share 0.3"),
+        ),
+        ("per_class/dog", {"AP50": 0.6}, "“dog” is found worst", "drawn alike", RUN),
+        (
+            *("false_positives_per_background_image", 0.5, "frames without objects have 0.50 each"),
+            *("more background", f"{RUN} --negative-share 0.2"),
+        ),
+        (
+            *("false_positives_per_background_image", None, "could not be measured"),
+            *("annotation file that has no box", RUN),
+        ),
+        (
+            *("AP75", 0.2, "boxes are loose", "key frames closer"),
+            f"{RUN} --input-size 384x512",
+        ),
+        ("split/strategy", "time-block", "this place only", "other places", RUN),
+        (
+            *("missed_by_size/small", 50, "50 of 100 small", "larger input"),
+            f"{RUN} --input-size 384x512",
+        ),
+        (
+            *("objects_by_size", {"small": 0, "medium": 20, "large": 0}, "only 20 boxes"),
+            *("Label more", f"{RUN} --val-share 0.3"),
+        ),
+        (
+            *("errors/background", 20, "20 of 20 false positives lie on nothing"),
+            *("label them", f"{RUN} --negative-share 0.2"),
+        ),
+        ("errors/duplicate", 20, "second boxes", "twice", "kfdet check videos"),
         (
             "confusion_matrix/matrix",
-            [[90, 10, 0], [0, 100, 0], [0, 0, 0]],
-            "10 of 100 “cat” are taken for “dog”",
-            "both labels",
+            [[90, 10, 10], [0, 100, 0], [0, 0, 0]],
+            "“cat” is taken for “dog” 10 times, with 100 objects",
+            "the two labels alike",
+            RUN,
         ),
     ],
 )
-def test_advice_from_metrics(path, value, finding, action):
+def test_advice_from_metrics(path, value, finding, action, command):
     (advice,) = advise(changed(GOOD, path, value), DATASET, HISTORY)
     assert finding in advice.finding
     assert action in advice.action
+    assert advice.command == command
+
+
+def test_what_concerns_more_errors_comes_first():
+    metrics = changed(GOOD, "confusion_matrix/matrix", [[90, 10, 10], [0, 60, 40], [0, 0, 0]])
+    metrics = changed(metrics, "per_class/dog", {"AP50": 0.6})
+    metrics["errors"]["background"] = 20
+    metrics["false_positives_per_background_image"] = None
+    findings = [one.finding for one in advise(metrics, DATASET, HISTORY)]
+    expected = ["“dog” is found worst", "lie on nothing", "is taken for", "could not be measured"]
+    for finding, words in zip(findings, expected, strict=True):
+        assert words in finding
 
 
 def test_few_training_boxes():
@@ -87,12 +134,49 @@ def test_few_training_boxes():
         ([0.5, 0.6, 0.9, 0.8], None),
     ],
 )
-def test_advice_from_training(values, finding):
+def test_advice_from_validations(values, finding):
     val = [{"step": i, "AP50": v} for i, v in enumerate(values)]
-    advice = advise(GOOD, DATASET, {"steps": [100, 600], "val": val})
+    history = HISTORY | {"steps": [100, 600], "val": val}
+    advice = advise(GOOD, DATASET, history)
     assert [finding in one.finding for one in advice] == ([] if finding is None else [True])
     if finding == "still rising":
-        assert "--steps 1200" in advice[0].action
+        assert advice[0].command == "kfdet run videos -o RUN --steps 1200"
+
+
+NOTHING_FOUND = {
+    **GOOD,
+    **{"AP": 0.0, "AP50": 0.0, "AP75": 0.0, "false_positives_per_background_image": None},
+    "per_class": {"cat": {"AP50": 0.0}, "dog": {"AP50": 0.0}},
+    "split": {"strategy": "time-block", "val_share": 0.2},
+    "confusion_matrix": {
+        "labels": ["cat", "dog", "background"],
+        "matrix": [[0, 0, 100], [0, 0, 100], [0, 0, 0]],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("steps", "loss", "finding", "command"),
+    [
+        (20, [2.0, 1.9], "after 20 steps; about 300 suit", "kfdet run videos -o RUN"),
+        (300, [2.0, 1.0, 0.5], "loss was still falling", "kfdet run videos -o RUN --steps 600"),
+    ],
+)
+def test_after_a_short_training_nothing_but_a_longer_one_helps(steps, loss, finding, command):
+    history = HISTORY | {
+        "steps": [*range(1, len(loss)), steps],
+        "loss": loss,
+        "val": [{"step": steps, "AP50": 0.0}],
+    }
+    (advice,) = advise(NOTHING_FOUND, DATASET, history)
+    assert finding in advice.finding
+    assert "Train longer" in advice.action
+    assert advice.command == command
+
+
+def test_a_training_that_stopped_by_itself_was_not_too_short():
+    history = HISTORY | {"steps": [1, 20], "stopped_early": "AP50 did not rise."}
+    assert not any("Train longer" in one.action for one in advise(NOTHING_FOUND, DATASET, history))
 
 
 def test_without_any_box():
@@ -100,4 +184,4 @@ def test_without_any_box():
     empty |= {"AP": None, "AP50": None, "AP75": None}
     empty["per_class"] = {"cat": {"AP50": None}}
     findings = [one.finding for one in advise(empty, DATASET, HISTORY)]
-    assert any("“cat” has no box" in finding for finding in findings)
+    assert any("box of “cat”" in finding for finding in findings)

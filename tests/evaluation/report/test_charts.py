@@ -5,7 +5,6 @@ import pytest
 
 from kfdet.evaluation.report.charts import (
     BOTTOM,
-    COLORS,
     HEIGHT,
     LEFT,
     RIGHT,
@@ -63,8 +62,3 @@ def test_long_lines_are_thinned_where_little_happens():
     assert line[0] == [LEFT, TOP]
     assert line[-1] == [WIDTH - RIGHT, HEIGHT - BOTTOM]
     assert sum(a < LEFT + 300 for a, _ in line) > 40
-
-
-def test_colours_repeat():
-    made = chart(*(Series(str(i), [0, 1], [0, 1]) for i in range(COLORS + 1)))
-    assert made.lines[COLORS].color == made.lines[0].color == 0

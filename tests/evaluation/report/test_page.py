@@ -1,0 +1,163 @@
+"""The page's sentences agree with the numbers they are made from."""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from kfdet.detection.drawing import palette
+from kfdet.evaluation.coco import evaluate_coco
+from kfdet.evaluation.error_analysis import analyse
+from kfdet.evaluation.metrics import describe
+from kfdet.evaluation.report.charts import css_color
+from kfdet.evaluation.report.page import Origin, render_report
+from kfdet.evaluation.speed import Speed
+from kfdet.evaluation.verdict import Gate, Verdict
+
+LABELS = ["cat", "dog"]
+A, B, FAR = (100, 100, 200, 200), (300, 100, 400, 200), (500, 300, 600, 400)
+LOOSE_A = (160, 100, 260, 200)
+
+COUNTS = {
+    "examples": 40,
+    **{"frame": 40, "background": 0, "crop": 0, "tracks": 2, "occluded_boxes": 0},
+    **{"boxes": 80, "key_boxes": 8, "interpolated_boxes": 72},
+    "labels": {"cat": 40, "dog": 40},
+}
+STATISTICS = {
+    "name": "toys & co",
+    "labels": LABELS,
+    "split": {
+        **{"strategy": "time-block", "val_share": 0.2, "guard_seconds": 3.0, "seed": 0},
+        **{"train_frames": 40, "val_frames": 1, "train_sources": ["a.mp4"]},
+        "val_sources": ["a.mp4"],
+    },
+    "counts": {"train": COUNTS, "val": COUNTS},
+    "boxes": {key: {} for key in ("width", "height", "area", "aspect", "boxes_per_image")},
+    "sources": [
+        {
+            **{"name": "a.mp4", "kind": "video", "frames": 100, "fps": 10.0},
+            **{"train": [[0, 79]], "val": [[83, 99]], "train_examples": 40, "val_examples": 1},
+        }
+    ],
+}
+ORIGIN = Origin("toys & co", "kfdet run toys -o RUN", datetime(2031, 2, 3, 4, 5, tzinfo=UTC), "9.8")
+
+
+@pytest.fixture
+def page(hand):
+    """Renders the report of one frame: cat and dog are found, with one error of each kind."""
+
+    def render(**split) -> str:
+        statistics = copy.deepcopy(STATISTICS)
+        statistics["split"] |= split
+        truths = [hand.truth(1, [A, B], [1, 2])]
+        scores = [0.9, 0.8, 0.7, 0.6, 0.5]
+        found = [hand.found([LOOSE_A, FAR, B, A, B], scores, [1, 2, 1, 1, 2])]
+        analysis = analyse(truths, found, LABELS)
+        metrics = describe(
+            LABELS,
+            statistics["split"],
+            evaluate_coco(truths, found, LABELS),
+            analysis,
+            Speed(10.0, 8.0, 1.0, "CPU", 2, ()),
+            0.1,
+            Gate(),
+            Verdict(True, ["AP50 is 0.500, at or above the gate's 0.5."]),
+        )
+        empty = {key: [] for key in ("false_positives", "misses", "typical")}
+        return render_report(
+            metrics, analysis, statistics, {}, {"step": 1}, empty, [], None, ORIGIN
+        )
+
+    return render
+
+
+def test_two_reports_can_be_told_apart(page):
+    html = page()
+    assert re.search(r"<title>toys &amp; co, AP50 .*3 February 2031, 04:05 UTC", html)
+    assert "Detector report: toys &amp; co</h1>" in html
+    assert "kfdet 9.8" in html
+    assert "<code>kfdet run toys -o RUN</code>" in html
+
+
+def test_the_gap_is_the_one_of_the_split_not_the_parameter(page):
+    html = page()
+    assert "at least 0.3 s away from the frames that trained" in html
+    assert "3.0 s" not in html
+
+
+@pytest.mark.parametrize(
+    ("strategy", "verdict", "place"),
+    [
+        ("time-block", "Good enough to serve in this place<", True),
+        ("video", "Good enough to serve<", False),
+        ("image", "Good enough to serve<", False),
+    ],
+)
+def test_what_the_split_can_measure(page, strategy, verdict, place):
+    html = page(strategy=strategy)
+    assert verdict in html
+    assert ("measures the place that was filmed" in html) is place
+
+
+def test_nothing_is_called_drawn_by_a_person(page):
+    html = page()
+    assert "drawn by a person" not in html
+    assert "Of the 80 boxes to be found, 8 are from your key frames" in html
+
+
+def test_precision_is_not_called_the_share_on_the_right_kind_of_object(page):
+    """A loose box is on the right kind of object, and wrong."""
+    html = page()
+    assert "on the right kind" not in html
+    assert "share of the detections that are right" in html
+    assert "IoU ≥ 0.5" in html
+
+
+def test_a_label_has_one_colour_in_tables_and_curves(page):
+    html = page()
+    for label, color in palette(LABELS).items():
+        key = f'<i class="key" style="background:{css_color(color)}"></i>{label}'
+        assert html.count(key) >= 4  # table of labels, rows and columns of the matrix, legend
+        assert f'style="stroke:{css_color(color)}"' in html
+
+
+class Scrollers(HTMLParser):
+    """Text inside elements that scroll sideways, but outside of table cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tables_outside = 0
+        self.captions = 0
+
+    def handle_starttag(self, tag, attrs):
+        classes = dict(attrs).get("class") or ""
+        if tag == "div":
+            self.open.append(classes)
+        self.tables_outside += tag == "table" and "scroll" not in self.open
+        self.captions += tag == "caption" or ("caption" in classes and "scroll" in self.open)
+
+    def handle_endtag(self, tag):
+        if tag == "div":
+            self.open.pop()
+
+
+def test_on_a_phone_tables_scroll_and_their_captions_do_not(page):
+    scrollers = Scrollers()
+    scrollers.feed(page())
+    assert scrollers.tables_outside == 0
+    assert scrollers.captions == 0
+
+
+def test_the_matrix_has_the_same_background_errors_as_the_table(page):
+    html = page()
+    row = re.search(r'<th scope="row">background</th>(.*)</tr>', html)[1]
+    cells = [int(n) for n in re.findall(r">(\d+)<", row)]
+    errors = int(re.search(r'<th scope="row">Background</th><td>(\d+)</td>', html)[1])
+    assert sum(cells) == errors == 1
