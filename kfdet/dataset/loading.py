@@ -211,6 +211,7 @@ def _problem(error: InputError) -> Problem:
 
 def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
     item.annotation = Path(source.file).relative_to(root).as_posix()
+    item.background = item.kind == "video" and source.reviewed and not source.keys
     item.start, item.step = source.start, source.step
     last = item.frames - 1
     stop = last if source.stop is None else min(source.stop, last)
@@ -231,6 +232,15 @@ def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
                 f"the {item.kind} has no annotations; it is not used.",
                 str(item.path),
                 hint="Label it, or give its annotation file the same name.",
+            )
+        elif item.kind == "video" and not item.keys and not item.background:
+            yield Problem(
+                "warning",
+                f"there is no box for {item.name} in its annotations, and nothing shows that a "
+                "person looked at the whole video; it is not used.",
+                str(item.path.parent / PurePosixPath(item.annotation).name),
+                hint="Finish labelling it. A video without objects is background when it has a "
+                "CVAT task without tracks.",
             )
 
 

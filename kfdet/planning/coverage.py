@@ -20,11 +20,14 @@ def covered_ranges(source: Source, key_frames: Iterable[int]) -> Ranges:
     """Stretches of `source` between neighbouring key frames at most COVERED_GAP_SECONDS apart.
 
     Args:
-        source: A video, or an image: an image with annotations is covered even if it has no boxes.
+        source: A video, or an image: an image with annotations is covered even if it has no boxes,
+            and so is a whole video that a person annotated without any box.
         key_frames: Frames with key boxes of any track; "outside" keys count, a person set them.
     """
     if source.kind == "image":
         return ((0, 0),) if source.annotation else ()
+    if source.background:
+        return ((source.start, source.stop),)
     frames = sorted(set(key_frames))
     gap = max(COVERED_GAP_SECONDS * source.fps, source.step)
     pairs = pairwise(frames)

@@ -36,6 +36,8 @@ class Source:
         step: Distance between task frames in source frames.
         train: Frame ranges that training may see.
         val: Frame ranges that only evaluation sees.
+        background: A video that a person annotated without any box: all of its task shows
+            background.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Source:
     step: int
     train: tuple[FrameRange, ...] = ()
     val: tuple[FrameRange, ...] = ()
+    background: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,12 +67,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How the split was made: strategy "video", "time-block" or "image", and what it was given."""
+    """How the split was made.
+
+    Args:
+        strategy: What changes sides as a whole: videos, blocks of videos, or images.
+        val_share: Share of the frames that was asked for, for evaluation only.
+        guard_seconds: Gap within a video that was asked for, in seconds.
+        seed: Seed of every choice.
+        gap_seconds: Shortest gap within a video that was really left; None where no video is cut.
+    """
 
     strategy: Literal["video", "time-block", "image"]
     val_share: float
     guard_seconds: float
     seed: int
+    gap_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def _source(item: Item) -> Source:
         start=item.start,
         stop=item.stop,
         step=step,
+        background=item.background,
     )
 
 

@@ -26,6 +26,8 @@ Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 Strategy = Literal["video", "time-block", "image"]
+Gaps = dict[str, float]
+"""Seconds left out on each side of the evaluation block, by the name of the video."""
 
 LARGEST_GUARD_SHARE = 0.1
 """A guard gap takes at most this share of a video's used stretch; videos may be short."""
@@ -91,18 +93,25 @@ def split(
     inputs = sorted((m for m in inputs if len(m.frames)), key=lambda m: m.source.name)
     rng = np.random.default_rng(seed)
     sides: dict[str, Sides] = {}
+    gaps: dict[str, float] = {}
     warnings: list[str] = []
     strategy: Strategy = "image"
-    videos = [m for m in inputs if m.source.kind == "video"]
+    videos = [m for m in inputs if m.source.kind == "video" and not m.source.background]
     if videos:
-        strategy, sides, warnings = _split_videos(videos, val_share, guard_seconds, rng)
+        strategy, sides, gaps = _split_videos(videos, val_share, guard_seconds, rng)
     images = [m for m in inputs if m.source.kind == "image"]
     if images:
-        found, more = _by_image(images, val_share, rng)
+        found, warnings = _by_image(images, val_share, rng)
         sides |= found
-        warnings += more
-    warnings += _judge(inputs, labels, sides)
-    return Split(strategy, val_share, guard_seconds, seed), sides, warnings
+    background = [m for m in inputs if m.source.background]
+    if background:
+        # Last, and by itself, so that adding such a video moves no other frame.
+        found, more = _split_background(background, strategy, val_share, guard_seconds, rng)
+        sides |= found
+        gaps |= more
+    warnings = [*_short_gaps(gaps, guard_seconds), *warnings, *_judge(inputs, labels, sides)]
+    shortest = min(gaps.values(), default=None)
+    return Split(strategy, val_share, guard_seconds, seed, shortest), sides, warnings
 
 
 def _units(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:
@@ -115,7 +124,7 @@ def _units(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:
 
 def _split_videos(
     videos: Sequence[SplitInput], val_share: float, guard_seconds: float, rng: np.random.Generator
-) -> tuple[Strategy, dict[str, Sides], list[str]]:
+) -> tuple[Strategy, dict[str, Sides], Gaps]:
     """Whole videos for evaluation, or blocks of them: what leaves fewer labels unmeasured.
 
     Else whole videos, if their share is near enough to `val_share`.
@@ -130,11 +139,11 @@ def _split_videos(
     balanced = _LEAST_SHARE * val_share <= share <= max(0.4, val_share + _MOST_EXTRA_SHARE)
     missing = _missing(videos, whole)
     if balanced and missing == (0, 0):
-        return "video", whole, []
-    block, warnings = _by_block(units, val_share, guard_seconds)
+        return "video", whole, {}
+    block, gaps = _by_block(units, val_share, guard_seconds)
     if (*missing, 0 if balanced else 2) < (*_missing(videos, block), 1):
-        return "video", whole, []
-    return "time-block", block, warnings
+        return "video", whole, {}
+    return "time-block", block, gaps
 
 
 def _whole(units: Sequence[Sequence[SplitInput]], val: Flags) -> dict[str, Sides]:
@@ -214,10 +223,10 @@ def _gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tuple[in
 
 def _by_block(
     units: Sequence[Sequence[SplitInput]], val_share: float, guard_seconds: float
-) -> tuple[dict[str, Sides], list[str]]:
+) -> tuple[dict[str, Sides], Gaps]:
     """One block of every video for evaluation, late blocks preferred; short videos train only."""
     sides = {}
-    shortened = []
+    gaps: Gaps = {}
     for unit in units:
         # The same video twice is cut at the same place.
         frames, where = np.unique(np.concatenate([m.frames for m in unit]), return_inverse=True)
@@ -228,18 +237,38 @@ def _by_block(
         most = LARGEST_GUARD_SHARE * (frames[-1] - frames[0] + 1)
         guard = max(1, math.ceil(min(wanted, most)))
         block = _block(frames, boxes, val_share, guard)
-        if block is not None and guard < wanted:
-            shortened.append(f"{source.name} ({guard / source.fps:.1f} s)")
+        if block is not None and source.fps:
+            gaps[source.name] = guard / source.fps
         for m in unit:
             sides[m.source.name] = _cut(m, block, guard) if block else Sides(train=m.usable)
-    warnings = []
-    if shortened:
-        more = f" and {len(shortened) - 3} more" if len(shortened) > 3 else ""
-        warnings.append(
-            f"the gap between training and evaluation is shorter than {guard_seconds:g} s in short "
-            f"videos: {', '.join(shortened[:3])}{more}."
-        )
-    return sides, warnings
+    return sides, gaps
+
+
+def _short_gaps(gaps: Gaps, guard_seconds: float) -> list[str]:
+    """The warning that gaps are shorter than asked for."""
+    short = [f"{name} ({gap:.1f} s)" for name, gap in gaps.items() if gap < guard_seconds]
+    if not short:
+        return []
+    more = f" and {len(short) - 3} more" if len(short) > 3 else ""
+    return [
+        f"the gap between training and evaluation is shorter than {guard_seconds:g} s in short "
+        f"videos: {', '.join(short[:3])}{more}."
+    ]
+
+
+def _split_background(
+    videos: Sequence[SplitInput],
+    strategy: Strategy,
+    val_share: float,
+    guard_seconds: float,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Sides], Gaps]:
+    """Videos without any object: as whole videos where the others are, if there are several."""
+    units = _units(videos)
+    val = _choose(units, val_share, rng) if strategy == "video" else None
+    if val is None:
+        return _by_block(units, val_share, guard_seconds)
+    return _whole(units, val), {}
 
 
 def _cut(video: SplitInput, block: FrameRange, guard: int) -> Sides:

@@ -153,7 +153,8 @@ def choose_examples(
     """The examples of a dataset in their final order: training before validation, by frame.
 
     Training: every extracted frame of a training range that has boxes, and the mined negatives.
-    Validation: every extracted frame of a validation range that has boxes or that a person covered.
+    Validation: every extracted frame of a validation range that has boxes or that a person covered;
+    of videos without any object no more than there are frames with boxes.
 
     Args:
         plan: Sources, labels and split.
@@ -181,6 +182,7 @@ def choose_examples(
     _require(frames_with_boxes, "training", "lower val_share")
     validation = _validation_frames(sorted(pictures), boxes, val, covered)
     _require(validation, "validation", "raise val_share")
+    validation = _thin_background(validation, {s.name for s in plan.sources if s.background})
     return [
         _example(number, choice, *pictures[choice.video, choice.frame])
         for number, choice in enumerate((*frames_with_boxes, *background, *validation), 1)
@@ -246,6 +248,20 @@ def _validation_frames(
         elif _within(frame, covered.get(video, ())):
             choices.append(_Choice("val", video, frame, "background"))
     return choices
+
+
+def _thin_background(choices: list[_Choice], videos: Container[str]) -> list[_Choice]:
+    """Leave out frames of background videos beyond as many as there are frames with boxes.
+
+    They are left evenly spread: a long video of an empty place shows much of the same.
+    """
+    empty = [i for i, choice in enumerate(choices) if choice.video in videos]
+    most = sum(choice.kind == "frame" for choice in choices)
+    if len(empty) <= most:
+        return choices
+    left = {empty[int((i + 0.5) * len(empty) / most)] for i in range(most)}
+    dropped = set(empty) - left
+    return [choice for i, choice in enumerate(choices) if i not in dropped]
 
 
 def _require(choices: Iterable[_Choice], side: str, remedy: str) -> None:

@@ -65,7 +65,7 @@ def plan_dataset(
         errors = all_errors(data.problems)
         if errors:
             raise errors
-        made, keys, said = make_plan(
+        made, keys, split_warnings = make_plan(
             data,
             Sampling(frame_rate, every),
             val_share=val_share,
@@ -73,7 +73,7 @@ def plan_dataset(
             seed=seed,
             max_groups=max_groups,
         )
-        for warning in said:
+        for warning in split_warnings:
             events.warn(warning)
     with atomic_folder(Path(plan)) as written:
         write_plan(made, written)

@@ -13,6 +13,8 @@ from kfdet.planning.ranges import Ranges
     ("source", "keys", "covered"),
     [
         (video(), [], ()),
+        (video(background=True), [], ((0, 599),)),
+        (video(background=True, start=20), [], ((20, 599),)),
         (video(), [7], ((7, 7),)),
         (video(), [0, 100, 50], ((0, 100),)),
         (video(), [0, 101, 150], ((0, 0), (101, 150))),
@@ -26,6 +28,8 @@ from kfdet.planning.ranges import Ranges
     ],
     ids=[
         "nobody looked",
+        "looked at, and without any object",
+        "looked at from the task's first frame on",
         "one key",
         "ten seconds apart",
         "more than ten seconds apart",

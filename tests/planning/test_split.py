@@ -136,7 +136,8 @@ def test_too_little_is_an_error_that_says_what_to_add(
 )
 def test_strategy(inputs: list[SplitInput], strategy: str, val: dict[str, object] | None) -> None:
     how, sides, _ = deal(inputs)
-    assert how == Split(strategy, 0.2, 3.0, 0)  # type: ignore[arg-type]
+    assert (how.strategy, how.val_share, how.guard_seconds, how.seed) == (strategy, 0.2, 3.0, 0)
+    assert (how.gap_seconds is None) == (strategy != "time-block")
     for name, ranges in (val or {}).items():
         assert sides[name].val == ranges
     for label in range(2):
@@ -176,8 +177,42 @@ def test_a_label_in_one_place_trains_and_is_named() -> None:
     assert "label 'mug' cannot be evaluated" in warnings[0]
 
 
+def empty_video(name: str, frames: int = 600) -> SplitInput:
+    return video_input(video(name, frames, background=True), ball=[])
+
+
+@pytest.mark.parametrize("labelled", [1, 2, 5])
+@pytest.mark.parametrize("empty", [1, 2, 3])
+def test_background_videos_are_on_both_sides_and_move_no_other_frame(
+    labelled: int, empty: int
+) -> None:
+    inputs = [video_input(video(f"{i}.mp4")) for i in range(labelled)]
+    more = [empty_video(f"empty-{i}.mp4") for i in range(empty)]
+    how, before, _ = deal(inputs)
+    how_with, sides, _ = deal([*inputs, *more])
+    assert how_with.strategy == how.strategy
+    assert {name: sides[name] for name in before} == before
+    for side in ("train", "val"):
+        assert any(getattr(sides[m.source.name], side) for m in more)
+    whole = how.strategy == "video" and empty > 1
+    for m in more:
+        assert (not sides[m.source.name].train or not sides[m.source.name].val) == whole
+
+
+def test_a_background_video_beside_images_is_cut_with_a_gap() -> None:
+    how, sides, _ = deal([image_input("a.jpg"), image_input("b.jpg"), empty_video("empty.mp4")])
+    assert (how.strategy, how.gap_seconds) == ("image", 3.0)
+    assert (sides["empty.mp4"].train, sides["empty.mp4"].val) == (((0, 449),), ((480, 599),))
+
+
+def test_background_alone_cannot_be_split() -> None:
+    with pytest.raises(InputError, match="no boxes for training"):
+        deal([empty_video("empty.mp4")])
+
+
 def test_short_videos_have_a_shorter_gap_and_say_so() -> None:
-    _, sides, warnings = deal([video_input(video(frames=100))])
+    how, sides, warnings = deal([video_input(video(frames=100))])
+    assert how.gap_seconds == 1.0
     assert (sides["v.mp4"].train, sides["v.mp4"].val) == (((0, 69),), ((80, 99),))
     assert warnings[0] == (
         "the gap between training and evaluation is shorter than 3 s in short videos: "

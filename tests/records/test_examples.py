@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,26 @@ def test_chooses_by_range_box_and_coverage() -> None:
         (4, "train", "a.mp4", 20, "crop"),
         (5, "val", "b.mp4", 3, "frame"),
         (6, "val", "b.mp4", 8, "background"),  # 0: nobody looked at it
+    ]
+
+
+def test_a_long_background_video_gives_as_many_validation_frames_as_have_boxes() -> (
+    None
+):
+    empty = replace(source("c.mp4", val=((0, 29),)), background=True)
+    frames = [*FRAMES, *(("c.mp4", f) for f in range(30))]
+    rows = [*BOXES, box("b.mp4", 8)]
+    covered = {"b.mp4": ((0, 29),), "c.mp4": ((0, 29),)}
+    chosen = choose_examples(
+        plan(*TWO.sources, empty), boxes(*rows), index(*frames), negatives(), covered
+    )
+    val = [(e.video, e.frame, e.kind) for e in chosen if e.split == "val"]
+    assert val == [
+        ("b.mp4", 0, "background"),
+        ("b.mp4", 3, "frame"),
+        ("b.mp4", 8, "frame"),
+        ("c.mp4", 7, "background"),
+        ("c.mp4", 22, "background"),
     ]
 
 

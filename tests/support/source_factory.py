@@ -15,10 +15,23 @@ def video(
     step: int = 1,
     train: Ranges = (),
     val: Ranges = (),
+    background: bool = False,
 ) -> Source:
     stop = frames - 1 - (frames - 1 - start) % step
+    size = (640, 360)
     return Source(
-        name, "video", f"{name}.xml", 640, 360, frames, fps, start, stop, step, train, val
+        name,
+        "video",
+        f"{name}.xml",
+        *size,
+        frames,
+        fps,
+        start,
+        stop,
+        step,
+        train,
+        val,
+        background,
     )
 
 

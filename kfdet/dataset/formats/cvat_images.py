@@ -81,6 +81,9 @@ def interpret(dump: Dump) -> AnnotationSet:
                     line=row.line,
                 )
             )
+    for source in videos.values():
+        # A shape that was left out may be on any of them.
+        source.reviewed = not dump.problems
     result.sources.extend(videos.values())
     return result
 

@@ -56,6 +56,7 @@ def interpret(dump: Dump) -> AnnotationSet:
         if track.shapes and not track.rows:
             shape, line = next(iter(track.shapes.items()))
             result.problems.append(unread_shape("track", shape, dump.file, line))
+            _mark_unread(sources, dump, track)
             continue
         problem = _header_problem(track)
         frames = [row.frame for row in track.rows] or [0]
@@ -78,6 +79,14 @@ def interpret(dump: Dump) -> AnnotationSet:
     return result
 
 
+def _mark_unread(sources: Sequence[SourceAnnotations], dump: Dump, track: Track) -> None:
+    """Note that a video shows an object whose track is left out: it is not background."""
+    for source, task in zip(sources, dump.tasks, strict=True):
+        # Where a project does not state the track's task, it may be any of them.
+        if not dump.project or not track.task or task.id == track.task:
+            source.reviewed = False
+
+
 def source_of(task: Task, file: str) -> SourceAnnotations:
     """The source that a video task annotates, without boxes yet."""
     return SourceAnnotations(
@@ -90,6 +99,7 @@ def source_of(task: Task, file: str) -> SourceAnnotations:
         start=task.start,
         stop=task.stop,
         step=task.step,
+        reviewed=True,
     )
 
 

@@ -57,7 +57,9 @@ def read(path: Path) -> AnnotationSet:
                 hint="Export the project as JSON (not JSON-MIN).",
             )
         valid = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
-        source = SourceAnnotations("video", str(path), _names(task), relative=True, corner=True)
+        source = SourceAnnotations(
+            "video", str(path), _names(task), reviewed=bool(valid), relative=True, corner=True
+        )
         for number, region in enumerate(valid[-1].get("result", []) if valid else []):
             _add_region(source, number, region, result.problems)
         result.sources.append(source)
@@ -88,6 +90,7 @@ def _add_region(
             kind = region.get("type")
             text = f"region {name} is a {kind}, which is not read: only videorectangle is."
             problems.append(Problem("warning", text, source.file))
+            source.reviewed = False
         return
     try:
         value = region["value"]

@@ -49,6 +49,9 @@ class SourceAnnotations:
         start: First frame of the annotation task.
         stop: Its last frame, inclusive; None where the file does not say.
         step: Distance between task frames in source frames.
+        reviewed: A person has gone through the whole task, so that a video without a single box
+            shows no object. False where the file lists only some frames, or where shapes other
+            than boxes were left out.
         relative: Boxes are shares of width and height (0..1) instead of pixels.
         corner: Boxes are turned about their left upper corner instead of their centre.
         reference_boxes: Rows of REFERENCE_COLUMNS numbers (track, frame, xmin, ymin, xmax, ymax,
@@ -66,6 +69,7 @@ class SourceAnnotations:
     start: int = 0
     stop: int | None = None
     step: int = 1
+    reviewed: bool = False
     relative: bool = False
     corner: bool = False
     reference_boxes: array[float] = field(default_factory=lambda: array("d"))
@@ -106,6 +110,7 @@ class Item:
         stop: Last frame, inclusive, on the task's grid and within the file.
         step: Distance between task frames in source frames.
         keys: Usable key boxes as annotated: not clipped to the frame.
+        background: A video that a person annotated without any box: it shows no object.
         orientation: EXIF orientation of an image (1 = stored upright). Decoders that ignore EXIF
             must turn the picture before boxes fit.
     """
@@ -122,6 +127,7 @@ class Item:
     stop: int = 0
     step: int = 1
     keys: list[KeyBox] = field(default_factory=list)
+    background: bool = False
     orientation: int = 1
 
 

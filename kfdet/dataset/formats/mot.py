@@ -76,7 +76,9 @@ def read(path: Path) -> AnnotationSet:
     if images:
         result.sources = _image_sources(file, images, tracks)
     else:
-        result.sources = [_video_source(path, tracks)]
+        source = _video_source(path, tracks)
+        source.reviewed = not result.problems
+        result.sources = [source]
     return result
 
 

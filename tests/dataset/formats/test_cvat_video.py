@@ -356,3 +356,18 @@ def test_what_is_written_is_read_again(tmp_path_factory, tracks, start, step, ke
     if source.reference_boxes:
         assert not key_frames
         assert oracle_difference(source) <= 0.0051
+
+
+@pytest.mark.parametrize(
+    ("elements", "reviewed"),
+    [
+        ((), True),
+        ((track(box(0)),), True),
+        (('<track id="0" label="cup"><polygon frame="0" points="1,1;2,2;3,1"/></track>',), False),
+    ],
+    ids=["no track", "boxes", "a polygon that is left out"],
+)
+def test_a_task_is_reviewed_unless_shapes_are_left_out(tmp_path, elements, reviewed):
+    (source,) = read(tmp_path, cvat(*elements)).sources
+
+    assert source.reviewed == reviewed
