@@ -120,7 +120,7 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     for source, name in pair(root, sources, videos, images, problems):
         if name in items:
             _annotate(items[name], source, root, problems)
-    problems += _unmatched(items.values())
+    problems += _unmatched(items.values(), root)
     return list(items.values()), problems
 
 
@@ -224,7 +224,7 @@ def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[
     problems += found
 
 
-def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
+def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
     for item in items:
         if not item.annotation:
             yield Problem(
@@ -236,9 +236,9 @@ def _unmatched(items: Iterable[Item]) -> Iterator[Problem]:
         elif item.kind == "video" and not item.keys and not item.background:
             yield Problem(
                 "warning",
-                f"there is no box for {item.name} in its annotations, and nothing shows that a "
-                "person looked at the whole video; it is not used.",
-                str(item.path.parent / PurePosixPath(item.annotation).name),
+                f"it holds no box for {item.name}, and nothing shows that a person has looked at "
+                "the whole video; the video is not used.",
+                str(root / item.annotation),
                 hint="Finish labelling it. A video without objects is background when it has a "
                 "CVAT task without tracks.",
             )

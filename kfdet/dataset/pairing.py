@@ -25,7 +25,7 @@ def pair(
     images: Sequence[str],
     problems: list[Problem],
 ) -> Iterator[tuple[SourceAnnotations, str]]:
-    """Pairs of annotations and the media they belong to; no medium appears twice.
+    """Pairs of annotations and the media they belong to; no video or image appears twice.
 
     Args:
         root: The dataset's folder.
@@ -74,7 +74,7 @@ def _find_media(source: SourceAnnotations, index: MediaIndex, root: Path) -> lis
 
 
 def _own_names(annotation: str) -> list[str]:
-    """Names of a video that an annotation file's own path may stand for: `clip.xml`, `clip/any`."""
+    """Names of a video that an annotation file's own path suggests: `clip.xml`, `clip/any`."""
     path = Path(annotation)
     folder = path.parent.name
     return [path.stem] + ([folder] if folder and path.stem in _COMMON_STEMS else [])
@@ -83,7 +83,7 @@ def _own_names(annotation: str) -> list[str]:
 def _crossed(
     source: SourceAnnotations, found: str, index: MediaIndex, root: Path
 ) -> Problem | None:
-    """The error that a file named after one video says it was made for another."""
+    """The error that a file named after one video states that it was made for another."""
     if source.kind != "video" or not source.names_media_file:
         return None
     near = Path(source.file).relative_to(root).as_posix()
@@ -92,7 +92,7 @@ def _crossed(
         return None
     return Problem(
         "error",
-        f"by its name it belongs to {own[0]}, but it says that it was made for {found}.",
+        f"by its name it belongs to {own[0]}, but it states that it was made for {found}.",
         source.file,
         hint="Rename the file, or put the right export in its place.",
     )
@@ -137,11 +137,11 @@ def _without_media(missing: Iterable[SourceAnnotations]) -> Iterator[Problem]:
     for file, sources in by_file.items():
         kind = sources[0].kind
         name = sources[0].names[0] if sources[0].names else ""
-        wanted = f" {name!r}" if name else ""
-        more = f" (and {len(sources) - 1} more that it names)" if len(sources) > 1 else ""
+        missing_name = f"has no {kind} {name!r}" if name else f"has no {kind} of that name"
+        more = f", nor {len(sources) - 1} more that the file names" if len(sources) > 1 else ""
         yield Problem(
             "error" if kind == "video" else "warning",
-            f"belongs to no {kind} of the dataset: there is no{wanted}{more}.",
+            f"it belongs to no {kind}: the dataset {missing_name}{more}.",
             file,
             hint=f"Add the {kind}, or give the annotation file the name of its {kind}.",
         )

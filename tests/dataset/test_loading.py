@@ -144,7 +144,7 @@ class TestVideos:
             write_video(tmp_path / name)
         write_text(tmp_path / "a.xml", dump(source="b.mp4"))
 
-        assert any("belongs to a.mp4, but it says" in text for text in texts(load(tmp_path)))
+        assert any("belongs to a.mp4, but it states" in text for text in texts(load(tmp_path)))
 
     def test_used_for_the_only_video(self, tmp_path, clip):
         shutil.copy(clip, tmp_path)
@@ -154,13 +154,39 @@ class TestVideos:
             "was made for other.mp4; it is used for clip.mp4, the only video that is left."
         ]
 
+    def test_annotations_that_name_no_video(self, tmp_path, clip):
+        shutil.copy(clip, tmp_path)
+        write_text(tmp_path / "clip.xml", dump())
+        write_text(tmp_path / "stray.xml", dump())
+
+        (text,) = texts(load(tmp_path), "error")
+        assert text == "it belongs to no video: the dataset has no video of that name."
+
+    @pytest.mark.parametrize(
+        ("elements", "background"),
+        [
+            ([], True),
+            (['<track id="0" label="cup"><polygon frame="0" points="1,1;2,2"/></track>'], False),
+        ],
+    )
+    def test_annotations_without_a_box(self, tmp_path, clip, elements, background):
+        write_text(tmp_path / "a.xml", dump())
+        shutil.copy(clip, tmp_path / "a.mp4")
+        write_video(tmp_path / "empty.mp4")
+        write_text(tmp_path / "empty.xml", cvat(*elements))
+
+        dataset = load(tmp_path)
+        assert [item.background for item in dataset.items] == [False, background]
+        unused = [text for text in texts(dataset) if "the video is not used" in text]
+        assert len(unused) == (not background)
+
     def test_annotations_without_video(self, tmp_path, clip):
         shutil.copy(clip, tmp_path)
         write_text(tmp_path / "clip.xml", dump())
         write_text(tmp_path / "stray.xml", dump(source="stray.mp4"))
 
         (text,) = texts(load(tmp_path), "error")
-        assert "belongs to no video of the dataset: there is no 'stray.mp4'" in text
+        assert "it belongs to no video: the dataset has no video 'stray.mp4'." in text
 
     def test_two_annotations_of_one_video(self, tmp_path, clip):
         shutil.copy(clip, tmp_path)

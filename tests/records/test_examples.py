@@ -137,9 +137,7 @@ def test_chooses_by_range_box_and_coverage() -> None:
     ]
 
 
-def test_a_long_background_video_gives_as_many_validation_frames_as_have_boxes() -> (
-    None
-):
+def test_a_long_background_video_gives_as_many_validation_frames_as_have_boxes() -> None:
     empty = replace(source("c.mp4", val=((0, 29),)), background=True)
     frames = [*FRAMES, *(("c.mp4", f) for f in range(30))]
     rows = [*BOXES, box("b.mp4", 8)]
