@@ -23,10 +23,12 @@ WITHOUT_MODULE = {
 
 
 def has_a_module(test: Path) -> bool:
-    tested = test.parent / test.stem.removeprefix("test_")
+    """Whether it tests a module, or __main__ or __init__ of its package, or a package."""
+    name = test.stem.removeprefix("test_")
     return any(
-        (root / tested).with_suffix(".py").is_file() or (root / tested / "__init__.py").is_file()
+        (root / test.parent / tested).is_file()
         for root in (REPOSITORY, REPOSITORY / "kfdet")
+        for tested in (f"{name}.py", f"__{name}__.py", f"{name}/__init__.py")
     )
 
 

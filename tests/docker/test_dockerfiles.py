@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from dockerfile_parse import DockerfileParser
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,10 +28,14 @@ NOT_IN_THE_PROJECTS_LOCK = {
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions and their arguments, a continued line in one piece."""
-    text = re.sub(r"^\s*#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines if line]
+    """The Dockerfile's instructions and their arguments."""
+    with (DOCKER / "Dockerfile").open("rb") as file:
+        structure = DockerfileParser(fileobj=file).structure
+    return [
+        (part["instruction"], part["value"])
+        for part in structure
+        if part["instruction"] != "COMMENT"
+    ]
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -63,7 +68,7 @@ def locked(path: Path) -> dict[str, tuple[set[str], set[str]]]:
 
 @pytest.fixture(scope="module")
 def build_commands() -> list[str]:
-    """What `make images` would run, one string an image."""
+    """What `make images` would run, one string per image."""
     printed = subprocess.run(
         ["make", "--dry-run", "--silent", "images", "IMAGE_BUILD=build", "IMAGE_PREFIX=my/"],
         cwd=REPOSITORY,
@@ -74,7 +79,7 @@ def build_commands() -> list[str]:
     return [" ".join(line.split()) for line in printed.replace("\\\n", " ").splitlines()]
 
 
-def test_make_builds_every_target_under_the_name_that_the_components_ask_for(
+def test_make_builds_every_target_under_the_name_that_components_use(
     build_commands: list[str],
 ) -> None:
     asked = {image.IMAGE, image.TRAINING_IMAGE, image.TENSORBOARD_IMAGE}
