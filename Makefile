@@ -1,5 +1,13 @@
-# make demo: environment in .venv, then the whole pipeline on a small sample it makes
-# make test: environment in .venv, then the tests
+# make demo     create the environment in .venv, make a small sample dataset, run the pipeline on it
+# make test     create the environment in .venv, run the tests
+# make venv     create the environment only
+# make lint     style, types, directions of imports
+# make golden   update the compiled pipeline that a test compares with
+# make lock     update the pinned versions (needs uv)
+# make images   build the container images
+# make bench    measure against other tools
+# make cluster  build a test cluster on this machine; make e2e tests on it; make cluster-down removes it
+# make clean    delete the environment and everything that was built
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -8,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 venv: .venv/installed
 
-# Anew whenever the lock changes, so that nothing is installed that the lock does not name.
+# Rebuilt whenever the lock changes, so that only what the lock names is installed.
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -40,7 +48,7 @@ lint: venv
 	cd $(INSTALLED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache/installed --package kfdet
 
-# The pipeline that the tests compare with; look at the difference before committing it.
+# Look at the difference before you commit it.
 golden: venv
 	$(BIN)/kfdet compile --output tests/pipelines/golden/training.yaml
 	git diff --stat -- tests/pipelines/golden
@@ -50,7 +58,7 @@ COMPILE := uv pip compile --generate-hashes --no-annotate --no-header --no-emit-
 # What one image needs, in the versions of requirements.lock.
 COMPILE_IMAGE := $(COMPILE) --python-platform linux --constraint requirements.lock
 
-# Needs uv; --upgrade moves every pin.
+# Needs uv. Pins that still fit stay; delete a lock to move all of its pins.
 lock:
 	$(COMPILE) pyproject.toml --universal --extra train --extra serve --group dev --output-file requirements.lock
 	printf 'setuptools\nsetuptools-scm\nwheel\n' | $(COMPILE_IMAGE) - --output-file docker/build.lock
@@ -61,13 +69,13 @@ lock:
 	printf 'boto3\ntensorboard\n' | $(COMPILE_IMAGE) - --output-file docker/kfdet-tensorboard.lock
 
 # The images that the pipeline and the manifests name, for linux/amd64, built with Docker, Podman or
-# Buildah, whichever is there. For a registry of your own:
+# Buildah, whichever is installed. For your own registry:
 #   make images IMAGE_PREFIX=registry.example.org/team/ TAG=2
-# IMAGE_PREFIX  what comes before kfdet, kfdet-training, kfdet-serving and kfdet-tensorboard; empty:
-#               nothing, for a node that finds them in its own image store (kind load docker-image)
-# TAG           the tag of all four; empty: kfdet's version, as the pipeline expects them
-# SOURCE        address of the source code, for the label of that name; empty: no such label
-# IMAGE_BUILD   the command that builds, with flags of your own such as --build-arg BASE=...
+# IMAGE_PREFIX  prefix of kfdet, kfdet-training, kfdet-serving and kfdet-tensorboard; empty for nodes
+#               that have them in their own image store (kind load docker-image)
+# TAG           tag of all four; default: kfdet's version, which the pipeline expects
+# SOURCE        address of the source code, for the image label of that name; empty: no label
+# IMAGE_BUILD   the build command, with your own flags such as --build-arg BASE=...
 IMAGES := kfdet-tensorboard kfdet-serving kfdet kfdet-training
 TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' kfdet/__init__.py)
 IMAGE_BUILD ?= $(shell if docker info >/dev/null 2>&1; then echo docker build; \
@@ -84,11 +92,11 @@ image/%:
 bench: venv
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA))
 
-# A Kubernetes cluster of one node with Kubeflow Pipelines, KServe and MinIO on this machine; needs root and Go.
+# One node with Kubeflow Pipelines, KServe and MinIO; needs root and Go.
 cluster:
 	$(PYTHON) tools/cluster up
 
-# Leaves the builds for the next time; CACHE=--cache removes those, too.
+# Keeps the builds for the next time; CACHE=--cache removes them, too.
 cluster-down:
 	$(PYTHON) tools/cluster down $(CACHE)
 

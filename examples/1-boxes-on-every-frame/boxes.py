@@ -1,4 +1,4 @@
-"""How few boxes were drawn, and how many that makes: boxes on every frame from key frames.
+"""Count the boxes that a person drew, and those that interpolation makes of them on every frame.
 
 python examples/1-boxes-on-every-frame/boxes.py demo/dataset
 """
@@ -13,14 +13,14 @@ from kfdet.dataset.conversion import convert
 
 
 def main(dataset: str) -> None:
-    """Print for every label the boxes that a person drew, and those that training gets."""
+    """Print both counts for every label."""
     with tempfile.TemporaryDirectory() as scratch:
         done = convert(Path(dataset), Path(scratch, "boxes.parquet"), "parquet")
         boxes = pq.read_table(done.target)
     counts = boxes.group_by("label").aggregate([("keyframe", "sum"), ("keyframe", "count")])
     for row in counts.sort_by("label").to_pylist():
-        drawn, all_of_them = row["keyframe_sum"], row["keyframe_count"]
-        print(f"{row['label']}: {drawn} drawn, {all_of_them} on every frame")
+        drawn, total = row["keyframe_sum"], row["keyframe_count"]
+        print(f"{row['label']}: {drawn} drawn, {total} on every frame")
 
 
 if __name__ == "__main__":

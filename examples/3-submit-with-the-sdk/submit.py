@@ -1,9 +1,9 @@
-"""Run kfdet's pipeline with Kubeflow's own SDK, as one more pipeline of yours.
+"""Run kfdet's pipeline with Kubeflow's own SDK, like any other pipeline.
 
 python examples/3-submit-with-the-sdk/submit.py minio://kfdet/datasets/toys steps=300
 
-`kfdet submit` does this and more: it follows the run, explains what goes wrong, and tells the
-metrics. KUBECONFIG says where the cluster is.
+`kfdet submit` does this and more: it follows the run, explains what goes wrong, and prints the
+metrics. The cluster is the one of KUBECONFIG.
 """
 
 import sys
@@ -19,7 +19,7 @@ from kfdet.storage.listing import dataset_version
 
 
 def main(dataset: str, *parameters: str) -> None:
-    """Compile, run, wait; print how it ended."""
+    """Compile the pipeline, run it, wait, and print the final state."""
     # so that KFP's cache knows the dataset by its content
     arguments = {"dataset": dataset, "dataset_version": dataset_version(dataset)}
     for parameter in parameters:
