@@ -26,8 +26,8 @@ import minio
 import urllib3
 
 from benchmarks.table import Row, print_table
+from kfdet.storage.clients import CONNECTIONS
 from kfdet.storage.multipart import PART_SIZE
-from kfdet.storage.store import CONNECTIONS
 from kfdet.storage.upload import upload
 
 SIZE = 1 << 30

@@ -143,11 +143,11 @@ def _check_quantity(name: str, text: str, example: str) -> None:
 
 
 def _check_root(name: str, uri: str) -> None:
-    from kfdet.storage.address import place_of
+    from kfdet.storage.address import BucketPath
 
     try:
         if uri:
-            place_of(uri)
+            BucketPath.parse(uri)
     except InputError as error:
         raise InputError(f"the {name} {uri!r}: this is no bucket path.", hint=error.hint) from error
 

@@ -37,13 +37,13 @@ def upload(
 
     kfdet upload videos/ minio://kfdet/datasets/toys
     """
-    from kfdet.storage.store import AwayError
+    from kfdet.storage.store import StoreUnavailableError
     from kfdet.storage.upload import upload as upload_dataset
 
     try:
         with progress():
             done = upload_dataset(folder, uri, delete=delete)
-    except AwayError as error:
+    except StoreUnavailableError as error:
         error.add_note("The same command continues.")
         raise
     except KeyboardInterrupt:

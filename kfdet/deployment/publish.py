@@ -7,9 +7,10 @@ from pathlib import Path
 
 from kfdet.events import Progress
 from kfdet.files import hash_folder, list_files
-from kfdet.storage.address import place_of
-from kfdet.storage.multipart import is_there, send, target_for
-from kfdet.storage.store import CONNECTIONS, Store
+from kfdet.storage.address import BucketPath
+from kfdet.storage.clients import CONNECTIONS
+from kfdet.storage.multipart import is_uploaded, send, target_for
+from kfdet.storage.store import Store
 from kfdet.storage.upload import make_bucket
 
 _GRAPH = "saved_model.pb"
@@ -40,20 +41,20 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
         InputError: The store refuses.
         Away: The store stopped answering.
     """
-    place = place_of(model_root)
-    folder = place.key(f"{name}/{version}")
+    location = BucketPath.parse(model_root)
+    folder = location.key(f"{name}/{version}")
     files = list_files(saved_model)
     progress = Progress(
         f"copying version {version}", sum(path.stat().st_size for path in files), "bytes"
     )
     with Store(model_root) as store, ThreadPoolExecutor(CONNECTIONS) as parts:
-        make_bucket(store, place.bucket)
+        make_bucket(store, location.bucket)
         # The graph last: a version whose graph is there is whole.
         for path in sorted(files, key=lambda path: path.name == _GRAPH):
             key = f"{folder}/1/{path.relative_to(saved_model).as_posix()}"
-            target = target_for(path, place.bucket, key)
-            if is_there(store, target):
+            target = target_for(path, location.bucket, key)
+            if is_uploaded(store, target):
                 progress.advance(target.size)
             else:
                 send(store, path, target, parts, progress.advance)
-    return f"s3://{place.bucket}/{folder}"
+    return f"s3://{location.bucket}/{folder}"

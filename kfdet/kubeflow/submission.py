@@ -86,7 +86,7 @@ def submit(
         InputError: Something is wrong with the dataset's address or a parameter.
         KfdetError: Kubeflow Pipelines refuses.
     """
-    from kfdet.storage.address import is_bucket_uri, place_of
+    from kfdet.storage.address import BucketPath, is_bucket_uri
     from kfdet.storage.listing import dataset_version
 
     if not is_bucket_uri(dataset):
@@ -106,7 +106,7 @@ def submit(
     compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
-    bucket = place_of(dataset).bucket
+    bucket = BucketPath.parse(dataset).bucket
     arguments = {
         "dataset": dataset,
         "dataset_version": dataset_version(dataset),

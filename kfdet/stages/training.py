@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kfdet.events import warn
 from kfdet.files import atomic_folder, hash_files
-from kfdet.storage.mirroring import any_time, mirrored
+from kfdet.storage.mirroring import mirrored, unordered
 from kfdet.training.history import HISTORY_FILE
 
 CHECKPOINT_STATE = "checkpoint"
@@ -120,7 +120,7 @@ def checkpoint_rank(name: str) -> int | None:
         return 2
     if name == HISTORY_FILE:
         return 3
-    return any_time(name)
+    return unordered(name)
 
 
 def records_digest(records: Path) -> str:

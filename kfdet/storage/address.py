@@ -1,4 +1,4 @@
-"""Where objects lie: minio://bucket/prefix or s3://bucket/prefix, which are the same here."""
+"""Addresses of objects: minio://bucket/prefix or s3://bucket/prefix, which mean the same here."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ def is_bucket_uri(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketPath:
     """A prefix in a bucket.
 
     Args:
         bucket: The bucket's name.
-        prefix: What the keys begin with, without a slash at either end; "" is the whole bucket.
+        prefix: Start of the keys, without a slash at either end; "" is the whole bucket.
     """
 
     bucket: str
     prefix: str
 
+    @classmethod
+    def parse(cls, uri: str) -> BucketPath:
+        """The bucket and the prefix of a URI.
+
+        Raises:
+            InputError: It is not the URI of a bucket.
+        """
+        bucket, _, prefix = uri.partition("://")[2].partition("/")
+        if not is_bucket_uri(uri) or not bucket:
+            raise InputError(
+                "is not the address of a bucket.", file=uri, hint="Write minio://BUCKET/NAME."
+            )
+        return cls(bucket, prefix.strip("/"))
+
     @property
     def name(self) -> str:
-        """What a folder of the same name would be called."""
+        """The name of a folder that holds the same files."""
         return PurePosixPath(self.prefix).name or self.bucket
 
     def key(self, name: str) -> str:
         """The key of the object called `name` below this prefix."""
         return f"{self.prefix}/{name}" if self.prefix else name
-
-
-def place_of(uri: str) -> Place:
-    """The bucket and the prefix that `uri` names.
-
-    Raises:
-        InputError: It names none.
-    """
-    bucket, _, prefix = uri.partition("://")[2].partition("/")
-    if not is_bucket_uri(uri) or not bucket:
-        raise InputError(
-            "is no address in an object store.", file=uri, hint="Write minio://BUCKET/NAME."
-        )
-    return Place(bucket, prefix.strip("/"))

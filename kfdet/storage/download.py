@@ -11,10 +11,11 @@ from typing import Any
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import Progress
 from kfdet.files import atomic_file
-from kfdet.storage.address import Place, place_of
-from kfdet.storage.listing import Entry, entries, nothing_there
+from kfdet.storage.address import BucketPath
+from kfdet.storage.clients import CONNECTIONS
+from kfdet.storage.listing import Entry, entries, no_objects
 from kfdet.storage.multipart import CHECKSUM_HEADER, Crc32c
-from kfdet.storage.store import CONNECTIONS, Store
+from kfdet.storage.store import Store
 
 _CHUNK = 1 << 20
 _TRIES = 3
@@ -24,38 +25,40 @@ def download(uri: str, folder: Path) -> Path:
     """Copy an object, or all objects under a prefix, from a bucket into `folder`.
 
     Args:
-        uri: minio://bucket/key or s3://bucket/key; also the common beginning of the files of a
-            TensorFlow checkpoint.
+        uri: minio://bucket/key or s3://bucket/key; also the common start of the names of a
+            TensorFlow checkpoint's files.
         folder: Existing local folder.
 
     Returns:
-        The file, or the folder that holds what was under the prefix.
+        The file, or the folder with the objects below the prefix.
 
     Raises:
-        InputError: Nothing is there, the store cannot be reached or refuses the credentials.
-        KfdetError: What arrives is not what was uploaded.
+        InputError: There is no such object, or the store cannot be reached or refuses.
+        KfdetError: An object arrives damaged.
     """
-    place = place_of(uri)
+    location = BucketPath.parse(uri)
     with Store(uri) as store:
-        root = folder / place.name
-        below = entries(store, place)
+        root = folder / location.name
+        below = entries(store, location)
         if below:
-            fetch(store, place.bucket, below, root)
+            fetch(store, location.bucket, below, root)
             return root
-        beside = _siblings(store, place)
+        beside = _siblings(store, location)
         if not beside:
-            raise nothing_there(uri)
-        fetch(store, place.bucket, beside, folder)
+            raise no_objects(uri)
+        fetch(store, location.bucket, beside, folder)
     return root
 
 
-def _siblings(store: Store, place: Place) -> list[Entry]:
-    """The object of that very key; else those that a TensorFlow checkpoint of that name is."""
-    parent, _, name = place.prefix.rpartition("/")
+def _siblings(store: Store, location: BucketPath) -> list[Entry]:
+    """The object with exactly that key, else the files of a TensorFlow checkpoint of that name."""
+    parent, _, name = location.prefix.rpartition("/")
     start = f"{parent}/" if parent else ""
     found = [
         Entry(each.object_name.removeprefix(start), each.object_name, each.size, each.etag)
-        for each in store.do(lambda: list(store.client.list_objects(place.bucket, place.prefix)))
+        for each in store.call_with_retries(
+            lambda: list(store.client.list_objects(location.bucket, location.prefix))
+        )
         if not each.is_dir
     ]
     exact = [entry for entry in found if entry.name == name]
@@ -66,20 +69,23 @@ def fetch(store: Store, bucket: str, found: Collection[Entry], folder: Path) -> 
     """Copy objects into `folder` under their names, which may hold slashes.
 
     Raises:
-        InputError: A name leaves the folder, or there is no room.
-        KfdetError: What arrives is not what was uploaded.
+        InputError: A name leads outside the folder, or the disk is too full.
+        KfdetError: An object arrives damaged.
     """
     for entry in found:
         if not (folder / entry.name).resolve().is_relative_to(folder.resolve()):
-            raise InputError(f'object "{entry.name}" leaves the folder.', file=store.uri)
+            raise InputError(
+                f'object "{entry.name}" would be written outside the folder.', file=store.uri
+            )
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(entry.size for entry in found)
     free = shutil.disk_usage(folder).free
     if total > free:
         raise InputError(
-            f"takes {total / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {folder.parent}.",
+            f"needs {total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free in "
+            f"{folder.parent}.",
             file=store.uri,
-            hint="Free some space, or set TMPDIR to a folder with more of it.",
+            hint="Free some space, or set TMPDIR to a folder with more space.",
         )
     progress = Progress("download", total, "bytes")
     pool = ThreadPoolExecutor(CONNECTIONS)
@@ -98,20 +104,22 @@ def _fetch_file(
 ) -> None:
     with atomic_file(target) as temporary:
         for _ in range(_TRIES):
-            sums = store.do(_receive, store.client, bucket, entry.key, temporary, advance)
+            sums = store.call_with_retries(
+                _receive, store.client, bucket, entry.key, temporary, advance
+            )
             if sums[0] == sums[1]:
                 return
             advance(-temporary.stat().st_size)
         raise KfdetError(
-            f"{store.uri}: object {entry.key} is not what was uploaded: its CRC32C is {sums[0]}, "
-            f"the upload's was {sums[1]}. Upload it again."
+            f"{store.uri}: object {entry.key} arrived damaged {_TRIES} times: its CRC32C is "
+            f"{sums[0]}, that of the upload was {sums[1]}. Upload it again."
         )
 
 
 def _receive(
     client: Any, bucket: str, key: str, target: Path, advance: Callable[[int], None]
 ) -> tuple[str, str]:
-    """CRC32C of what arrives, and of what was uploaded (the same where that is not known)."""
+    """CRC32C of what arrives, and of what was uploaded (the same where it is unknown)."""
     crc, received = Crc32c(), 0
     response = client.get_object(bucket, key)
     try:

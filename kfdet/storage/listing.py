@@ -1,4 +1,4 @@
-"""What lies under a prefix, and a digest of it."""
+"""The objects under a prefix, and a digest of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kfdet.dataset.layout import is_dataset_file
 from kfdet.errors import InputError
-from kfdet.storage.address import Place, place_of
+from kfdet.storage.address import BucketPath
 from kfdet.storage.store import Store
 
 
@@ -28,14 +28,14 @@ class Entry:
     etag: str
 
 
-def entries(store: Store, place: Place) -> list[Entry]:
-    """The objects below `place`, sorted by name."""
-    start = place.key("")
+def entries(store: Store, location: BucketPath) -> list[Entry]:
+    """The objects below `location`, sorted by name."""
+    start = location.key("")
     return sorted(
         (
             Entry(found.object_name.removeprefix(start), found.object_name, found.size, found.etag)
-            for found in store.do(
-                lambda: list(store.client.list_objects(place.bucket, start, recursive=True))
+            for found in store.call_with_retries(
+                lambda: list(store.client.list_objects(location.bucket, start, recursive=True))
             )
             if not found.is_dir
         ),
@@ -46,21 +46,25 @@ def entries(store: Store, place: Place) -> list[Entry]:
 def dataset_version(uri: str) -> str:
     """A digest that changes when a file of the dataset at `uri` is added, removed or replaced.
 
-    Name, size and ETag of each object: one request for a thousand of them, nothing is downloaded.
+    Name, size and ETag of each object: one request per thousand objects, nothing is downloaded.
 
     Raises:
-        InputError: There is nothing, or the store cannot be read.
+        InputError: There are no objects, or the store cannot be read.
     """
     digest = hashlib.sha256()
     with Store(uri) as store:
-        found = [entry for entry in entries(store, place_of(uri)) if is_dataset_file(entry.name)]
+        found = [
+            entry for entry in entries(store, BucketPath.parse(uri)) if is_dataset_file(entry.name)
+        ]
     if not found:
-        raise nothing_there(uri)
+        raise no_objects(uri)
     for entry in found:
         digest.update(f"{entry.name}\0{entry.size}\0{entry.etag}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def nothing_there(uri: str) -> InputError:
-    """The error that there is no object."""
-    return InputError("holds nothing.", file=uri, hint="Check bucket and key.")
+def no_objects(uri: str) -> InputError:
+    """The error for an address without objects."""
+    return InputError(
+        "there are no objects with this key or prefix.", file=uri, hint="Check bucket and key."
+    )

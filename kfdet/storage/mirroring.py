@@ -1,4 +1,4 @@
-"""A folder that a long stage writes to, copied to a bucket while it does.
+"""A folder that a long stage writes to, copied to a bucket meanwhile.
 
 A pod may be killed at any moment, so what is in the bucket must always be something to continue
 from. Each pass therefore takes all files at one moment (as hard links, which cost nothing) and
@@ -20,28 +20,28 @@ from types import TracebackType
 
 from kfdet import events
 from kfdet.errors import KfdetError
-from kfdet.storage.address import Place, is_bucket_uri, place_of
+from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import fetch
 from kfdet.storage.listing import entries
 from kfdet.storage.multipart import send, target_for
-from kfdet.storage.store import PATIENCE_SECONDS, Store
+from kfdet.storage.store import RETRY_SECONDS, Store
 from kfdet.storage.upload import make_bucket
 
 INTERVAL_SECONDS = 15.0
 _POLL_SECONDS = 1.0
-_SHORT_PATIENCE_SECONDS = 3.0  # a hiccup; a longer outage is a matter of the next copy
+_SHORT_RETRY_SECONDS = 3.0  # a hiccup; a longer outage is a matter of the next copy
 _TRIES = 20
 _THREADS = 2  # training goes on meanwhile
 
 Rank = Callable[[str], int | None]
-"""When a file of that name is sent, lower numbers first; None: never."""
+"""The order in which a file of that name is sent, lower numbers first; None: never."""
 
 Stamp = tuple[int, int]
 """Size and time of the last change, in bytes and nanoseconds."""
 
 
-def any_time(name: str) -> int | None:
-    """The rank of files that do not depend on each other; hidden ones stay where they are."""
+def unordered(name: str) -> int | None:
+    """The rank of files that do not depend on each other; hidden ones are not copied."""
     hidden = any(part.startswith(".") for part in name.split("/"))
     return None if hidden else 0
 
@@ -51,7 +51,7 @@ def mirrored(
     root: str,
     name: str,
     *,
-    rank: Rank = any_time,
+    rank: Rank = unordered,
     resume: str = "",
     interval: float = INTERVAL_SECONDS,
 ) -> Iterator[Path]:
@@ -69,19 +69,19 @@ def mirrored(
         interval: Seconds between two copies.
 
     Raises:
-        InputError: The bucket can be neither read nor made.
-        KfdetError: At the end, what is new could not be copied.
+        InputError: The bucket cannot be read or created.
+        KfdetError: The last copy failed.
     """
     if not is_bucket_uri(root):
         yield Path(root, name)
         return
-    place = place_of(f"{root.rstrip('/')}/{name}")
+    location = BucketPath.parse(f"{root.rstrip('/')}/{name}")
     with (
         tempfile.TemporaryDirectory(prefix="kfdet-mirror-") as scratch,
         Store(f"{root.rstrip('/')}/{name}") as store,
     ):
-        make_bucket(store, place.bucket)
-        mirror = _Mirror(store, place, Path(scratch), rank)
+        make_bucket(store, location.bucket)
+        mirror = _Mirror(store, location, Path(scratch), rank)
         if resume:
             mirror.fetch()
         urgent = mirror.folder / resume if resume else None
@@ -92,8 +92,8 @@ def mirrored(
 class _Mirror:
     """A folder and its copy in a bucket."""
 
-    def __init__(self, store: Store, place: Place, scratch: Path, rank: Rank) -> None:
-        self.store, self.place = store, place
+    def __init__(self, store: Store, location: BucketPath, scratch: Path, rank: Rank) -> None:
+        self.store, self.location = store, location
         self.folder, self._links = scratch / "folder", scratch / "links"
         self.folder.mkdir()
         self._rank = rank
@@ -102,30 +102,32 @@ class _Mirror:
     def fetch(self) -> None:
         """Fill the folder with what is in the bucket."""
         found = [
-            each for each in entries(self.store, self.place) if self._rank(each.name) is not None
+            each for each in entries(self.store, self.location) if self._rank(each.name) is not None
         ]
         if found:
-            fetch(self.store, self.place.bucket, found, self.folder)
+            fetch(self.store, self.location.bucket, found, self.folder)
         self._there = self._list()
 
     def copy(self) -> None:
-        """Bring the bucket to the state of the folder.
+        """Make the bucket equal to the folder.
 
         Raises:
-            KfdetError: It did not work; the same again continues.
+            KfdetError: It failed; another call continues.
         """
         try:
             found = self._link()
             with ThreadPoolExecutor(_THREADS, "mirror") as parts:
                 for name in sorted(found, key=lambda each: (self._rank(each) or 0, each)):
                     if self._there.get(name) != found[name]:
-                        key = self.place.key(name)
-                        target = target_for(self._links / name, self.place.bucket, key, grows=True)
+                        key = self.location.key(name)
+                        target = target_for(
+                            self._links / name, self.location.bucket, key, grows=True
+                        )
                         send(self.store, self._links / name, target, parts, lambda _: None)
                         self._there[name] = found[name]
             for name in sorted(each for each in self._there if each not in found):
-                self.store.do(
-                    self.store.client.remove_object, self.place.bucket, self.place.key(name)
+                self.store.call_with_retries(
+                    self.store.client.remove_object, self.location.bucket, self.location.key(name)
                 )
                 del self._there[name]
         finally:
@@ -168,7 +170,7 @@ class _Background:
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
 
     def __enter__(self) -> None:
-        self._mirror.store.patience = _SHORT_PATIENCE_SECONDS
+        self._mirror.store.retry_seconds = _SHORT_RETRY_SECONDS
         self._thread.start()
 
     def __exit__(
@@ -183,7 +185,7 @@ class _Background:
             with suppress(KfdetError, OSError):
                 self._mirror.copy()
             return
-        self._mirror.store.patience = PATIENCE_SECONDS
+        self._mirror.store.retry_seconds = RETRY_SECONDS
         self._mirror.copy()
 
     def _work(self) -> None:
@@ -197,7 +199,7 @@ class _Background:
             except (KfdetError, OSError) as error:
                 if not failing:
                     events.warn(f"{error} The work goes on, and copying is tried again.")
-                failing, due = True, time.monotonic() + _SHORT_PATIENCE_SECONDS
+                failing, due = True, time.monotonic() + _SHORT_RETRY_SECONDS
             else:
                 if failing:
                     events.emit("info", message=f"{self._mirror.store.uri}: copied again")

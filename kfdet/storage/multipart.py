@@ -1,50 +1,50 @@
-"""One file into a bucket: in parts that go side by side, checked on the way and marked for later.
+"""One file into a bucket: in parallel parts, checked on the way and marked for later.
 
-Each request's body is checked by the store before it is accepted: by the SHA-256 that signature V4
-covers over HTTP, by Content-MD5 over HTTPS (the MinIO client sends one or the other). The CRC32C of
-the whole file, which takes a tenth of a second a gigabyte, becomes metadata of the object: a
-download compares with it, and an upload that is started again skips what is there without reading
-it back. ETags would not do for that: they depend on the size of the parts, and are no digest at all
-where the store encrypts.
-
-The multipart calls are the MinIO client's own, below its public ones, which neither continue an
-upload nor send the parts of several files side by side.
+The store checks the body of each request before it accepts it: by the SHA-256 that signature V4
+covers over HTTP, by Content-MD5 over HTTPS. The CRC32C of the whole file, which takes a tenth of a
+second per gigabyte, becomes metadata of the object: a download compares with it, and a repeated
+upload skips what is there without reading it back. ETags would not do for that: they depend on the
+size of the parts, and are not digests at all where the store encrypts.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import math
 import mimetypes
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 
 from kfdet.errors import InputError
 from kfdet.storage.store import Store, StoreError
 
-CHECKSUM_HEADER = "x-amz-meta-kfdet-crc32c"
+_CHECKSUM = "kfdet-crc32c"
+CHECKSUM_HEADER = f"x-amz-meta-{_CHECKSUM}"
 PART_SIZE = 16 << 20
-"""Bytes a part: the same for every upload of a file, so that an interrupted one can continue."""
+"""Bytes per part: the same for every upload of a file, so that an interrupted one can continue."""
 
 _MOST_PARTS = 10_000  # S3's limit
 _CHUNK = 1 << 20
 
 Advance = Callable[[int], None]
-"""Is told of every so many bytes that are in the bucket, or not any more where negative."""
+"""Callback: bytes that have arrived in the bucket (negative: retracted)."""
 
 
 class Crc32c:
-    """The checksum of what it is given, piece by piece."""
+    """The CRC32C of data that comes piece by piece."""
 
     def __init__(self) -> None:
         self._value = 0
 
     def update(self, data: bytes) -> None:
-        """Go on with `data`."""
+        """Continue with `data`."""
         self._value = google_crc32c.extend(self._value, data)
 
     @property
@@ -58,7 +58,7 @@ class Target:
     """An object to be written.
 
     Args:
-        bucket: Where.
+        bucket: Name of its bucket.
         key: Its key.
         size: Its size in bytes.
         crc32c: Its checksum, in hexadecimal.
@@ -73,14 +73,18 @@ class Target:
     modified: int | None
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers that create it."""
-        kind = mimetypes.guess_type(self.key)[0] or "application/octet-stream"
-        return {"Content-Type": kind, CHECKSUM_HEADER: self.crc32c}
+    def content_type(self) -> str:
+        """Its media type, after the key's ending."""
+        return mimetypes.guess_type(self.key)[0] or "application/octet-stream"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the store keeps beside it."""
+        return {_CHECKSUM: self.crc32c}
 
 
 def target_for(path: Path, bucket: str, key: str, *, grows: bool = False) -> Target:
-    """The object that a file makes; reads all of it."""
+    """The object for a file; reads all of it."""
     state = path.stat()
     crc, left = Crc32c(), state.st_size
     with path.open("rb") as file:
@@ -93,10 +97,10 @@ def target_for(path: Path, bucket: str, key: str, *, grows: bool = False) -> Tar
     return Target(bucket, key, state.st_size, crc.text, modified)
 
 
-def is_there(store: Store, target: Target) -> bool:
+def is_uploaded(store: Store, target: Target) -> bool:
     """Whether the object is there with the size and the checksum it should have."""
     try:
-        found = store.do(store.client.stat_object, target.bucket, target.key)
+        found = store.call_with_retries(store.client.stat_object, target.bucket, target.key)
     except StoreError as error:
         if error.code in ("NoSuchKey", "NoSuchObject"):
             return False
@@ -107,36 +111,48 @@ def is_there(store: Store, target: Target) -> bool:
 def send(store: Store, path: Path, target: Target, parts: Executor, advance: Advance) -> None:
     """Write the first `target.size` bytes of `path` to the bucket.
 
-    An upload of the same content that was interrupted continues.
+    Continues an interrupted upload of the same content.
 
     Args:
-        store: Where to.
-        path: The file; what it holds beyond `target.size` bytes is left alone.
-        target: What to write.
+        store: The store to write to.
+        path: The file; bytes beyond `target.size` are left out.
+        target: The object to write.
         parts: Sends the parts of large files; its tasks wait for nothing but the store.
-        advance: Is told of the bytes that have arrived.
+        advance: Called with the number of bytes that have arrived.
 
     Raises:
         InputError: The store refuses, or the file changed meanwhile.
-        AwayError: The store is.
+        StoreUnavailableError: The store stays unreachable.
     """
     if target.size <= PART_SIZE:
         data = _read(path, 0, target.size)
         _check_unchanged(path, target)
-        store.do(store.client._put_object, target.bucket, target.key, data, target.headers)
+        store.call_with_retries(_put, store, target, data)
         advance(target.size)
         return
     pending = _pending(store, path, target, advance)
     _send_parts(store, path, target, pending, parts, advance)
-    if not is_there(store, target):
-        # What was continued had been begun for another content that began alike.
+    if not is_uploaded(store, target):
+        # The upload that was continued belonged to other content with the same first parts.
         advance(-target.size)
         _send_parts(store, path, target, None, parts, advance)
 
 
+def _put(store: Store, target: Target, data: bytes) -> None:
+    store.client.put_object(
+        target.bucket,
+        target.key,
+        io.BytesIO(data),
+        len(data),
+        content_type=target.content_type,
+        metadata=target.metadata,
+        part_size=PART_SIZE,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """A multipart upload that has begun: ETags of the parts that are there, by number from 1."""
+    """A started multipart upload: ETags of the parts that are there, by number from 1."""
 
     id: str
     etags: dict[int, str]
@@ -166,17 +182,13 @@ def _send_parts(
     parts: Executor,
     advance: Advance,
 ) -> None:
-    bucket, key = target.bucket, target.key
     if upload is None:
-        created = store.do(store.client._create_multipart_upload, bucket, key, target.headers)
-        upload = _Upload(created, {})
+        upload = _Upload(_create(store, target), {})
     identity, etags = upload.id, dict(upload.etags)
 
     def put(part: _Part) -> None:
         data = _read(path, part.offset, part.size)
-        etags[part.number] = store.do(
-            store.client._upload_part, bucket, key, data, None, identity, part.number
-        )
+        etags[part.number] = _upload_part(store, target, identity, part.number, data)
         advance(part.size)
 
     running = [parts.submit(put, part) for part in _cut(target.size) if part.number not in etags]
@@ -191,54 +203,78 @@ def _send_parts(
     _complete(store, target, identity, etags)
 
 
-def _complete(store: Store, target: Target, identity: str, etags: dict[int, str]) -> None:
-    from minio.datatypes import Part
+def _create(store: Store, target: Target) -> str:
+    created = store.call_with_retries(
+        store.multipart_client.create_multipart_upload,
+        Bucket=target.bucket,
+        Key=target.key,
+        ContentType=target.content_type,
+        Metadata=target.metadata,
+    )
+    return str(created["UploadId"])
 
-    listed = [Part(number, etag) for number, etag in sorted(etags.items())]
+
+def _upload_part(store: Store, target: Target, identity: str, number: int, data: bytes) -> str:
+    checksum = {}
+    if store.is_encrypted:  # else the body's SHA-256 is part of the signature
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+        checksum["ContentMD5"] = base64.b64encode(digest).decode()
+    sent = store.call_with_retries(
+        store.multipart_client.upload_part,
+        Bucket=target.bucket,
+        Key=target.key,
+        UploadId=identity,
+        PartNumber=number,
+        Body=data,
+        **checksum,
+    )
+    return str(sent["ETag"])
+
+
+def _complete(store: Store, target: Target, identity: str, etags: dict[int, str]) -> None:
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())]
     try:
-        store.do(
-            store.client._complete_multipart_upload, target.bucket, target.key, identity, listed
+        store.call_with_retries(
+            store.multipart_client.complete_multipart_upload,
+            Bucket=target.bucket,
+            Key=target.key,
+            UploadId=identity,
+            MultipartUpload={"Parts": parts},
         )
     except StoreError as error:
         # An answer that got lost: the request was done, and repeated.
-        if error.code != "NoSuchUpload" or not is_there(store, target):
+        if error.code != "NoSuchUpload" or not is_uploaded(store, target):
             raise
 
 
 def _pending(store: Store, path: Path, target: Target, advance: Advance) -> _Upload | None:
-    """The interrupted upload of the same content, if there is one; others of that key are ended."""
-    bucket, key = target.bucket, target.key
-    listed = store.do(store.client._list_multipart_uploads, bucket, prefix=key)
-    for found in listed.uploads:
-        if found.object_name != key:
-            continue
-        identity = found.upload_id
-        there = _parts_there(store, target, identity)
-        parts = {part.number: part for part in _cut(target.size)}
+    """The interrupted upload of the same content, if there is one; aborts others of that key."""
+    parts = {part.number: part for part in _cut(target.size)}
+    uploads = _list(
+        store, "list_multipart_uploads", "Uploads", Bucket=target.bucket, Prefix=target.key
+    )
+    for identity in [each["UploadId"] for each in uploads if each["Key"] == target.key]:
+        names = {"Bucket": target.bucket, "Key": target.key, "UploadId": identity}
+        there = {
+            int(part["PartNumber"]): str(part["ETag"])
+            for part in _list(store, "list_parts", "Parts", **names)
+        }
         if there and all(
-            number in parts and _md5(path, parts[number]) == etag for number, etag in there.items()
+            number in parts and _md5(path, parts[number]) == etag.strip('"')
+            for number, etag in there.items()
         ):
             advance(sum(parts[number].size for number in there))
             return _Upload(identity, there)
-        store.do(store.client._abort_multipart_upload, bucket, key, identity)
+        store.call_with_retries(store.multipart_client.abort_multipart_upload, **names)
     return None
 
 
-def _parts_there(store: Store, target: Target, identity: str) -> dict[int, str]:
-    there: dict[int, str] = {}
-    marker: str | None = None
-    while True:
-        page = store.do(
-            store.client._list_parts,
-            target.bucket,
-            target.key,
-            identity,
-            part_number_marker=marker,
-        )
-        there |= {part.part_number: part.etag for part in page.parts}
-        if not page.is_truncated:
-            return there
-        marker = str(page.next_part_number_marker)
+def _list(store: Store, call: str, field: str, **names: str) -> list[dict[str, Any]]:
+    """One field of all pages of a listing."""
+    pages = store.multipart_client.get_paginator(call).paginate(**names)
+    return store.call_with_retries(
+        lambda: [entry for page in pages for entry in page.get(field, [])]
+    )
 
 
 def _md5(path: Path, part: _Part) -> str:

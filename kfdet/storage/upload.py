@@ -11,10 +11,11 @@ from pathlib import Path
 from kfdet.dataset.layout import LAYOUT, find_files, is_dataset_file, is_media_file
 from kfdet.errors import InputError
 from kfdet.events import Progress
-from kfdet.storage.address import Place, place_of
+from kfdet.storage.address import BucketPath
+from kfdet.storage.clients import CONNECTIONS
 from kfdet.storage.listing import entries
-from kfdet.storage.multipart import is_there, send, target_for
-from kfdet.storage.store import CONNECTIONS, Store, StoreError
+from kfdet.storage.multipart import is_uploaded, send, target_for
+from kfdet.storage.store import Store, StoreError
 
 _FILES = 4  # read and hashed at a time; small ones are sent by the thread that read them
 
@@ -26,10 +27,10 @@ class Uploaded:
     Args:
         uri: Where the dataset is now.
         files: Number of its files.
-        bytes: Their size together.
-        skipped: Number of files that were there already.
-        deleted: Names of objects that were there and are not in the folder; deleted.
-        left: The same, not deleted: they are part of the dataset in the bucket.
+        bytes: Their total size.
+        skipped: Number of those that were there already.
+        deleted: Names of deleted objects: part of the dataset in the bucket, not of the folder.
+        left: Names of such objects that were not deleted.
         seconds: How long it took.
     """
 
@@ -43,10 +44,10 @@ class Uploaded:
 
 
 def upload(folder: Path, uri: str, *, delete: bool = False) -> Uploaded:
-    """Copy a dataset into a bucket, which is made where it is missing.
+    """Copy a dataset into a bucket, which is created if it does not exist.
 
-    Only what belongs to a dataset is copied. What is there already with the same size and checksum
-    is skipped, and a large file that was interrupted continues with the parts that are missing.
+    Copies only files of a dataset, skips those that are there with the same size and checksum, and
+    continues an interrupted large file with the missing parts.
 
     Args:
         folder: The dataset's folder.
@@ -54,20 +55,20 @@ def upload(folder: Path, uri: str, *, delete: bool = False) -> Uploaded:
         delete: Delete what is under `uri` and not in the folder.
 
     Raises:
-        InputError: There is no dataset, or the store refuses.
-        AwayError: The store stopped answering; the same again continues.
+        InputError: The folder is not a dataset, or the store refuses.
+        StoreUnavailableError: The store stopped answering; another call continues.
     """
     started = time.monotonic()
     names = _dataset(folder)
-    place = place_of(uri)
+    location = BucketPath.parse(uri)
     total = sum((folder / name).stat().st_size for name in names)
     with Store(uri) as store:
-        make_bucket(store, place.bucket)
-        there = {entry.name: entry.size for entry in entries(store, place)}
-        skipped = _Sending(store, folder, place, there, total).run(names)
+        make_bucket(store, location.bucket)
+        there = {entry.name: entry.size for entry in entries(store, location)}
+        skipped = _Uploader(store, folder, location, there, total).run(names)
         extra = tuple(name for name in there if name not in set(names) and is_dataset_file(name))
         for name in extra if delete else ():
-            store.do(store.client.remove_object, place.bucket, place.key(name))
+            store.call_with_retries(store.client.remove_object, location.bucket, location.key(name))
     return Uploaded(
         uri,
         len(names),
@@ -80,11 +81,11 @@ def upload(folder: Path, uri: str, *, delete: bool = False) -> Uploaded:
 
 
 def make_bucket(store: Store, bucket: str) -> None:
-    """Make a bucket that is not there yet."""
-    if store.do(store.client.bucket_exists, bucket):
+    """Create a bucket if it does not exist."""
+    if store.call_with_retries(store.client.bucket_exists, bucket):
         return
     try:
-        store.do(store.client.make_bucket, bucket)
+        store.call_with_retries(store.client.make_bucket, bucket)
     except StoreError as error:
         if error.code != "BucketAlreadyOwnedByYou":  # somebody was quicker
             raise
@@ -93,22 +94,22 @@ def make_bucket(store: Store, bucket: str) -> None:
 def _dataset(folder: Path) -> list[str]:
     names = [name for name in find_files(folder) if is_dataset_file(name)]
     if not any(is_media_file(name) for name in names):
-        raise InputError("holds no videos and no images.", file=folder, hint=LAYOUT)
+        raise InputError("contains neither videos nor images.", file=folder, hint=LAYOUT)
     return names
 
 
-class _Sending:
-    """Sends files side by side, and counts the bytes that are in the bucket."""
+class _Uploader:
+    """Sends files in parallel and counts the bytes that have arrived in the bucket."""
 
     def __init__(
-        self, store: Store, folder: Path, place: Place, there: dict[str, int], total: int
+        self, store: Store, folder: Path, location: BucketPath, there: dict[str, int], total: int
     ) -> None:
-        self._store, self._folder, self._place, self._there = store, folder, place, there
+        self._store, self._folder, self._location, self._there = store, folder, location, there
         self._progress = Progress("upload", total, "bytes")
         self._parts = ThreadPoolExecutor(CONNECTIONS, "part")
 
     def run(self, names: Sequence[str]) -> int:
-        """Send all that is not there yet; returns how many files were."""
+        """Send the missing files; returns how many were there already."""
         files = ThreadPoolExecutor(_FILES, "file")
         try:
             return sum([done.result() for done in [files.submit(self._send, n) for n in names]])
@@ -123,8 +124,8 @@ class _Sending:
     def _send(self, name: str) -> bool:
         """Whether the file was there already."""
         path = self._folder / name
-        target = target_for(path, self._place.bucket, self._place.key(name))
-        if self._there.get(name) == target.size and is_there(self._store, target):
+        target = target_for(path, self._location.bucket, self._location.key(name))
+        if self._there.get(name) == target.size and is_uploaded(self._store, target):
             self._progress.advance(target.size)
             return True
         send(self._store, path, target, self._parts, self._progress.advance)

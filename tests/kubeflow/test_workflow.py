@@ -17,7 +17,7 @@ from support.workflow_samples import (
 from kfdet.kubeflow.workflow import artifact_uri, plain_message, read_workflow
 
 GPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
-ERROR = "main: Error (exit code 1): minio://a/b: holds nothing. Check bucket and key."
+ERROR = "main: Error (exit code 1): minio://a/b: there are no objects. Check bucket and key."
 
 
 @pytest.mark.parametrize("manifest", [{}, {"status": {}}, {"metadata": {"name": NAME}}])
@@ -39,7 +39,7 @@ STATES = [
     ),
     (
         ran("root.export", {"phase": "Failed", "message": ERROR}, phase="Running"),
-        *("pending", 12.0, "minio://a/b: holds nothing. Check bucket and key.", 1),
+        *("pending", 12.0, "minio://a/b: there are no objects. Check bucket and key.", 1),
     ),
     (
         ran(
@@ -52,7 +52,7 @@ STATES = [
     ),
     (
         ran("root.export", *[{"phase": "Failed", "message": ERROR}] * 3, phase="Failed"),
-        *("failed", 12.0, "minio://a/b: holds nothing. Check bucket and key.", 3),
+        *("failed", 12.0, "minio://a/b: there are no objects. Check bucket and key.", 3),
     ),
     (
         [

@@ -155,7 +155,7 @@ def test_a_source_that_is_no_longer_in_the_bucket(
     object_store: ObjectStore,
 ) -> None:
     object_store.put(workspace[0] / "images", "toys/images")
-    problem = f"minio://{BUCKET}/toys: videos/a.mp4 is not there any more"
+    problem = f"minio://{BUCKET}/toys: videos/a.mp4 is no longer in the bucket"
     with pytest.raises(InputError, match=problem):
         extract_group(f"minio://{BUCKET}/toys", str(workspace[1]), 0, str(tmp_path / "frames"))
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kfdet.errors import InputError
-from kfdet.storage.address import Place, is_bucket_uri, place_of
+from kfdet.storage.address import BucketPath, is_bucket_uri
 
 
 @pytest.mark.parametrize(
@@ -22,23 +22,23 @@ def test_bucket_uris(text: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "place", "name"),
+    ("uri", "path", "name"),
     [
-        ("minio://b", Place("b", ""), "b"),
-        ("s3://b/", Place("b", ""), "b"),
-        ("minio://b/toys/", Place("b", "toys"), "toys"),
-        ("minio://b/data/toys #1?", Place("b", "data/toys #1?"), "toys #1?"),
+        ("minio://b", BucketPath("b", ""), "b"),
+        ("s3://b/", BucketPath("b", ""), "b"),
+        ("minio://b/toys/", BucketPath("b", "toys"), "toys"),
+        ("minio://b/data/toys #1?", BucketPath("b", "data/toys #1?"), "toys #1?"),
     ],
 )
-def test_places(uri: str, place: Place, name: str) -> None:
-    assert (place_of(uri), place_of(uri).name) == (place, name)
+def test_bucket_paths(uri: str, path: BucketPath, name: str) -> None:
+    assert (BucketPath.parse(uri), BucketPath.parse(uri).name) == (path, name)
 
 
 @pytest.mark.parametrize("uri", ["", "toys", "minio://", "http://b/toys"])
 def test_no_place(uri: str) -> None:
     with pytest.raises(InputError, match="Write minio://BUCKET/NAME"):
-        place_of(uri)
+        BucketPath.parse(uri)
 
 
 def test_keys() -> None:
-    assert (Place("b", "").key("a/b"), Place("b", "x").key("a/b")) == ("a/b", "x/a/b")
+    assert (BucketPath("b", "").key("a/b"), BucketPath("b", "x").key("a/b")) == ("a/b", "x/a/b")

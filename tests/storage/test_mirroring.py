@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-import minio
 import pytest
+import urllib3
 from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError, KfdetError
@@ -104,9 +104,9 @@ def test_killed_at_any_moment(
     with checkpoints() as folder:
         save(folder, 1)
     allowed = [requests]
-    original = minio.Minio._url_open
+    original = urllib3.PoolManager.urlopen
 
-    def url_open(self, method, *args, **options):
+    def urlopen(self, method, *args, **options):
         if method in ("PUT", "DELETE"):
             if not allowed[0]:
                 raise KfdetError("the pod is gone")
@@ -114,7 +114,7 @@ def test_killed_at_any_moment(
         return original(self, method, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(minio.Minio, "_url_open", url_open)
+        patch.setattr(urllib3.PoolManager, "urlopen", urlopen)
         for step in (2, 3):
             with suppress(Killed), checkpoints(3600) as folder:
                 if (folder / "checkpoint").read_text() == f"ckpt-{step - 1}":
@@ -169,7 +169,7 @@ def test_logs_that_grow(object_store: ObjectStore) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kfdet.storage.mirroring._SHORT_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("kfdet.storage.mirroring._SHORT_RETRY_SECONDS", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -210,7 +210,7 @@ def _save_and_fail(folder: Path) -> None:
 def test_what_cannot_be_copied_at_the_end_is_an_error(
     object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kfdet.storage.mirroring.PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("kfdet.storage.mirroring.RETRY_SECONDS", 1)
     try:
         with pytest.raises(KfdetError, match=r"has not answered"), checkpoints() as folder:
             _stop_and_save(object_store, folder)

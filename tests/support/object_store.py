@@ -13,12 +13,14 @@ from moto.server import ThreadedMotoServer
 
 BUCKET = "kfdet"
 _REQUEST = re.compile(r'"(?:\x1b\[\d+m)*(PUT|POST|GET|HEAD|DELETE) /([^ ?]*)')  # some are coloured
+_PART = re.compile(r"PUT [^ ]*[?&]partNumber=(\d+)[^ ]* HTTP[^\"]*\"(?:\x1b\[\d+m)* 200")
 
 
 class ObjectStore:
     """Runs until it is stopped; what is stored outlives a stop.
 
-    `log` holds the requests so far, such as "PUT bucket/key".
+    `log` has the requests so far, such as "PUT bucket/key", and `parts` the numbers of the parts of
+    multipart uploads that have arrived.
     """
 
     def __init__(self) -> None:
@@ -26,6 +28,7 @@ class ObjectStore:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log: list[str] = []
+        self.parts: list[int] = []
         self._runs = False
         self._handler = logging.Handler()
         self._handler.emit = self._note  # type: ignore[method-assign]
@@ -40,6 +43,8 @@ class ObjectStore:
         found = _REQUEST.search(record.getMessage())
         if found:
             self.log.append(f"{found[1]} {found[2]}")
+        if part := _PART.search(record.getMessage()):
+            self.parts.append(int(part[1]))
 
     @property
     def url(self) -> str:

@@ -140,12 +140,12 @@ def following(backend: Backend, run_id: str) -> Iterator[list[str]]:
 
 def objects(prefix: str) -> list[Any]:
     """What lies in the bucket below a URI."""
-    from kfdet.storage.address import place_of
+    from kfdet.storage.address import BucketPath
     from kfdet.storage.listing import entries
     from kfdet.storage.store import Store
 
     with Store(prefix) as store:
-        return entries(store, place_of(prefix))
+        return entries(store, BucketPath.parse(prefix))
 
 
 @pytest.fixture(scope="module")
