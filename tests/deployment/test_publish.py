@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import minio
 import pytest
-from moto.server import ThreadedMotoServer
+from support.object_store import ObjectStore
 
 from kfdet.deployment.publish import publish, version_of
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
-    yield minio.Minio(f"{host}:{port}", "someone", "hidden-word", secure=False)
-    server.stop()
+def store(object_store: ObjectStore) -> minio.Minio:
+    return object_store.client
 
 
 @pytest.fixture
