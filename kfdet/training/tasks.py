@@ -11,6 +11,7 @@ from official.vision.ops import preprocess_ops
 from official.vision.tasks.maskrcnn import MaskRCNNTask
 from official.vision.tasks.retinanet import RetinaNetTask
 
+from kfdet.events import Progress
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.batches import SPARSE, Arrays, BatchMaker
 
@@ -22,6 +23,9 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
 
 class _FedWithDecodedImages:
     """Takes uint8 images, a quarter of the bytes to move, and normalises them on the device."""
+
+    validation_examples = 0
+    """How many examples a validation goes through, for its progress."""
 
     def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         images, labels = inputs
@@ -35,6 +39,7 @@ class _FedWithDecodedImages:
         """Count every example once: the last batch is filled up with repeats (see BatchMaker)."""
         if state is None:
             self._counted: set[int] = set()
+            self._progress = Progress("validation", self.validation_examples, "pictures")
         name = self.coco_metric.name  # type: ignore[attr-defined]
         _, predictions = step_outputs[name]  # each field a tuple, one tensor a device
         whole = {field: tf.concat(parts, axis=0) for field, parts in predictions.items()}
@@ -43,6 +48,7 @@ class _FedWithDecodedImages:
             if source_id not in self._counted:
                 self._counted.add(source_id)
                 new.append(row)
+        self._progress.update(len(self._counted))
         once = {field: tf.gather(values, new) for field, values in whole.items()}
         return super().aggregate_logs(state, {**step_outputs, name: ({}, once)})  # type: ignore[misc]
 

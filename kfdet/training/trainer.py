@@ -110,6 +110,7 @@ def _build_trainer(
     if first_step == 0:
         run.initialize(model)
     steps = run.config.trainer.train_steps
+    run.task.validation_examples = len(run.validation.examples)
     return base_trainer.Trainer(
         run.config,
         run.task,
@@ -156,6 +157,7 @@ class _Watch:
     def __init__(self, trainer: base_trainer.Trainer, history: History, run: Run) -> None:
         self.trainer, self.history, self.folder = trainer, history, run.checkpoints
         self.progress = Progress("training", run.config.trainer.train_steps, "steps")
+        self.progress.update(int(trainer.global_step.numpy()), "preparing the first step")
         self.last = (time.monotonic(), int(trainer.global_step.numpy()))
 
     def __call__(self, output: Any) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from kfdet.detection.drawing import PALETTE, palette
 from kfdet.errors import InputError, KfdetError
+from kfdet.events import listening
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
 from kfdet.training.run import train_detector
@@ -130,6 +132,21 @@ def test_bad_settings(
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         train(square_records, tmp_path, steps=1, **settings)
+
+
+def test_validation_has_progress_of_its_own(square_records: Path, tmp_path: Path) -> None:
+    """Seconds to minutes, in which the count of steps stands still."""
+    events: list[dict[str, Any]] = []
+    with listening(events.append):
+        train(square_records, tmp_path, steps=2)
+    counts: dict[str, list[tuple[int, int]]] = {}
+    for event in events:
+        if event["event"] == "progress":
+            counts.setdefault(event["task"], []).append((event["done"], event["total"]))
+    assert counts["training"][0] == (0, 2), "the total is known before the first step"
+    assert counts["training"][-1] == (2, 2)
+    done, total = counts["validation"][-1]
+    assert done == total > 0
 
 
 @pytest.mark.slow
