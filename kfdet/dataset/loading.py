@@ -31,7 +31,7 @@ from kfdet.dataset.layout import (
 from kfdet.dataset.pairing import pair
 from kfdet.errors import InputError, Problem
 
-__all__ = ["Dataset", "Item", "KeyBox", "all_errors", "check", "load", "load_items"]
+__all__ = ["Dataset", "Item", "KeyBox", "all_errors", "load", "load_items"]
 
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
@@ -56,15 +56,6 @@ class Dataset:
     def key_table(self) -> pa.Table:
         """All key boxes in KEY_SCHEMA, in the order of the items and of their files."""
         return key_table((item.name, item.keys) for item in self.items)
-
-
-def check(root: Path) -> list[Problem]:
-    """Every problem of a dataset, sorted by file, line and frame; first those of the whole.
-
-    Raises:
-        InputError: The folder is missing or holds no video and no image.
-    """
-    return load(root).problems
 
 
 def load(root: Path) -> Dataset:

@@ -61,17 +61,14 @@ def make_plan(
     Raises:
         InputError: The dataset is too small to be split, or an image cannot be decoded.
     """
-    items = [item for item in dataset.items if item.annotation]
-    sources = [_source(item) for item in items]
-    keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
-    inputs, keys = _split_inputs(items, sources, keys, dataset.labels, sampling)
+    inputs, keys = split_inputs(dataset, sampling)
     how, sides, warnings = split(
         inputs, dataset.labels, val_share=val_share, guard_seconds=guard_seconds, seed=seed
     )
     planned = [
-        replace(source, train=side.train, val=side.val)
-        for source in sources
-        if (side := sides.get(source.name)) and (side.train or side.val)
+        replace(one.source, train=side.train, val=side.val)
+        for one in inputs
+        if (side := sides.get(one.source.name)) and (side.train or side.val)
     ]
     plan = Plan(
         dataset=dataset.root.name,
@@ -103,19 +100,27 @@ def _source(item: Item) -> Source:
     )
 
 
-def _split_inputs(
-    items: Sequence[Item],
-    sources: Sequence[Source],
-    keys: pa.Table,
-    labels: Sequence[str],
-    sampling: Sampling,
-) -> tuple[list[SplitInput], pa.Table]:
-    """What the split deals out, and the key boxes sorted."""
+def split_inputs(dataset: Dataset, sampling: Sampling) -> tuple[list[SplitInput], pa.Table]:
+    """The input of the split, one per annotated video or image in the order of their names.
+
+    Args:
+        dataset: A dataset without errors.
+        sampling: Which annotated frames the run uses.
+
+    Returns:
+        The inputs, and all key boxes (KEY_SCHEMA, sorted by video, track, frame), clipped.
+
+    Raises:
+        InputError: An image cannot be decoded.
+    """
+    items = [item for item in dataset.items if item.annotation]
+    sources = [_source(item) for item in items]
+    keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
     duplicates = _duplicates(items)
     tasks = {s.name: s.task for s in sources}
     keys, arrays, spans = keys_from_table(keys, tasks)
     first, end = visible_spans(arrays, spans)
-    label = pc.index_in(keys["label"], value_set=pa.array(labels, pa.string()))
+    label = pc.index_in(keys["label"], value_set=pa.array(dataset.labels, pa.string()))
     label = label.fill_null(-1).to_numpy()
     # Videos are numbered in the order of their names among those with keys.
     names = sorted(set(keys["video"].to_pylist()))
@@ -134,7 +139,7 @@ def _split_inputs(
         frames = select_frames(
             replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
         )
-        boxes = _count_boxes(frames, label[own], first[own], end[own], len(labels))
+        boxes = _count_boxes(frames, label[own], first[own], end[own], len(dataset.labels))
         inputs.append(SplitInput(source, usable, frames, boxes, duplicate))
     return inputs, keys
 

@@ -10,7 +10,7 @@ import pytest
 from support.annotation_samples import box, cvat, track, voc, write_image, write_text, write_video
 
 from kfdet.boxes.tables import KEY_SCHEMA
-from kfdet.dataset.loading import Dataset, all_errors, check, load
+from kfdet.dataset.loading import Dataset, all_errors, load
 from kfdet.errors import InputError, Problem
 
 
@@ -423,7 +423,7 @@ def test_every_problem_is_listed_in_order(tmp_path, clip):
         track(box(0), number=94, label="Cup"),
     ]
     write_text(tmp_path / "clip.xml", cvat(*rows, *tracks()))
-    problems = check(tmp_path)
+    problems = load(tmp_path).problems
 
     assert [(p.line, p.severity) for p in problems] == [
         (6, "error"),
