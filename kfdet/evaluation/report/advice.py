@@ -81,15 +81,16 @@ def _unfinished(
 ) -> list[Advice]:
     """Whether training ended before it had learnt what it could."""
     ap50, validations = metrics["AP50"], [v["AP50"] for v in history.get("val", [])]
-    if ap50 is None or not validations or history.get("stopped_early"):
+    if ap50 is None or not validations:
         return []
-    steps, loss, parameters = history["steps"][-1], history["loss"], history["parameters"]
+    loss, parameters = history["loss"], history["parameters"]
+    asked = parameters.get("steps") or history["steps"][-1]
     examples = statistics["counts"]["train"]["examples"]
     usual = fitted_steps(examples, parameters["batch_size"], bool(parameters.get("gpus")))
-    if steps < usual / 2 and ap50 < _GOOD:
+    if asked < usual / 2 and ap50 < _GOOD:
         return [
             Advice(
-                f"Training ended after {steps} {'step' if steps == 1 else 'steps'}; about {usual} "
+                f"Training had only {asked} {'step' if asked == 1 else 'steps'}; about {usual} "
                 "suit this dataset.",
                 "Train longer: without --steps, their number is fitted to the dataset.",
                 str(command.without("--steps")),
@@ -97,13 +98,17 @@ def _unfinished(
         ]
     best = max(range(len(validations)), key=validations.__getitem__)
     rising = best == len(validations) - 1 > 0 and validations[-1] - validations[-2] > _RISING
-    if rising:
-        finding = "AP50 was still rising when training ended."
-    elif ap50 < _USABLE and len(loss) > 1 and loss[-1] < _FALLING * loss[len(loss) // 2]:
-        finding = "The loss was still falling when training ended."
-    else:
-        return []
-    return [Advice(finding, "Train longer.", str(command.with_option("--steps", 2 * steps)))]
+    falling = ap50 < _USABLE and len(loss) > 1 and loss[-1] < _FALLING * loss[len(loss) // 2]
+    if history.get("stopped_early"):
+        if not falling:
+            return []
+        finding = "Training stopped early, although the loss was still falling."
+        return [Advice(finding, "Train on.", str(command.with_option("--early-stop", 0)))]
+    if rising or falling:
+        finding = f"{'AP50 was still rising' if rising else 'The loss was still falling'} when "
+        finding += "training ended."
+        return [Advice(finding, "Train longer.", str(command.with_option("--steps", 2 * asked)))]
+    return []
 
 
 def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
@@ -281,14 +286,17 @@ def _uncovered(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
             )
         )
     if metrics["false_positives_per_background_image"] is None:
-        advice.append(
-            Advice(
-                "No evaluation frame is free of objects: false alarms could not be measured.",
+        if metrics["split"]["strategy"] == "image":
+            finding = "Every evaluation image has an object"
+            action = "Add images without objects, each with an annotation that has no box."
+        else:
+            finding = "Every evaluation frame has an object"
+            action = (
                 "Film the place without the objects, and add that video with an annotation file "
-                "that has no box: all its frames then count as background.",
-                str(command),
+                "that has no box: all its frames then count as background."
             )
-        )
+        finding += ": false alarms could not be measured."
+        advice.append(Advice(finding, action, str(command)))
     return advice
 
 

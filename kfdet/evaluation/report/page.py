@@ -94,6 +94,7 @@ def render_report(
         origin=origin,
         advice=advise(metrics, statistics, history, Command.parse(origin.command)),
         colors={name: css_color(c) for name, c in palette(statistics["labels"]).items()},
+        images={source["name"] for source in statistics["sources"] if source["kind"] == "image"},
         gap_seconds=shortest_gap_seconds(statistics),
         val_kinds=_val_kinds(statistics),
         curves=precision_recall(analysis),

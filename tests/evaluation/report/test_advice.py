@@ -28,7 +28,7 @@ DATASET = {"counts": {"train": {"examples": 400, "labels": {"cat": 500, "dog": 5
 HISTORY = {
     "steps": [100, 200, 300],
     "loss": [2.0, 1.0, 0.95],
-    "parameters": {"batch_size": 8, "gpus": 0, "input_size": "288x384"},
+    "parameters": {"steps": 300, "batch_size": 8, "gpus": 0, "input_size": "288x384"},
     "stopped_early": "",
     "val": [{"step": s, "AP50": v} for s, v in ((100, 0.5), (200, 0.95), (300, 0.95))],
 }
@@ -137,6 +137,7 @@ def test_few_training_boxes():
 def test_advice_from_validations(values, finding):
     val = [{"step": i, "AP50": v} for i, v in enumerate(values)]
     history = HISTORY | {"steps": [100, 600], "val": val}
+    history["parameters"] = HISTORY["parameters"] | {"steps": 600}
     advice = advise(GOOD, DATASET, history)
     assert [finding in one.finding for one in advice] == ([] if finding is None else [True])
     if finding == "still rising":
@@ -156,27 +157,43 @@ NOTHING_FOUND = {
 
 
 @pytest.mark.parametrize(
-    ("steps", "loss", "finding", "command"),
+    ("steps", "loss", "stopped", "finding", "command"),
     [
-        (20, [2.0, 1.9], "after 20 steps; about 300 suit", "kfdet run videos -o RUN"),
-        (300, [2.0, 1.0, 0.5], "loss was still falling", "kfdet run videos -o RUN --steps 600"),
+        (20, [2.0, 1.9], "", "only 20 steps; about 300 suit", "kfdet run videos -o RUN"),
+        (20, [2.0, 1.9], "No better.", "only 20 steps", "kfdet run videos -o RUN"),
+        (300, [2.0, 1.0, 0.5], "", "loss was still falling", "kfdet run videos -o RUN --steps 600"),
+        (300, [2.0, 1.0, 0.5], "No better.", "although the loss", f"{RUN} --early-stop 0"),
     ],
 )
-def test_after_a_short_training_nothing_but_a_longer_one_helps(steps, loss, finding, command):
+def test_after_a_short_training_nothing_but_a_longer_one_helps(
+    steps, loss, stopped, finding, command
+):
     history = HISTORY | {
         "steps": [*range(1, len(loss)), steps],
         "loss": loss,
         "val": [{"step": steps, "AP50": 0.0}],
+        "parameters": HISTORY["parameters"] | {"steps": steps},
+        "stopped_early": stopped,
     }
     (advice,) = advise(NOTHING_FOUND, DATASET, history)
     assert finding in advice.finding
-    assert "Train longer" in advice.action
+    assert advice.action.startswith("Train ")
     assert advice.command == command
 
 
 def test_a_training_that_stopped_by_itself_was_not_too_short():
-    history = HISTORY | {"steps": [1, 20], "stopped_early": "AP50 did not rise."}
-    assert not any("Train longer" in one.action for one in advise(NOTHING_FOUND, DATASET, history))
+    history = HISTORY | {"loss": [2.0, 1.0, 1.0], "stopped_early": "AP50 did not rise."}
+    actions = [one.action for one in advise(NOTHING_FOUND, DATASET, history)]
+    assert actions
+    assert not any(action.startswith("Train ") for action in actions)
+
+
+def test_images_are_not_filmed():
+    metrics = changed(NOTHING_FOUND, "split/strategy", "image")
+    history = HISTORY | {"loss": [2.0, 1.0, 1.0]}
+    *_, last = advise(metrics, DATASET, history)
+    assert "Every evaluation image has an object" in last.finding
+    assert "Film" not in last.action
 
 
 def test_without_any_box():
