@@ -54,6 +54,8 @@ def advise(
         command: What made the run.
     """
     training = _unfinished(metrics, statistics, history, command)
+    if training:  # whatever else is done next time: not as short as this time
+        command = Command.parse(training[0].command)
     unmeasured = _unmeasured(metrics, command)
     if training and (metrics["AP50"] or 0.0) < _USABLE:
         return [*training, *unmeasured]

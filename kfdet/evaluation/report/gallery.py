@@ -15,7 +15,7 @@ import simplejpeg
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.detection import Detections
 from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
-from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
+from kfdet.evaluation.error_analysis import MATCH_IOU, ErrorAnalysis, FalsePositive, Miss
 from kfdet.evaluation.ground_truth import GroundTruth
 
 TRUTH_COLOR: Color = (255, 255, 255)
@@ -258,7 +258,10 @@ def _false_positive_text(
 
 def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
     width, height = truth.boxes[error.box, 2:] - truth.boxes[error.box, :2]
-    near = f"nearest detection IoU {error.iou:.2f}" if error.iou > 0 else "no detection near"
+    if error.iou >= MATCH_IOU:
+        near = f"the detection here (IoU {error.iou:.2f}) counts for another object"
+    else:
+        near = f"nearest detection IoU {error.iou:.2f}" if error.iou > 0 else "no detection near"
     name = labels[truth.classes[error.box] - 1]
     return f"{name}, {width:.0f} × {height:.0f} px: {near}"
 

@@ -181,6 +181,14 @@ def test_after_a_short_training_nothing_but_a_longer_one_helps(
     assert advice.command == command
 
 
+def test_no_command_repeats_a_training_that_was_too_short():
+    metrics = NOTHING_FOUND | {"objects_by_size": {"small": 0, "medium": 20, "large": 0}}
+    history = HISTORY | {"parameters": HISTORY["parameters"] | {"steps": 20}}
+    longer, more = advise(metrics, DATASET, history)
+    assert longer.command == "kfdet run videos -o RUN"
+    assert more.command == "kfdet run videos -o RUN --val-share 0.3"
+
+
 def test_a_training_that_stopped_by_itself_was_not_too_short():
     history = HISTORY | {"loss": [2.0, 1.0, 1.0], "stopped_early": "AP50 did not rise."}
     actions = [one.action for one in advise(NOTHING_FOUND, DATASET, history)]

@@ -78,6 +78,14 @@ def test_captions_and_close_ups(hand, box, class_id, caption):
         np.testing.assert_allclose(bright.max(axis=0), [280, 280], atol=4)
 
 
+def test_a_missed_object_whose_detection_counts_for_another_one(hand):
+    truths = [hand.truth(1, [A, (110, 100, 210, 200)])]
+    found = [hand.found([A], [0.9])]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    (miss,) = make_shots(selection, {1: grey()}, truths, found, LABELS, 0.5)["misses"]
+    assert miss.caption.endswith("the detection here (IoU 0.82) counts for another object")
+
+
 def test_a_box_at_the_corner_of_a_shrunken_picture(hand):
     """Stored at a quarter of the source's size; the crop stays inside the picture."""
     truth = hand.truth(1, [(0, 0, 40, 40)])
