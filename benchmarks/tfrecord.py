@@ -31,6 +31,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.table import Row, print_table
 from kfdet.demo.films import make_sample
+from kfdet.parameters import (
+    BoxSettings,
+    FrameSettings,
+    NegativeSettings,
+    SamplingSettings,
+    SplitSettings,
+)
 from kfdet.planning.plan import read_plan
 from kfdet.records.examples import FrameBoxes
 from kfdet.records.tfrecord import read_records
@@ -47,25 +54,29 @@ ROUNDS = 3
 
 def prepare(dataset: str, root: Path) -> dict[str, object]:
     """Everything that the stage reads."""
-    plan = str(root / "plan")
-    groups = [group["index"] for group in plan_dataset(dataset, plan)]
-    boxes = [str(root / f"boxes{group}") for group in groups]
-    frames = [str(root / f"frames{group}") for group in groups]
+    plan = root / "plan"
+    planned = plan_dataset(dataset, plan, SamplingSettings(), SplitSettings(), seed=0)
+    groups = [group["index"] for group in planned]
+    boxes = [root / f"boxes{group}" for group in groups]
+    frames = [root / f"frames{group}" for group in groups]
     for group in groups:
-        interpolate_group(plan, group, boxes[group], method="linear")
-        extract_group(dataset, plan, group, frames[group], every=1)
-    mine_negatives(plan, boxes, frames, str(root / "negatives"))
+        interpolate_group(plan, group, boxes[group], BoxSettings())
+        extract_group(
+            dataset, plan, group, frames[group], SamplingSettings(every=1), FrameSettings()
+        )
+    mine_negatives(plan, boxes, frames, root / "negatives", NegativeSettings(), seed=0)
     return {
         "dataset": dataset,
-        "plan": plan,
+        "plan_dir": plan,
         "boxes": boxes,
         "frames": frames,
-        "negatives": str(root / "negatives"),
+        "negatives": root / "negatives",
     }
 
 
 def _ours(inputs: dict[str, object], folder: Path) -> None:
-    build_tfrecords(**inputs, records=str(folder / "records"), all_boxes=str(folder / "boxes"))  # type: ignore[arg-type]
+    outputs = {"records": folder / "records", "all_boxes": folder / "boxes"}
+    build_tfrecords(**inputs, **outputs, seed=0)  # type: ignore[arg-type]
 
 
 def _datumaro(inputs: dict[str, object], files: Path | None) -> Callable[[Path], None]:
@@ -73,7 +84,7 @@ def _datumaro(inputs: dict[str, object], files: Path | None) -> Callable[[Path],
     from datumaro import Bbox, Dataset, DatasetItem
     from datumaro.components.media import Image
 
-    plan = read_plan(Path(str(inputs["plan"])))
+    plan = read_plan(Path(str(inputs["plan_dir"])))
     tables = [pq.read_table(path) for path in inputs["boxes"]]  # type: ignore[attr-defined]
     boxes = FrameBoxes(pa.concat_tables(tables), plan)
     store = FrameStore([Path(path) for path in inputs["frames"]])  # type: ignore[attr-defined]

@@ -71,8 +71,9 @@ def _records(data: Path | None, root: Path) -> Path:
     records = root / "records"
     build_tfrecords(
         **prepare(str(dataset), root),  # type: ignore[arg-type]
-        records=str(records),
-        all_boxes=str(root / "boxes.parquet"),
+        records=records,
+        all_boxes=root / "boxes.parquet",
+        seed=0,
     )
     return records
 

@@ -1,1 +1,1 @@
-"""KFP components: one file a stage, each a thin call of the library."""
+"""KFP components: one file per stage, each a thin call of the library."""

@@ -1,5 +1,6 @@
 """Deployment: the exported model behind an InferenceService, once it is good enough."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from kfp import dsl
@@ -17,12 +18,12 @@ def deployment(
     model_root: str,
     canary_percent: int,
 ) -> NamedTuple("Outputs", [("url", str), ("version", str)]):  # type: ignore[valid-type]
-    """Serve a model under a name; the version before stays until the new one has answered.
+    """Serve a model under a name; the previous version stays until the new one has answered.
 
     Args:
         saved_model: SavedModel in TensorFlow Serving's layout.
         metrics: metrics.json, for the record beside the endpoint.
-        records: The TFRecords, for an image to try the endpoint with.
+        records: The TFRecords, for an image to test the endpoint with.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Share of the requests that the new model gets; 0: all.
@@ -33,9 +34,9 @@ def deployment(
     from kfdet.stages.deployment import deploy
 
     return deploy(
-        saved_model.path,
-        metrics.path,
-        records.path,
+        Path(saved_model.path),
+        Path(metrics.path),
+        Path(records.path),
         endpoint=endpoint,
         model_root=model_root,
         canary_percent=canary_percent,

@@ -1,9 +1,15 @@
 """Evaluation: COCO metrics of the exported model, the report and the verdict."""
 
+import json
+import os
+from pathlib import Path
+
 from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
+from kfdet.events import COMMAND_VARIABLE
+from kfdet.parameters import Gate
 
 
 @component(IMAGE)
@@ -15,9 +21,8 @@ def evaluation(
     confusion: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     gallery: dsl.Output[dsl.Artifact],
-    min_ap50: float,
-    min_recall: float,
-    max_false_positives: float,
+    gate: Gate,
+    seed: int,
 ) -> bool:
     """Measure the exported model on the validation split: what is served is what is measured.
 
@@ -29,28 +34,24 @@ def evaluation(
         confusion: The confusion matrix, background included.
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
-        min_ap50: AP50 that the exported model must reach for a good verdict.
-        min_recall: Share of the objects that it must find at its threshold; 0: not checked.
-        max_false_positives: False detections a frame without objects that it may make; 0: not
-            checked.
+        gate: What the model must reach for a good verdict.
+        seed: Seed of the choice of typical frames.
 
     Returns:
         The verdict: true when the model is good enough to be served.
     """
-    import json
-
     from kfdet.stages.evaluation import evaluate
 
     verdict = evaluate(
-        records.path,
-        saved_model.path,
-        training.path,
-        metrics.path,
-        report.path,
-        gallery.path,
-        min_ap50=min_ap50,
-        min_recall=min_recall,
-        max_false_positives=max_false_positives,
+        Path(records.path),
+        Path(saved_model.path),
+        Path(training.path),
+        Path(metrics.path),
+        Path(report.path),
+        Path(gallery.path),
+        gate,
+        seed=seed,
+        command=os.environ.get(COMMAND_VARIABLE, ""),
     )
     with open(metrics.path) as file:
         values = json.load(file)

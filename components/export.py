@@ -1,5 +1,8 @@
 """Export: SavedModel for TensorFlow Serving, TFLite, and the zip to download."""
 
+import json
+from pathlib import Path
+
 from kfp import dsl
 
 from kfdet.components.component import component
@@ -23,12 +26,15 @@ def export(
         tflite: TFLite model with its labels.
         bundle: Everything above in one zip.
     """
-    import json
-    from pathlib import Path
-
     from kfdet.stages.export import export as export_model
 
-    export_model(model.path, records.path, saved_model.path, tflite.path, bundle.path)
+    export_model(
+        Path(model.path),
+        Path(records.path),
+        Path(saved_model.path),
+        Path(tflite.path),
+        Path(bundle.path),
+    )
     described = json.loads(Path(saved_model.path, "model.json").read_text())
     for name in ("network", "height", "width", "labels"):
         saved_model.metadata[name] = tflite.metadata[name] = described[name]

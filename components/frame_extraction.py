@@ -1,9 +1,12 @@
 """Frame extraction: the frames that later stages use, as shards of JPEG."""
 
+from pathlib import Path
+
 from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
+from kfdet.parameters import FrameSettings, SamplingSettings
 
 
 @component(IMAGE)
@@ -12,10 +15,8 @@ def frame_extraction(
     plan: dsl.Input[dsl.Dataset],
     group: int,
     frames: dsl.Output[dsl.Dataset],
-    frame_rate: float,
-    every: int,
-    longest_side: int,
-    jpeg_quality: int,
+    sampling: SamplingSettings,
+    storing: FrameSettings,
 ) -> None:
     """Extract the planned frames of one group into shards with an index.
 
@@ -24,20 +25,9 @@ def frame_extraction(
         plan: The plan that planning wrote.
         group: Index of the group.
         frames: A few shards of JPEG and one index, whatever the number of frames.
-        frame_rate: At most this many frames of a video are used a second.
-        every: Use every Nth annotated frame instead of a rate; 0 leaves it to the rate.
-        longest_side: Longest side of a stored frame in pixels; 0 keeps the source's size.
-        jpeg_quality: Quality of the stored frames, 1 to 100.
+        sampling: Which frames are used.
+        storing: How they are stored.
     """
     from kfdet.stages.frame_extraction import extract_group
 
-    extract_group(
-        dataset,
-        plan.path,
-        group,
-        frames.path,
-        frame_rate=frame_rate,
-        every=every,
-        longest_side=longest_side,
-        jpeg_quality=jpeg_quality,
-    )
+    extract_group(dataset, Path(plan.path), group, Path(frames.path), sampling, storing)

@@ -1,9 +1,12 @@
 """Planning: check the dataset, split it, and cut it into groups."""
 
+from pathlib import Path
+
 from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
+from kfdet.parameters import SamplingSettings, SplitSettings
 
 
 @component(IMAGE)
@@ -11,10 +14,8 @@ def planning(
     dataset: str,
     dataset_version: str,
     plan: dsl.Output[dsl.Dataset],
-    frame_rate: float,
-    every: int,
-    val_share: float,
-    guard_seconds: float,
+    sampling: SamplingSettings,
+    split: SplitSettings,
     seed: int,
 ) -> list[dict[str, int]]:
     """Check the dataset, split it without leaks, and cut it into groups of sources.
@@ -23,25 +24,15 @@ def planning(
         dataset: Folder or bucket path with videos or images and their annotations.
         dataset_version: Changes when the dataset's content changes; part of the cache key.
         plan: The plan: sources, frame ranges, labels and key boxes.
-        frame_rate: At most this many frames of a video are used a second.
-        every: Use every Nth annotated frame instead of a rate; 0 leaves it to the rate.
-        val_share: Share of the dataset that only evaluation sees.
-        guard_seconds: Gap between training and evaluation blocks of one video, in seconds.
+        sampling: Which frames are used.
+        split: What evaluates instead of training.
         seed: Seed of the split.
 
     Returns:
-        The groups, each with its index, for the stages that run once a group.
+        The groups, each with its index, for the stages that run once per group.
     """
     from kfdet.stages.planning import plan_dataset
 
-    groups = plan_dataset(
-        dataset,
-        plan.path,
-        frame_rate=frame_rate,
-        every=every,
-        val_share=val_share,
-        guard_seconds=guard_seconds,
-        seed=seed,
-    )
+    groups = plan_dataset(dataset, Path(plan.path), sampling, split, seed=seed)
     plan.metadata.update(dataset=dataset, dataset_version=dataset_version, groups=len(groups))
     return groups

@@ -1,5 +1,8 @@
 """TFRecord build: training and validation examples in the TF Object Detection API's schema."""
 
+import json
+from pathlib import Path
+
 from kfp import dsl
 
 from kfdet.components.component import component
@@ -29,19 +32,16 @@ def tfrecord_build(
         all_boxes: The boxes of all groups as one parquet file.
         seed: Seed of the order of the training examples.
     """
-    import json
-    from pathlib import Path
-
     from kfdet.stages.tfrecord_build import build_tfrecords
 
     build_tfrecords(
         dataset,
-        plan.path,
-        [artifact.path for artifact in boxes],
-        [artifact.path for artifact in frames],
-        negatives.path,
-        records.path,
-        all_boxes.path,
+        Path(plan.path),
+        [Path(artifact.path) for artifact in boxes],
+        [Path(artifact.path) for artifact in frames],
+        Path(negatives.path),
+        Path(records.path),
+        Path(all_boxes.path),
         seed=seed,
     )
     described = json.loads(Path(records.path, "dataset.json").read_text())

@@ -26,6 +26,8 @@ from kfdet.errors import InputError, Problem
 EVENTS_VARIABLE = "KFDET_EVENTS"
 STAGE_VARIABLE = "KFDET_STAGE"
 """Names the stage that a process runs; in the environment, so that worker processes inherit it."""
+COMMAND_VARIABLE = "KFDET_COMMAND"
+"""Holds the command that made a run, for its report; a parameter would be part of cache keys."""
 
 _INTERVAL_SECONDS = {True: 0.2, False: 5.0}
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

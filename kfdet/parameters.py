@@ -1,15 +1,19 @@
-"""The parameters of a training run: names, meaning and defaults in one place.
+"""The parameters of a training run: name, type, default, limits and help of each, in one place.
 
-The pipeline's signature (what a Kubeflow user sees), the options of `kfdet run` and `kfdet submit`
-and the record in run.json all come from here. Nothing heavy is imported, so that `kfdet --help`
-stays quick.
+The pipeline's signature and description (what a Kubeflow user sees), the signatures of the
+components, the options of `kfdet run` and `kfdet submit`, and the record in run.json all come from
+here: `flatten` makes them. Nothing heavy is imported, so that `kfdet --help` stays quick.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kfdet.errors import InputError
 
@@ -23,73 +27,205 @@ Network = Literal[
     "faster_rcnn_resnet101",
 ]
 
-
-def _option(group: str, **limits: Any) -> dict[str, Any]:
-    """What the command line shows of a parameter: its group, and limits as typer names them."""
-    return {"rich_help_panel": group, **limits}
+S = TypeVar("S", bound="Settings")
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What a user can turn. The command line's help shows these descriptions.
+def parameter(default: Any, group: str, text: str, **limits: Any) -> Any:
+    """The field of one parameter.
 
     Args:
-        frame_rate: At most this many frames of a video are used a second.
-        every: Use every Nth annotated frame instead of a rate; 0: by the rate.
-        longest_side: Shrink frames to this longest side in pixels; 0: as filmed.
-        jpeg_quality: Quality of the stored frames, 1 to 100.
-        interpolation: How boxes move between key frames: linear as in CVAT, or cubic.
-        val_share: Share of the dataset that only evaluation sees.
-        guard_seconds: Gap between training and evaluation blocks of one video, in seconds.
-        negative_share: Share of the training examples that are background without any object.
-        network: One of kfdet's networks.
-        input_size: Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.
-        steps: Training steps; 0: fitted to the dataset.
-        batch_size: Images a step; 0: fitted to the machine.
-        learning_rate: Peak learning rate; 0: fitted to network and batch.
-        init_checkpoint: Checkpoint to start from, a file, URL or bucket path; heads that do not fit
-            are left out.
-        overrides: Model Garden settings on top of everything else, as YAML.
-        early_stop: Stop after this many evaluations without a better AP50; 0: never.
-        min_ap50: AP50 that the exported model must reach for a good verdict.
-        min_recall: Share of the objects that it must find at its threshold; 0: any.
-        max_false_positives: False detections a frame without objects that it may make; 0: any.
-        seed: Seed of everything random.
+        default: Its default.
+        group: The panel of the command line's help that lists it.
+        text: Its help.
+        limits: `min`, `max`, and what else typer.Option takes.
     """
+    return field(default=default, metadata={"rich_help_panel": group, "help": text, **limits})
 
-    frame_rate: float = field(default=10.0, metadata=_option("Frames", min=0.001))
-    every: int = field(default=0, metadata=_option("Frames", min=0))
-    longest_side: int = field(default=0, metadata=_option("Frames", min=0))
-    jpeg_quality: int = field(default=92, metadata=_option("Frames", min=1, max=100))
-    interpolation: Interpolation = field(default="linear", metadata=_option("Data"))
-    val_share: float = field(default=0.2, metadata=_option("Data", min=0.01, max=0.9))
-    guard_seconds: float = field(default=3.0, metadata=_option("Data", min=0))
-    negative_share: float = field(default=0.1, metadata=_option("Data", min=0, max=0.9))
-    network: Network = field(
-        default="ssd_mobilenet_v3_small_fpnlite", metadata=_option("Training", metavar="NAME")
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters that are read together: one dataclass for each reader."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "float" and isinstance(value, int):  # equal settings look alike
+                object.__setattr__(self, each.name, float(value))
+
+    def check(self) -> None:
+        """Compare every value with its type and its limits.
+
+        Raises:
+            InputError: Names the parameter, what it must be, and what it is.
+        """
+        hints = get_type_hints(type(self))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            wanted = _violated(value, hints[each.name], each.metadata)
+            if wanted:
+                raise InputError(f"{each.name} must be {wanted}, got {value!r}.")
+
+    def part(self, kind: type[S]) -> S:
+        """The settings of one reader, out of those of several."""
+        return kind(**{each.name: getattr(self, each.name) for each in fields(kind)})
+
+
+def _violated(value: Any, kind: Any, limits: Any) -> str:
+    """What a value must be; "" if it is that."""
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        return "" if value in choices else f"one of {', '.join(choices)}"
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        return {int: "a whole number", float: "a number", str: "text"}[kind]
+    low, high = limits.get("min"), limits.get("max")
+    if (low is None or value >= low) and (high is None or value <= high):
+        return ""
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class SamplingSettings(Settings):
+    """Which annotated frames are used."""
+
+    frame_rate: float = parameter(
+        10.0, "Frames", "Use at most this many frames of a video per second.", min=0.001
     )
-    input_size: str = field(default="", metadata=_option("Training", metavar="HEIGHTxWIDTH"))
-    steps: int = field(default=0, metadata=_option("Training", min=0))
-    batch_size: int = field(default=0, metadata=_option("Training", min=0))
-    learning_rate: float = field(default=0.0, metadata=_option("Training", min=0))
-    init_checkpoint: str = field(default="", metadata=_option("Training", metavar="FILE|URL"))
-    overrides: str = field(default="", metadata=_option("Training", metavar="YAML"))
-    early_stop: int = field(default=4, metadata=_option("Training", min=0))
-    min_ap50: float = field(default=0.5, metadata=_option("Verdict", min=0, max=1))
-    min_recall: float = field(default=0.0, metadata=_option("Verdict", min=0, max=1))
-    max_false_positives: float = field(default=0.0, metadata=_option("Verdict", min=0))
-    seed: int = field(default=0, metadata=_option("Training"))
+    every: int = parameter(
+        0, "Frames", "Use every Nth annotated frame instead of a rate; 0: by the rate.", min=0
+    )
+
+
+@dataclass(frozen=True)
+class FrameSettings(Settings):
+    """How frames are stored."""
+
+    longest_side: int = parameter(
+        0,
+        "Frames",
+        "Shrink frames to this length of their longest side in pixels; 0: keep their size.",
+        min=0,
+    )
+    jpeg_quality: int = parameter(
+        92, "Frames", "Quality of the stored frames, 1 to 100.", min=1, max=100
+    )
+
+
+@dataclass(frozen=True)
+class BoxSettings(Settings):
+    """How boxes get onto the frames between key frames."""
+
+    interpolation: Interpolation = parameter(
+        "linear", "Data", "How boxes move between key frames: linear as in CVAT, or cubic."
+    )
+
+
+@dataclass(frozen=True)
+class SplitSettings(Settings):
+    """What evaluates instead of training."""
+
+    val_share: float = parameter(
+        0.2, "Data", "Share of the dataset that is used only for evaluation.", min=0.01, max=0.9
+    )
+    guard_seconds: float = parameter(
+        3.0, "Data", "Gap between training and evaluation blocks of one video, in seconds.", min=0
+    )
+
+
+@dataclass(frozen=True)
+class NegativeSettings(Settings):
+    """How many examples without objects train."""
+
+    negative_share: float = parameter(
+        0.1,
+        "Data",
+        "Share of the training examples that are background without any object.",
+        min=0,
+        max=0.9,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """What is trained, and how; 0 and "" mean: fitted to the dataset and the machine."""
+
+    network: Network = parameter(
+        "ssd_mobilenet_v3_small_fpnlite",
+        "Training",
+        f"The detector to train: {', '.join(get_args(Network)[:-1])} or {get_args(Network)[-1]}.",
+        metavar="NAME",
+    )
+    input_size: str = parameter(
+        "",
+        "Training",
+        "Network input as HEIGHTxWIDTH in pixels; empty: fitted to the boxes.",
+        metavar="HEIGHTxWIDTH",
+    )
+    steps: int = parameter(0, "Training", "Training steps; 0: fitted to the dataset.", min=0)
+    batch_size: int = parameter(0, "Training", "Images per step; 0: fitted to the machine.", min=0)
+    learning_rate: float = parameter(
+        0.0, "Training", "Peak learning rate; 0: fitted to the network and the batch.", min=0
+    )
+    init_checkpoint: str = parameter(
+        "",
+        "Training",
+        "Checkpoint to start from: a file, URL or bucket path; heads that do not fit are left out.",
+        metavar="FILE|URL",
+    )
+    overrides: str = parameter(
+        "",
+        "Training",
+        "Model Garden settings on top of everything else, as YAML.",
+        metavar="YAML",
+    )
+    early_stop: int = parameter(
+        4, "Training", "Stop after this many evaluations without a better AP50; 0: never.", min=0
+    )
+
+
+@dataclass(frozen=True)
+class Gate(Settings):
+    """What a detector must reach to be served."""
+
+    min_ap50: float = parameter(
+        0.5, "Verdict", "AP50 that the exported model must reach; 0: any.", min=0, max=1
+    )
+    min_recall: float = parameter(
+        0.0,
+        "Verdict",
+        "Share of the objects that it must find at its threshold; 0: any.",
+        min=0,
+        max=1,
+    )
+    max_false_positives: float = parameter(
+        0.0, "Verdict", "False detections allowed per frame without objects; 0: any number.", min=0
+    )
+
+
+@dataclass(frozen=True)
+class Parameters(
+    # dataclass fields come in reverse order of the bases: sampling first
+    Gate,
+    TrainingSettings,
+    NegativeSettings,
+    SplitSettings,
+    BoxSettings,
+    FrameSettings,
+    SamplingSettings,
+):
+    """All parameters of a training run."""
+
+    seed: int = parameter(0, "Training", "Seed of every random choice.")
 
     def check(self) -> None:
         """Find what would fail only after the frames are extracted.
 
         Raises:
-            InputError: Names the parameter and what it should be.
+            InputError: Names the parameter, and what it should be.
         """
         import yaml
 
-        from kfdet.training.settings import parse_input_size
-
+        super().check()
         if self.input_size:
             parse_input_size(self.input_size)
         try:
@@ -110,5 +246,71 @@ class Parameters:
         """The parameters as keyword arguments of the pipeline."""
         return asdict(self)
 
+
+def parse_input_size(text: str) -> tuple[int, int]:
+    """Height and width of "HEIGHTxWIDTH".
+
+    Raises:
+        InputError: The text has another form.
+    """
+    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text.strip())
+    if not found:
+        raise InputError(
+            f'input size "{text}" is not HEIGHTxWIDTH.', hint='Write for example "288x384".'
+        )
+    return int(found[1]), int(found[2])
+
+
+def flatten(
+    function: Callable[..., R], option: Callable[[Field[Any], Any], tuple[Any, Any]]
+) -> Callable[..., R]:
+    """Replace each argument of a function that is a dataclass of settings by its fields.
+
+    The result has the fields in its signature and its docstring, where KFP and Typer read them, and
+    builds the dataclasses when it is called.
+
+    Args:
+        function: Annotated; the section Args of its docstring may name the argument.
+        option: Gives annotation and default of the argument for a field, from that and its type.
+    """
+    own = inspect.signature(function, eval_str=True)
+    groups = {name: p.annotation for name, p in own.parameters.items()}
+    groups = {name: kind for name, kind in groups.items() if is_dataclass(kind)}
+    arguments: list[inspect.Parameter] = []
+    documentation = inspect.getdoc(function) or ""
+    for name, argument in own.parameters.items():
+        if name not in groups:
+            arguments.append(argument)
+            continue
+        hints = get_type_hints(groups[name])
+        for each in fields(groups[name]):
+            annotation, default = option(each, hints[each.name])
+            arguments.append(
+                inspect.Parameter(each.name, argument.kind, default=default, annotation=annotation)
+            )
+        entry = rf"(?m)^    {name}: .*(\n {{8}}.*)*"
+        documentation = re.sub(entry, explain(groups[name]).replace("\\", r"\\"), documentation)
+    signature = own.replace(parameters=arguments)
+
+    @functools.wraps(function)
+    def flat(*args: Any, **options: Any) -> R:
+        given = signature.bind(*args, **options).arguments
+        for name, kind in groups.items():
+            names = [each.name for each in fields(kind) if each.name in given]
+            given[name] = kind(**{each: given.pop(each) for each in names})
+        return function(**given)
+
+    flat.__doc__ = documentation
+    flat.__annotations__ = {argument.name: argument.annotation for argument in arguments}
+    flat.__dict__["__signature__"] = signature
+    return flat
+
+
+def explain(kind: Any) -> str:
+    """The entries of a settings dataclass in a docstring's section Args."""
+    return "\n".join(f"    {each.name}: {each.metadata['help']}" for each in fields(kind))
+
+
+Parameters.__doc__ = f"{Parameters.__doc__}\n\nArgs:\n{explain(Parameters)}\n"
 
 DEFAULTS = Parameters()

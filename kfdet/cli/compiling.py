@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +39,9 @@ def compile_(
     """
     from kfdet.pipelines.compiler import compile_training
 
-    compilation.check()
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-        raise InputError(f"{bucket!r} is no name of a bucket.", hint="Write it without minio://.")
-    compile_training(output, bucket=bucket, **asdict(compilation))
+        raise InputError(
+            f"{bucket!r} is not the name of a bucket.", hint="Write it without minio://."
+        )
+    compile_training(output, compilation, bucket)
     err.print(f"wrote {escape(str(output))}")

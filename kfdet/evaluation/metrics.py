@@ -9,7 +9,8 @@ from typing import Any
 from kfdet.evaluation.coco import CocoMetrics
 from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve, ErrorAnalysis
 from kfdet.evaluation.speed import Speed
-from kfdet.evaluation.verdict import Gate, Verdict
+from kfdet.evaluation.verdict import Verdict
+from kfdet.parameters import Gate
 
 BACKGROUND = "background"
 

@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a detector must reach; 0 is not checked.
-
-    Args:
-        min_ap50: Least AP50.
-        min_ap: Least AP.
-        min_recall: Least share of objects found at the recommended threshold.
-        max_false_positives_per_background_image: Most false detections on an image without any
-            object, on average.
-    """
-
-    min_ap50: float = 0.5
-    min_ap: float = 0.0
-    min_recall: float = 0.0
-    max_false_positives_per_background_image: float = 0.0
+from kfdet.parameters import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +19,15 @@ def judge(
     gate: Gate,
     *,
     ap50: float | None,
-    ap: float | None,
     recall: float | None,
     false_positives_per_background_image: float | None,
 ) -> Verdict:
     """Hold the measured values against the gate; a value that could not be measured fails it."""
     checks = [
         _at_least("AP50", ap50, gate.min_ap50),
-        _at_least("AP", ap, gate.min_ap),
         _at_least("Recall", recall, gate.min_recall),
     ]
-    most = gate.max_false_positives_per_background_image
+    most = gate.max_false_positives
     if most > 0:
         found = false_positives_per_background_image
         name = "False positives per background image"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def upload_pipeline(backend: Backend, compilation: Compilation) -> tuple[str, st
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
-        compile_training(file, **asdict(compilation))
+        compile_training(file, compilation)
         name = version_name(file.read_text())
         pipeline_id, version_id = backend.find_version(PIPELINE, name)
         if not pipeline_id:

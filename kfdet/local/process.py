@@ -151,9 +151,9 @@ def main() -> None:
         cache_root=request["cache_root"],
     )
 
-    from kfdet.pipelines.training import training_pipeline
+    from kfdet.pipelines.training import build_training_pipeline
 
-    task = training_pipeline(**request["arguments"])
+    task = build_training_pipeline()(**request["arguments"])
     outputs = {
         name: value.path if isinstance(value, dsl.Artifact) else value
         for name, value in task.outputs.items()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import platform
 import resource
+import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def _request(
     if checkpoint and "://" not in checkpoint:
         arguments["init_checkpoint"] = str(Path(checkpoint).absolute())
     return {
+        "command": _command(dataset, folder, parameters),
         "folder": str(folder),
         "pipeline_root": str(folder / ARTIFACTS),
         "cache_root": str(cache),
@@ -156,6 +158,16 @@ def _request(
             **arguments,
         },
     }
+
+
+def _command(dataset: DatasetRecord, folder: Path, parameters: Parameters) -> str:
+    """The command line of a run; without --overrides, which names a file."""
+    words = ["kfdet", "run", dataset.path, "-o", str(folder)]
+    for each in fields(parameters):
+        value = getattr(parameters, each.name)
+        if value != each.default and each.name != "overrides":
+            words += [f"--{each.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _costs(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kfdet.errors import InputError, KfdetError
-from kfdet.events import EVENTS_VARIABLE, stage_title
+from kfdet.events import COMMAND_VARIABLE, EVENTS_VARIABLE, stage_title
 from kfdet.local.record import StageRecord
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
@@ -182,6 +182,7 @@ def _process(
         bufsize=0,
         env={
             **os.environ,
+            COMMAND_VARIABLE: request["command"],
             EVENTS_VARIABLE: str(scratch / "events"),
             "PYTHONSAFEPATH": "1",  # a folder "docker" here is not what kfp imports
             "PYTHONUNBUFFERED": "1",

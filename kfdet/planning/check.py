@@ -12,7 +12,7 @@ from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.loading import Dataset, load
 from kfdet.errors import InputError, Problem
 from kfdet.parameters import DEFAULTS, Parameters
-from kfdet.planning.planner import Sampling, split_inputs
+from kfdet.planning.planner import split_inputs
 from kfdet.planning.ranges import contains
 from kfdet.planning.split import Sides, SplitInput, Strategy, split
 
@@ -129,7 +129,7 @@ def check(folder: Path, parameters: Parameters = DEFAULTS) -> Check:
     sides: dict[str, Sides] = {}
     how = None
     try:
-        inputs, _ = split_inputs(dataset, Sampling(parameters.frame_rate, parameters.every))
+        inputs, _ = split_inputs(dataset, parameters)
         if not any(problem.severity == "error" for problem in problems):
             how, sides, warnings = split(
                 inputs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from kfdet.boxes.clipping import clip_keys
 from kfdet.boxes.interpolation import keys_from_table, visible_spans
 from kfdet.dataset.duplicates import identical_files, near_duplicates
 from kfdet.dataset.loading import Dataset, Item
+from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.plan import Plan, Source
 from kfdet.planning.ranges import merge
@@ -27,20 +28,11 @@ GROUP_PIXELS = 600_000_000
 """Decoding work worth a group of its own: about 300 frames of 1080p, a few seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Which annotated frames a run uses (`kfdet.planning.sampling.select_frames`)."""
-
-    frame_rate: float
-    every: int
-
-
 def make_plan(
     dataset: Dataset,
-    sampling: Sampling,
+    sampling: SamplingSettings,
+    how: SplitSettings,
     *,
-    val_share: float,
-    guard_seconds: float,
     seed: int,
     max_groups: int,
 ) -> tuple[Plan, pa.Table, list[str]]:
@@ -49,8 +41,7 @@ def make_plan(
     Args:
         dataset: A dataset without errors.
         sampling: Which annotated frames the run uses.
-        val_share: See `kfdet.planning.split.split`, as for guard_seconds and seed.
-        guard_seconds: Gap within a video.
+        how: What evaluates instead of training.
         seed: Seed of every choice.
         max_groups: Sources are cut into at most this many groups.
 
@@ -62,8 +53,8 @@ def make_plan(
         InputError: The dataset is too small to be split, or an image cannot be decoded.
     """
     inputs, keys = split_inputs(dataset, sampling)
-    how, sides, warnings = split(
-        inputs, dataset.labels, val_share=val_share, guard_seconds=guard_seconds, seed=seed
+    made, sides, warnings = split(
+        inputs, dataset.labels, val_share=how.val_share, guard_seconds=how.guard_seconds, seed=seed
     )
     planned = [
         replace(one.source, train=side.train, val=side.val)
@@ -74,7 +65,7 @@ def make_plan(
         dataset=dataset.root.name,
         labels=tuple(dataset.labels),
         sources=tuple(planned),
-        split=how,
+        split=made,
         groups=make_groups(planned, max_groups),
     )
     names = pa.array([source.name for source in planned], pa.string())
@@ -100,7 +91,7 @@ def _source(item: Item) -> Source:
     )
 
 
-def split_inputs(dataset: Dataset, sampling: Sampling) -> tuple[list[SplitInput], pa.Table]:
+def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[SplitInput], pa.Table]:
     """The input of the split, one per annotated video or image in the order of their names.
 
     Args:

@@ -1,1 +1,4 @@
-"""One module a pipeline stage: files and plain parameters in, files out."""
+"""One module per stage of the pipeline: files and settings in, files out.
+
+The stages are plain functions: they return or raise. `kfdet.components` makes processes of them.
+"""

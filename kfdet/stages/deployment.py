@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kfdet.cluster.api import connect
+from kfdet.deployment.deploy import deploy as deploy_model
+from kfdet.deployment.deploy import read_metrics
+from kfdet.deployment.rollout import Options
+from kfdet.deployment.smoke_test import validation_pictures
+
 
 def deploy(
-    saved_model: str,
-    metrics: str,
-    records: str,
+    saved_model: Path,
+    metrics: Path,
+    records: Path,
     *,
     endpoint: str,
     model_root: str,
-    canary_percent: int = 0,
+    canary_percent: int,
 ) -> tuple[str, str]:
-    """Serve the model under a name; the version before stays until the new one has answered.
+    """Serve the model under a name; the previous version stays until the new one has answered.
 
     Args:
         saved_model: Folder of the export, with the version folder "1".
         metrics: metrics.json of the evaluation.
-        records: Folder of the TFRecord build, for validation pictures to ask about.
+        records: Folder of the TFRecord build, for validation pictures to test with.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Share of the requests that the new model gets; 0: all.
@@ -31,19 +37,13 @@ def deploy(
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
-    from kfdet.cluster.api import connect
-    from kfdet.deployment.deploy import deploy as deploy_model
-    from kfdet.deployment.deploy import read_metrics
-    from kfdet.deployment.rollout import Options
-    from kfdet.deployment.smoke_test import validation_pictures
-
     served = deploy_model(
         connect(),
-        Path(saved_model),
+        saved_model,
         endpoint,
         model_root=model_root,
-        metrics=read_metrics(Path(metrics)),
-        pictures=validation_pictures(Path(records)),
+        metrics=read_metrics(metrics),
+        pictures=validation_pictures(records),
         options=Options(canary_percent=canary_percent),
     )
     latest = served.serving.canary.release if served.serving.canary else served.serving.stable

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kfdet
+from kfdet.evaluation.coco import evaluate_coco
+from kfdet.evaluation.error_analysis import ErrorAnalysis, analyse
+from kfdet.evaluation.ground_truth import read_dataset, read_images
+from kfdet.evaluation.metrics import describe
+from kfdet.evaluation.model_run import ModelRun, load_detector, run_model
+from kfdet.evaluation.report.gallery import Shot, contact_sheet, make_shots, select
+from kfdet.evaluation.report.page import Origin, read_samples, render_report
+from kfdet.evaluation.report.video import choose_stretch, write_video
+from kfdet.evaluation.verdict import judge
 from kfdet.files import (
     atomic_file,
     atomic_folder,
@@ -17,26 +27,19 @@ from kfdet.files import (
     read_json_object,
     write_zip,
 )
-
-if TYPE_CHECKING:
-    from kfdet.evaluation.error_analysis import ErrorAnalysis
-    from kfdet.evaluation.model_run import ModelRun
-    from kfdet.evaluation.report.gallery import Shot
+from kfdet.parameters import Gate
 
 
 def evaluate(
-    records: str,
-    saved_model: str,
-    training: str,
-    metrics: str,
-    report: str,
-    gallery: str,
+    records: Path,
+    saved_model: Path,
+    training: Path,
+    metrics: Path,
+    report: Path,
+    gallery: Path,
+    gate: Gate,
     *,
-    min_ap50: float = 0.5,
-    min_ap: float = 0.0,
-    min_recall: float = 0.0,
-    max_false_positives: float = 0.0,
-    seed: int = 0,
+    seed: int,
     command: str = "",
 ) -> bool:
     """Measure the exported model on the validation split: what is served is what is measured.
@@ -50,111 +53,101 @@ def evaluate(
         gallery: Folder to write: pictures.zip with false-positive-*.jpg, miss-*.jpg and
             typical-*.jpg, detections.png, and detections.mp4 where the validation split holds
             video.
-        min_ap50: Least AP50 for a good verdict; 0 is not checked, here and below.
-        min_ap: Least AP.
-        min_recall: Least recall at the recommended threshold.
-        max_false_positives: Most false detections per frame without objects.
-        seed: Chooses the typical frames.
+        gate: What the model must reach for a good verdict.
+        seed: Seed of the choice of typical frames.
         command: The command that made the run, for the report; "" where it is not known.
 
     Returns:
         The verdict.
 
     Raises:
-        InputError: There are no validation records, or the model does not fit to them.
+        InputError: The gate is out of its limits, there are no validation records, or the model
+            does not fit them.
     """
-    from kfdet.evaluation.coco import evaluate_coco
-    from kfdet.evaluation.error_analysis import analyse
-    from kfdet.evaluation.ground_truth import read_dataset
-    from kfdet.evaluation.metrics import describe
-    from kfdet.evaluation.model_run import load_detector, run_model
-    from kfdet.evaluation.report.page import Origin, read_samples, render_report
-    from kfdet.evaluation.verdict import Gate, judge
-
-    folder = Path(records)
-    statistics = read_dataset(folder)
-    labels: list[str] = statistics["labels"]
-    run = run_model(folder, load_detector(Path(saved_model), labels))
-
-    started = time.perf_counter()
-    coco = evaluate_coco(run.truths, run.detections, labels)
-    analysis = analyse(run.truths, run.detections, labels)
-    evaluator_seconds = time.perf_counter() - started
-    gate = Gate(min_ap50, min_ap, min_recall, max_false_positives)
-    verdict = judge(
-        gate,
-        ap50=coco.ap50,
-        ap=coco.ap,
-        recall=analysis.recall,
-        false_positives_per_background_image=analysis.false_positives_per_background_image,
-    )
-    document = describe(
-        labels, statistics["split"], coco, analysis, run.speed, evaluator_seconds, gate, verdict
-    )
-
-    shots, video = _write_gallery(Path(gallery), folder, statistics, run, analysis, seed)
+    gate.check()
+    statistics = read_dataset(records)
+    run = run_model(records, load_detector(saved_model, statistics["labels"]))
+    document, analysis = _measure(run, statistics, gate)
+    with atomic_folder(gallery) as folder:
+        shots, video = _write_gallery(folder, run, analysis, statistics, records, seed)
     html = render_report(
         document,
         analysis,
         statistics,
-        _read_optional(Path(training) / "history.json"),
-        _describe_model(Path(saved_model), folder),
+        _read_optional(training / "history.json"),
+        _describe_model(saved_model, records),
         shots,
-        read_samples(folder, statistics),
+        read_samples(records, statistics),
         video,
         Origin(statistics.get("name", ""), command, datetime.now(UTC), kfdet.__version__),
     )
-    with atomic_file(Path(report)) as path:
+    with atomic_file(report) as path:
         path.write_text(html, encoding="utf-8")
-    with atomic_file(Path(metrics)) as path:
+    with atomic_file(metrics) as path:
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
-    return verdict.good
+    good: bool = document["verdict"]
+    return good
+
+
+def _measure(
+    run: ModelRun, statistics: Mapping[str, Any], gate: Gate
+) -> tuple[dict[str, Any], ErrorAnalysis]:
+    """The content of metrics.json, with the verdict, and the errors of the model."""
+    labels = statistics["labels"]
+    started = time.perf_counter()
+    coco = evaluate_coco(run.truths, run.detections, labels)
+    analysis = analyse(run.truths, run.detections, labels)
+    seconds = time.perf_counter() - started
+    verdict = judge(
+        gate,
+        ap50=coco.ap50,
+        recall=analysis.recall,
+        false_positives_per_background_image=analysis.false_positives_per_background_image,
+    )
+    document = describe(
+        labels, statistics["split"], coco, analysis, run.speed, seconds, gate, verdict
+    )
+    return document, analysis
 
 
 def _write_gallery(
-    gallery: Path,
-    records: Path,
-    statistics: dict[str, Any],
+    folder: Path,
     run: ModelRun,
     analysis: ErrorAnalysis,
+    statistics: Mapping[str, Any],
+    records: Path,
     seed: int,
 ) -> tuple[dict[str, list[Shot]], bytes | None]:
-    """Draw the detections into the folder `gallery`.
+    """Draw detections on chosen pictures and on a stretch of video.
 
     Returns:
-        The pictures as in `kfdet.evaluation.report.gallery.make_shots`, and the video, if any.
+        The pictures by kind, and the video as MP4; None where the validation split holds none.
     """
-    from kfdet.evaluation.ground_truth import read_images
-    from kfdet.evaluation.report.gallery import contact_sheet, make_shots, select
-    from kfdet.evaluation.report.video import choose_stretch, write_video
-
     truths, detections, labels = run.truths, run.detections, statistics["labels"]
     selection = select(truths, detections, analysis, seed)
     images = dict(read_images(records, [truths[i].source_id for i in selection.images()]))
     drawing = (images, truths, detections, labels, analysis.threshold)
     shots = make_shots(selection, *drawing)
+    jpegs = {shot.name: shot.jpeg for group in shots.values() for shot in group}
+    write_zip(folder / "pictures.zip", jpegs)
+    if selection.typical:
+        (folder / "detections.png").write_bytes(contact_sheet(selection, *drawing))
     rates = {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
     stretch = choose_stretch(truths, rates)
-    video = None
-    with atomic_folder(gallery) as folder:
-        named = {shot.name: shot.jpeg for group in shots.values() for shot in group}
-        write_zip(folder / "pictures.zip", named)
-        if selection.typical:
-            (folder / "detections.png").write_bytes(contact_sheet(selection, *drawing))
-        if stretch:
-            write_video(
-                folder / "detections.mp4",
-                read_images(records, [truths[i].source_id for i in stretch]),
-                stretch,
-                truths,
-                detections,
-                labels,
-                analysis.threshold,
-                rates[truths[stretch[0]].video],
-            )
-            video = (folder / "detections.mp4").read_bytes()
-    return shots, video
+    if not stretch:
+        return shots, None
+    write_video(
+        folder / "detections.mp4",
+        read_images(records, [truths[i].source_id for i in stretch]),
+        stretch,
+        truths,
+        detections,
+        labels,
+        analysis.threshold,
+        rates[truths[stretch[0]].video],
+    )
+    return shots, (folder / "detections.mp4").read_bytes()
 
 
 def _read_optional(path: Path) -> dict[str, Any]:

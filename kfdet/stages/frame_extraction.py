@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
 from kfdet import events
-from kfdet.errors import InputError
 from kfdet.files import count_cores
+from kfdet.parameters import FrameSettings, SamplingSettings
 from kfdet.planning.plan import Source, read_key_frames, read_plan
 from kfdet.planning.sampling import Frames, select_frames
 from kfdet.storage.copies import local_dataset
@@ -28,85 +28,90 @@ Job = tuple[Source, Frames]
 
 def extract_group(
     dataset: str,
-    plan: str,
+    plan_dir: Path,
     group: int,
-    frames: str,
-    *,
-    frame_rate: float = 10.0,
-    every: int = 0,
-    longest_side: int = 0,
-    jpeg_quality: int = 92,
+    frames: Path,
+    sampling: SamplingSettings,
+    storing: FrameSettings,
 ) -> None:
     """Extract the planned frames of one group into shards.
 
     Args:
         dataset: The dataset's folder or bucket URI, of which the sources of the group are copied.
-        plan: The folder that planning wrote.
+        plan_dir: The folder that planning wrote.
         group: Position of the group in the plan.
         frames: Folder to create: shards and their index (`kfdet.video.shards`).
-        frame_rate: At most this many frames a second, key frames aside.
-        every: Every Nth annotated frame instead, where it is not 0.
-        longest_side: Shrink pictures to this many pixels; 0 keeps the size.
-        jpeg_quality: JPEG quality, 1 to 100, of what has to be encoded.
+        sampling: Which frames are extracted beside the key frames.
+        storing: How they are stored.
 
     Raises:
-        InputError: The group, a parameter or a source is bad.
+        InputError: There is no such group, the settings are out of their limits, or a source is
+            bad.
     """
-    sources = read_plan(Path(plan)).group(group)
-    if not 1 <= jpeg_quality <= 100:
-        raise InputError(f"JPEG quality {jpeg_quality} is not between 1 and 100.")
-    if longest_side < 0:
-        raise InputError(f"a longest side of {longest_side} pixels makes no sense.")
-    keys = read_key_frames(Path(plan))
-    jobs: list[Job] = []
-    for source in sources:
-        wanted = select_frames(source, keys.get(source.name, ()), frame_rate, every)
-        if len(wanted):
-            jobs.append((source, wanted))
+    sampling.check()
+    storing.check()
+    jobs = _jobs(plan_dir, group, sampling)
     lanes = _deal(jobs)
     progress = events.Progress("extract frames", sum(len(w) for _, w in jobs), "frames")
-    running = max(1, min(len(lanes), count_cores()))
-    lock, ended = threading.Lock(), threading.Event()
-
-    def run(folder: Path, lane: int, writer: FrameWriter, encoders: ThreadPoolExecutor) -> None:
-        try:
-            for source, wanted in lanes[lane]:
-                path = folder / source.name
-                if source.kind == "image":
-                    image = read_image(path, longest_side=longest_side, quality=jpeg_quality)
-                    pictures: Iterable[EncodedFrame] = [image]
-                else:
-                    pictures = extract(
-                        path,
-                        wanted,
-                        longest_side=longest_side,
-                        quality=jpeg_quality,
-                        pool=encoders,
-                        threads=-(-count_cores() // running),
-                    )
-                for picture in pictures:
-                    if ended.is_set():
-                        return
-                    writer.add(source.name, lane=lane, **asdict(picture))
-                    with lock:
-                        progress.advance()
-        except BaseException:
-            ended.set()
-            raise
-
+    side_by_side = max(1, min(len(lanes), count_cores()))
+    threads = -(-count_cores() // side_by_side)
+    stopped = threading.Event()
     with (
         local_dataset(dataset, {source.name for source, _ in jobs}) as folder,
-        FrameWriter(Path(frames)) as writer,
+        FrameWriter(frames) as writer,
         ThreadPoolExecutor(count_cores()) as encoders,
-        ThreadPoolExecutor(running) as decoders,
+        ThreadPoolExecutor(side_by_side) as decoders,
     ):
+
+        def run_lane(number: int) -> None:
+            for source, wanted in lanes[number]:
+                for frame in _decode(folder, source, wanted, storing, encoders, threads):
+                    if stopped.is_set():
+                        return
+                    writer.add(source.name, lane=number, **asdict(frame))
+                    progress.advance()
+
         try:
-            for done in [
-                decoders.submit(run, folder, n, writer, encoders) for n in range(len(lanes))
-            ]:
-                done.result()
+            running = [decoders.submit(run_lane, number) for number in range(len(lanes))]
+            for lane in as_completed(running):
+                lane.result()
         finally:
-            ended.set()  # An interrupt must not wait for whole videos.
+            stopped.set()  # neither an error nor an interrupt must wait for whole videos
+
+
+def _jobs(plan_dir: Path, group: int, sampling: SamplingSettings) -> list[Job]:
+    """The sources of the group of which frames are used."""
+    keys = read_key_frames(plan_dir)
+    jobs = []
+    for source in read_plan(plan_dir).group(group):
+        wanted = select_frames(
+            source, keys.get(source.name, ()), sampling.frame_rate, sampling.every
+        )
+        if len(wanted):
+            jobs.append((source, wanted))
+    return jobs
+
+
+def _decode(
+    folder: Path,
+    source: Source,
+    wanted: Frames,
+    storing: FrameSettings,
+    encoders: ThreadPoolExecutor,
+    threads: int,
+) -> Iterable[EncodedFrame]:
+    """The wanted frames of a source as JPEG."""
+    path = folder / source.name
+    if source.kind == "image":
+        return [read_image(path, longest_side=storing.longest_side, quality=storing.jpeg_quality)]
+    return extract(
+        path,
+        wanted,
+        longest_side=storing.longest_side,
+        quality=storing.jpeg_quality,
+        pool=encoders,
+        threads=threads,
+    )
 
 
 def _deal(jobs: list[Job]) -> list[list[Job]]:

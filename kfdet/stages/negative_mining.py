@@ -11,34 +11,36 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.files import atomic_file
+from kfdet.parameters import NegativeSettings
 from kfdet.planning.plan import read_key_frames, read_plan
 from kfdet.records.negatives import SourceFrames, mine
 from kfdet.video.shards import FrameStore
 
 
 def mine_negatives(
-    plan: str,
-    boxes: Sequence[str],
-    frames: Sequence[str],
-    negatives: str,
+    plan_dir: Path,
+    boxes: Sequence[Path],
+    frames: Sequence[Path],
+    negatives: Path,
+    settings: NegativeSettings,
     *,
-    share: float = 0.1,
-    seed: int = 0,
+    seed: int,
 ) -> None:
     """Choose background frames and crops out of the training frames.
 
     Args:
-        plan: The folder that planning wrote.
+        plan_dir: The folder that planning wrote.
         boxes: The box files of all groups.
         frames: The frame folders of all groups.
         negatives: Parquet file to write (`kfdet.records.negatives.NEGATIVE_SCHEMA`).
-        share: Share of the training examples that are background without any object.
+        settings: How many there are.
         seed: Seed of the choice.
 
     Raises:
-        InputError: `share` makes no sense.
+        InputError: The settings are out of their limits.
     """
-    keys = read_key_frames(Path(plan))
+    settings.check()
+    keys = read_key_frames(plan_dir)
     columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
     all_boxes = _by_video(
         pa.concat_tables(
@@ -48,7 +50,7 @@ def mine_negatives(
             ]
         )
     )
-    with FrameStore([Path(folder) for folder in frames]) as store:
+    with FrameStore(frames) as store:
         index = _by_video(store.index.select(["video", "frame"]))
     sources = [
         SourceFrames(
@@ -58,11 +60,11 @@ def mine_negatives(
             all_boxes.get(source.name, _NOTHING)[:, 0].astype(np.int64),
             all_boxes.get(source.name, _NOTHING)[:, 1:],
         )
-        for source in read_plan(Path(plan)).sources
+        for source in read_plan(plan_dir).sources
         if source.train
     ]
-    with atomic_file(Path(negatives)) as path:
-        pq.write_table(mine(sources, share, seed), path)
+    with atomic_file(negatives) as path:
+        pq.write_table(mine(sources, settings.negative_share, seed), path)
 
 
 _NOTHING = np.zeros((0, 5))

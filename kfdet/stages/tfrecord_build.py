@@ -40,22 +40,22 @@ _CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss ou
 
 def build_tfrecords(
     dataset: str,
-    plan: str,
-    boxes: list[str],
-    frames: list[str],
-    negatives: str,
-    records: str,
-    all_boxes: str,
+    plan_dir: Path,
+    boxes: Sequence[Path],
+    frames: Sequence[Path],
+    negatives: Path,
+    records: Path,
+    all_boxes: Path,
     *,
-    seed: int = 0,
+    seed: int,
 ) -> None:
     """Write the training and validation examples of a dataset; same input and seed, same bytes.
 
     Args:
         dataset: The dataset's folder or bucket URI, for messages.
-        plan: The folder that planning wrote.
-        boxes: One parquet file (BOX_SCHEMA) a group.
-        frames: One folder of extracted frames a group.
+        plan_dir: The folder that planning wrote.
+        boxes: One parquet file (BOX_SCHEMA) per group.
+        frames: One folder of extracted frames per group.
         negatives: The parquet file that negative mining wrote.
         records: Folder to create: shards, label_map.pbtxt, examples.parquet, dataset.json and
             samples.zip.
@@ -65,7 +65,7 @@ def build_tfrecords(
     Raises:
         InputError: There is nothing to train on or to validate with, or the inputs do not match.
     """
-    the_plan = read_plan(Path(plan))
+    plan = read_plan(plan_dir)
     table = pa.concat_tables([BOX_SCHEMA.empty_table(), *(_read(path) for path in boxes)])
     if not len(table):
         raise InputError(
@@ -73,30 +73,30 @@ def build_tfrecords(
             file=dataset,
             hint="Draw boxes on key frames, or run `kfdet check`.",
         )
-    frame_boxes = FrameBoxes(table, the_plan)
-    with FrameStore([Path(folder) for folder in frames]) as store:
+    frame_boxes = FrameBoxes(table, plan)
+    with FrameStore(frames) as store:
         examples = choose_examples(
-            the_plan,
+            plan,
             frame_boxes,
             store.index,
             pq.read_table(negatives),
-            covered_by_source(the_plan.sources, read_key_frames(Path(plan))),
+            covered_by_source(plan.sources, read_key_frames(plan_dir)),
         )
-        with atomic_folder(Path(records)) as folder:
+        with atomic_folder(records) as folder:
             _write_records(folder, examples, frame_boxes, store, seed)
-            write_label_map(folder / LABEL_MAP_FILE, the_plan.labels)
+            write_label_map(folder / LABEL_MAP_FILE, plan.labels)
             pq.write_table(example_table(examples), folder / EXAMPLES_FILE)
-            description = describe_dataset(the_plan, frame_boxes, examples)
+            description = describe_dataset(plan, frame_boxes, examples)
             description["samples"] = _write_samples(
-                folder, examples, frame_boxes, store, the_plan.labels
+                folder, examples, frame_boxes, store, plan.labels
             )
             text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True)
             (folder / DATASET_FILE).write_text(text + "\n", encoding="utf-8")
-    with atomic_file(Path(all_boxes)) as path:
+    with atomic_file(all_boxes) as path:
         pq.write_table(table.sort_by(BOX_ORDER), path)
 
 
-def _read(path: str) -> pa.Table:
+def _read(path: Path) -> pa.Table:
     return pq.read_table(path).cast(BOX_SCHEMA)
 
 

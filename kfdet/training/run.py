@@ -19,6 +19,7 @@ from official.modeling import hyperparams, performance
 from kfdet.errors import InputError
 from kfdet.events import emit
 from kfdet.files import atomic_file, read_json_object
+from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
@@ -27,12 +28,7 @@ from kfdet.training.examples import ExampleSet, decode_examples, record_files
 from kfdet.training.fitting import fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
-from kfdet.training.settings import (
-    Settings,
-    fitted_steps,
-    parse_input_size,
-    validation_interval,
-)
+from kfdet.training.settings import fitted_steps, validation_interval
 from kfdet.training.tasks import build_task
 from kfdet.training.trainer import BEST_PREFIX, Run
 from kfdet.training.trainer import train as train_run
@@ -52,7 +48,8 @@ def find_gpus() -> int:
 def train_detector(
     records: Path,
     model: Path,
-    settings: Settings,
+    settings: TrainingSettings,
+    seed: int,
     digest: str,
     checkpoints: Path,
     tensorboard: Path,
@@ -65,6 +62,7 @@ def train_detector(
         records: Folder of the TFRecord build.
         model: Folder to fill.
         settings: What to train.
+        seed: Seed of initial weights, order and augmentation.
         digest: SHA-256 of the records, recorded in the model.
         checkpoints: Folder of this run's checkpoints; training continues from the newest.
         tensorboard: Folder of this run's TensorBoard logs.
@@ -76,7 +74,7 @@ def train_detector(
         KfdetError: Training diverged.
     """
     strategy = _strategy(gpus)
-    tf_keras.utils.set_random_seed(settings.seed)
+    tf_keras.utils.set_random_seed(seed)
     performance.set_mixed_precision_policy("mixed_float16" if gpus else "float32")
 
     entry = networks.network(settings.network)
@@ -108,6 +106,7 @@ def train_detector(
         **dataclasses.asdict(schedule),
         **dataclasses.asdict(fit),
         "input_size": f"{height}x{width}",
+        "seed": seed,
         "gpus": gpus,
         "anchors_mean_iou": fit.mean_iou,
     }
@@ -125,7 +124,7 @@ def train_detector(
         if settings.init_checkpoint:
             warm_start(network, settings.init_checkpoint)
 
-    batch_size, seed = config.task.train_data.global_batch_size, settings.seed
+    batch_size = config.task.train_data.global_batch_size
     run = Run(
         config=config,
         task=build_task(config, entry.two_stage),
@@ -165,7 +164,7 @@ def _strategy(gpus: int) -> tf.distribute.Strategy:
 
 
 def _input_size(
-    records: Path, settings: Settings, entry: networks.Network, gpu: bool
+    records: Path, settings: TrainingSettings, entry: networks.Network, gpu: bool
 ) -> tuple[int, int]:
     multiple = 2 ** entry.levels[1]
     if settings.input_size:
@@ -202,7 +201,7 @@ def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
 
 
 def _schedule(
-    settings: Settings, entry: networks.Network, examples: int, gpus: int
+    settings: TrainingSettings, entry: networks.Network, examples: int, gpus: int
 ) -> networks.Schedule:
     fitted_batch = entry.batch_size_gpu * gpus if gpus else entry.batch_size_cpu
     batch_size = settings.batch_size or min(fitted_batch, max(1, examples))

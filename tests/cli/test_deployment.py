@@ -76,11 +76,12 @@ def run(tmp_path: Path) -> Path:
 def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (records,) = run.rglob("records")
     url, version = deployment_stage(
-        str(run / "model"),
-        str(run / "metrics.json"),
-        str(records),
+        run / "model",
+        run / "metrics.json",
+        records,
         endpoint="toys",
         model_root="minio://kfdet/models",
+        canary_percent=0,
     )
     annotations = fake.objects["toys"]["metadata"]["annotations"]
     assert url == "http://toys-default.example.com"

@@ -92,7 +92,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "d", "-o", "r", "--overrides", "."], ".: cannot read: Is a directory"),
         (["run", "d", "-o", "r"], "d: no such folder"),
         (["check", "d"], "d"),
-        (["compile", "-o", "x.yaml", "--shared-memory", "1GB"], "the shared memory '1GB'"),
+        (
+            ["compile", "-o", "x.yaml", "--shared-memory", "1GB"],
+            "shared_memory must be a quantity as Kubernetes writes it, got '1GB'",
+        ),
         (["compile", "-o", "file/x.yaml"], "file/x.yaml: cannot write"),
     ],
 )
@@ -116,7 +119,7 @@ def test_wrong_usage_ends_with_one_message_and_status_2(
 def test_overrides_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (binary := tmp_path / "binary").write_bytes(b"\x89PNG\xff")
     assert main(["run", "d", "-o", "r", "--overrides", str(binary)]) == 2
-    assert "binary: this is no text in UTF-8" in capsys.readouterr().err
+    assert "binary: is not UTF-8 text" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_opened(

@@ -90,9 +90,9 @@ def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, messag
 @pytest.mark.parametrize(
     ("cluster", "compilation", "message"),
     [
-        (ClusterParameters(endpoint="toys", canary_percent=100), Compilation(), "canary percent"),
-        (ClusterParameters(node_selector='{"gpu": 1}'), Compilation(), "node selector"),
-        (ClusterParameters(), Compilation(shared_memory="1GB"), "shared memory"),
+        (ClusterParameters(endpoint="toys", canary_percent=100), Compilation(), "canary_percent"),
+        (ClusterParameters(node_selector='{"gpu": 1}'), Compilation(), "node_selector"),
+        (ClusterParameters(), Compilation(shared_memory="1GB"), "shared_memory"),
     ],
 )
 def test_what_no_cluster_takes(

@@ -34,13 +34,13 @@ def test_json_becomes_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"node_selector": ""}, "node selector '': this is no JSON"),
-        ({"node_selector": "gpu=yes"}, "node selector 'gpu=yes': this is no JSON"),
-        ({"node_selector": "[]"}, "this is of the wrong kind. Write for example {"),
-        ({"node_selector": '{"gpu": 1}'}, "this is of the wrong kind. Write for example {"),
-        ({"tolerations": '["gpu"]'}, "this is of the wrong kind. Write for example [{"),
-        ({"tolerations": "1"}, "this is of the wrong kind. Write for example [{"),
-        ({"tolerations": "{}"}, "this is of the wrong kind. Write for example [{"),
+        ({"node_selector": ""}, "node_selector must be JSON, got ''"),
+        ({"node_selector": "gpu=yes"}, "node_selector must be JSON, got 'gpu=yes'"),
+        ({"node_selector": "[]"}, "node_selector must be an object of texts, got"),
+        ({"node_selector": '{"gpu": 1}'}, "node_selector must be an object of texts, got"),
+        ({"tolerations": '["gpu"]'}, "tolerations must be a list of objects, got"),
+        ({"tolerations": "1"}, "tolerations must be a list of objects, got"),
+        ({"tolerations": "{}"}, "tolerations must be a list of objects, got"),
     ],
 )
 def test_what_is_not_that_json(given: dict[str, Any], message: str) -> None:
@@ -63,13 +63,13 @@ def test_quantities(size: str) -> None:
 @pytest.mark.parametrize(
     "size", ["", "lots", "8GB", "4K", "4gi", "4 Gi", "-1", "inf", "1_000", "."]
 )
-def test_what_is_no_quantity(size: str) -> None:
+def test_what_is_not_a_quantity(size: str) -> None:
     for parameters, name in (
-        (ClusterParameters(training_cpu=size), "training cpu"),
-        (ClusterParameters(training_memory=size), "training memory"),
-        (Compilation(shared_memory=size), "shared memory"),
+        (ClusterParameters(training_cpu=size), "training_cpu"),
+        (ClusterParameters(training_memory=size), "training_memory"),
+        (Compilation(shared_memory=size), "shared_memory"),
     ):
-        with pytest.raises(InputError, match=f"the {name} '.*': .* Write for example"):
+        with pytest.raises(InputError, match=f"{name} must be a quantity .*, got '.*'. Write for"):
             parameters.check()
 
 
@@ -80,19 +80,19 @@ def test_roots(root: str) -> None:
 
 @pytest.mark.parametrize("root", ["/tmp/x", "gs://kfdet/a", "minio://", "kfdet"])  # noqa: S108
 @pytest.mark.parametrize("name", ["model_root", "checkpoint_root", "tensorboard_root"])
-def test_what_is_no_bucket_path(name: str, root: str) -> None:
-    with pytest.raises(InputError, match=f"the {name.replace('_', ' ')} .*Write minio://"):
+def test_what_is_not_a_bucket_path(name: str, root: str) -> None:
+    with pytest.raises(InputError, match=f"{name} must be a bucket path, got .*Write minio://"):
         ClusterParameters(**{name: root}).check()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"canary_percent": 100}, "canary percent 100: .* Give 1 to 99, or 0"),
-        ({"canary_percent": -1}, "canary percent -1"),
-        ({"accelerator_count": -1}, "accelerator count -1: .* Give a whole number"),
-        ({"accelerator_count": 1.5}, "accelerator count 1.5"),
-        ({"accelerator_count": "two"}, "accelerator count two"),
+        ({"canary_percent": 100}, "canary_percent must be 0 to 99, got 100"),
+        ({"canary_percent": -1}, "canary_percent must be 0 to 99, got -1"),
+        ({"accelerator_count": -1}, "accelerator_count must be at least 0, got -1"),
+        ({"accelerator_count": 1.5}, "accelerator_count must be a whole number, got 1.5"),
+        ({"accelerator_count": "two"}, "accelerator_count must be a whole number, got 'two'"),
     ],
 )
 def test_what_is_out_of_range(given: dict[str, Any], message: str) -> None:

@@ -15,9 +15,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.parameters import DEFAULTS
-from kfdet.pipelines.cluster_parameters import BUCKET, CLUSTER_DEFAULTS, COMPILATION_DEFAULTS
+from kfdet.pipelines.cluster_parameters import (
+    BUCKET,
+    CLUSTER_DEFAULTS,
+    COMPILATION_DEFAULTS,
+    Compilation,
+)
 from kfdet.pipelines.compiler import compile_training
-from kfdet.pipelines.training import training_pipeline
+from kfdet.pipelines.training import build_training_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
 
@@ -87,7 +92,7 @@ def test_every_input_is_explained(spec: dict[str, Any]) -> None:
 
 
 def test_the_defaults_are_those_of_the_command_line() -> None:
-    signature = inspect.signature(training_pipeline.pipeline_func)
+    signature = inspect.signature(build_training_pipeline().pipeline_func)
     defaults = {
         name: parameter.default
         for name, parameter in signature.parameters.items()
@@ -186,7 +191,7 @@ def test_what_a_pod_is_patched_with_is_text(spec: dict[str, Any]) -> None:
 def test_shared_memory_is_as_large_as_asked_for(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
     for size in (COMPILATION_DEFAULTS.shared_memory, "8Gi"):
-        compile_training(compiled, shared_memory=size)
+        compile_training(compiled, Compilation(shared_memory=size))
         (memory,) = [
             d for d in documents(compiled)[1]["training"]["emptyDirMounts"] if "medium" in d
         ]
@@ -208,7 +213,7 @@ def test_the_images_name_no_registry() -> None:
 
 def test_other_images_take_their_place(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    compile_training(compiled, image="hub/cpu@sha256:1", training_image="hub/gpu:2")
+    compile_training(compiled, Compilation(image="hub/cpu@sha256:1", training_image="hub/gpu:2"))
     found = images(compiled)
     assert found.pop("exec-training") == "hub/gpu:2"
     assert set(found.values()) == {"hub/cpu@sha256:1"}
@@ -216,7 +221,7 @@ def test_other_images_take_their_place(tmp_path: Path) -> None:
 
 def test_another_tensorboard_becomes_the_default(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    compile_training(compiled, tensorboard_image="hub/board:3")
+    compile_training(compiled, Compilation(tensorboard_image="hub/board:3"))
     parameters = documents(compiled)[0]["root"]["inputDefinitions"]["parameters"]
     assert parameters["tensorboard_image"]["defaultValue"] == "hub/board:3"
 

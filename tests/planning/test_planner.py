@@ -9,8 +9,9 @@ from support.source_factory import image, video
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.tables import iou_matrix
 from kfdet.dataset.loading import Dataset, load
+from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.plan import Source
-from kfdet.planning.planner import Sampling, make_groups, make_plan
+from kfdet.planning.planner import make_groups, make_plan
 from kfdet.planning.ranges import contains
 
 
@@ -46,9 +47,7 @@ def test_make_groups(sources: list[Source], most: int, groups: list[list[str]]) 
 
 
 def plan_of(data: Dataset) -> tuple[object, ...]:
-    return make_plan(
-        data, Sampling(10.0, 0), val_share=0.2, guard_seconds=3.0, seed=0, max_groups=8
-    )
+    return make_plan(data, SamplingSettings(), SplitSettings(), seed=0, max_groups=8)
 
 
 @pytest.fixture(scope="module")

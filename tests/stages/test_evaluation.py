@@ -14,25 +14,26 @@ from support import blob_detector as blobs
 import kfdet
 from kfdet.errors import InputError
 from kfdet.files import read_zip
+from kfdet.parameters import Gate
 from kfdet.stages.evaluation import evaluate
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str]:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     records = blobs.write_blob_records(folder / "records")
     model = blobs.save_blob_model(folder / "saved_model")
     training = folder / "training"
     training.mkdir()
     (training / "history.json").write_text(json.dumps(blobs.HISTORY))
-    return str(records), str(model), str(training)
+    return records, model, training
 
 
 def run(inputs, folder: Path, **gate) -> bool:
-    outputs = (str(folder / name) for name in ("metrics.json", "report.html", "gallery"))
-    return evaluate(*inputs, *outputs, **gate)
+    outputs = (folder / name for name in ("metrics.json", "report.html", "gallery"))
+    return evaluate(*inputs, *outputs, Gate(**gate), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_gate(inputs, tmp_path):
 
 def test_images_without_any_box(inputs, tmp_path):
     records = blobs.write_blob_records(tmp_path / "records", [[], []])
-    assert run((str(records), *inputs[1:]), tmp_path) is False
+    assert run((records, *inputs[1:]), tmp_path) is False
     metrics = read_metrics(tmp_path)
     assert metrics["AP50"] is None
     assert metrics["false_positives_per_background_image"] == 0.0
@@ -181,12 +182,12 @@ def test_images_without_any_box(inputs, tmp_path):
 
 def test_training_without_history(inputs, tmp_path):
     (tmp_path / "training").mkdir()
-    assert run((*inputs[:2], str(tmp_path / "training")), tmp_path) is True
+    assert run((*inputs[:2], tmp_path / "training"), tmp_path) is True
     assert 'id="training"' not in (tmp_path / "report.html").read_text()
 
 
 def test_bad_input_is_an_error_and_leaves_no_output(inputs, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no SavedModel"):
-        run((inputs[0], str(tmp_path / "empty"), inputs[2]), tmp_path)
+        run((inputs[0], tmp_path / "empty", inputs[2]), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

@@ -15,11 +15,13 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.errors import InputError
+from kfdet.parameters import FrameSettings, Parameters, SamplingSettings
 from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.video.shards import FrameStore
 
 Workspace = tuple[Path, Path]
+DEFAULTS = SamplingSettings(), FrameSettings()
 
 
 def _video(name: str, train: tuple[int, int], val: tuple[int, int], step: int = 1) -> Source:
@@ -70,7 +72,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def _extract(workspace: Workspace, frames: Path, group: int = 0, **options: float) -> FrameStore:
     dataset, plan = workspace
-    extract_group(str(dataset), str(plan), group, str(frames), **options)  # type: ignore[arg-type]
+    given = Parameters(**options)  # type: ignore[arg-type]
+    settings = given.part(SamplingSettings), given.part(FrameSettings)
+    extract_group(str(dataset), plan, group, frames, *settings)
     return FrameStore([frames])
 
 
@@ -140,7 +144,7 @@ def test_a_dataset_in_a_bucket_gives_the_same_bytes_and_only_its_sources_travel(
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     _extract((dataset, plan), tmp_path / "local", group)
     object_store.log.clear()
-    extract_group(f"minio://{BUCKET}/toys", str(plan), group, str(tmp_path / "remote"))
+    extract_group(f"minio://{BUCKET}/toys", plan, group, tmp_path / "remote", *DEFAULTS)
     for path in (tmp_path / "local").iterdir():
         assert path.read_bytes() == (tmp_path / "remote" / path.name).read_bytes()
     fetched = [line for line in object_store.log if line.startswith(f"GET {BUCKET}/toys/")]
@@ -157,7 +161,7 @@ def test_a_source_that_is_no_longer_in_the_bucket(
     object_store.put(workspace[0] / "images", "toys/images")
     problem = f"minio://{BUCKET}/toys: videos/a.mp4 is no longer in the bucket"
     with pytest.raises(InputError, match=problem):
-        extract_group(f"minio://{BUCKET}/toys", str(workspace[1]), 0, str(tmp_path / "frames"))
+        extract_group(f"minio://{BUCKET}/toys", workspace[1], 0, tmp_path / "frames", *DEFAULTS)
     assert not list(tmp_path.iterdir())
 
 
@@ -184,9 +188,9 @@ def _blank(dataset: Path) -> None:
     ("break_it", "options", "problem"),
     [
         (None, {"group": 3}, "no group 3"),
-        (None, {"jpeg_quality": 101}, "quality 101"),
-        (None, {"longest_side": -1}, "longest side"),
-        (None, {"frame_rate": 0}, "frame rate"),
+        (None, {"jpeg_quality": 101}, "jpeg_quality must be 1 to 100, got 101"),
+        (None, {"longest_side": -1}, "longest_side must be at least 0"),
+        (None, {"frame_rate": 0}, "frame_rate must be at least"),
         (_truncate, {}, "e.png"),
         (_blank, {}, "a.mp4: the video is empty"),
     ],

@@ -13,6 +13,14 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
 from kfdet.errors import InputError
+from kfdet.parameters import (
+    BoxSettings,
+    FrameSettings,
+    NegativeSettings,
+    Parameters,
+    SamplingSettings,
+    SplitSettings,
+)
 from kfdet.planning.plan import KEYS_FILE, PLAN_FILE, read_plan
 from kfdet.records.negatives import NEGATIVE_SCHEMA
 from kfdet.stages.frame_extraction import extract_group
@@ -21,6 +29,7 @@ from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
 
 FRAMES = 150
+SAMPLING, SPLIT = SamplingSettings(), SplitSettings()
 Row = tuple[int, str]
 """Frame and the other attributes of a box in CVAT's XML."""
 
@@ -78,15 +87,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run up to negative mining."""
     folder = tmp_path_factory.mktemp("run")
-    groups = plan_dataset(str(dataset), str(folder / "plan"))
+    groups = plan_dataset(str(dataset), folder / "plan", SAMPLING, SPLIT, seed=0)
     assert groups == [{"index": 0}]
-    interpolate_group(str(folder / "plan"), 0, str(folder / "boxes.parquet"))
-    extract_group(str(dataset), str(folder / "plan"), 0, str(folder / "frames"))
+    interpolate_group(folder / "plan", 0, folder / "boxes.parquet", BoxSettings())
+    extract_group(str(dataset), folder / "plan", 0, folder / "frames", SAMPLING, FrameSettings())
     mine_negatives(
-        str(folder / "plan"),
-        [str(folder / "boxes.parquet")],
-        [str(folder / "frames")],
-        str(folder / "negatives.parquet"),
+        folder / "plan",
+        [folder / "boxes.parquet"],
+        [folder / "frames"],
+        folder / "negatives.parquet",
+        NegativeSettings(),
+        seed=0,
     )
     return folder
 
@@ -137,13 +148,15 @@ def test_negatives(run: Path) -> None:
 
 
 def test_the_same_again_gives_the_same_bytes(run: Path, dataset: Path, tmp_path: Path) -> None:
-    plan_dataset(str(dataset), str(tmp_path / "plan"))
-    interpolate_group(str(tmp_path / "plan"), 0, str(tmp_path / "boxes.parquet"))
+    plan_dataset(str(dataset), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
+    interpolate_group(tmp_path / "plan", 0, tmp_path / "boxes.parquet", BoxSettings())
     mine_negatives(
-        str(tmp_path / "plan"),
-        [str(tmp_path / "boxes.parquet")],
-        [str(run / "frames")],
-        str(tmp_path / "negatives.parquet"),
+        tmp_path / "plan",
+        [tmp_path / "boxes.parquet"],
+        [run / "frames"],
+        tmp_path / "negatives.parquet",
+        NegativeSettings(),
+        seed=0,
     )
     for name in (f"plan/{PLAN_FILE}", f"plan/{KEYS_FILE}", "boxes.parquet", "negatives.parquet"):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
@@ -162,7 +175,7 @@ def test_a_dataset_in_a_bucket_gives_the_same_bytes(
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     object_store.put(dataset, dataset.name)
     uri = f"minio://{BUCKET}/{dataset.name}"
-    assert plan_dataset(uri, str(tmp_path / "plan")) == [{"index": 0}]
+    assert plan_dataset(uri, tmp_path / "plan", SAMPLING, SPLIT, seed=0) == [{"index": 0}]
     for name in (PLAN_FILE, KEYS_FILE):
         assert (tmp_path / "plan" / name).read_bytes() == (run / "plan" / name).read_bytes()
     assert not list(scratch.iterdir())
@@ -180,25 +193,24 @@ def test_all_errors_are_in_one_message(
     text = (bad / "a.xml").read_text().replace('xtl="150"', 'xtl="nan"')
     (bad / "a.xml").write_text(text)
     with pytest.raises(InputError) as local:
-        plan_dataset(str(bad), str(tmp_path / "plan"))
+        plan_dataset(str(bad), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     assert "empty.mp4" in str(local.value)
     assert "a.xml:8, frame 149" in str(local.value)
     assert not (tmp_path / "plan").exists()
     object_store.put(bad, "bad")
     with pytest.raises(InputError) as remote:
-        plan_dataset(f"s3://{BUCKET}/bad", str(tmp_path / "plan"))
+        plan_dataset(f"s3://{BUCKET}/bad", tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     assert str(remote.value) == str(local.value).replace(str(bad), f"s3://{BUCKET}/bad")
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"val_share": 0.0}, "validation share"),
-        ({"val_share": float("nan")}, "validation share"),
-        ({"guard_seconds": -1.0}, "guard gap"),
-        ({"max_groups": 0}, "max_groups"),
-        ({"frame_rate": 0.0}, "frame rate"),
-        ({"every": -1}, "every=-1"),
+        ({"val_share": 0.0}, "val_share must be 0.01 to 0.9, got 0.0"),
+        ({"val_share": float("nan")}, "val_share must be 0.01 to 0.9, got nan"),
+        ({"guard_seconds": -1.0}, "guard_seconds must be at least 0"),
+        ({"frame_rate": 0.0}, "frame_rate must be at least 0.001"),
+        ({"every": -1}, "every must be at least 0, got -1"),
     ],
 )
 def test_bad_parameters(
@@ -207,14 +219,21 @@ def test_bad_parameters(
     dataset: Path,
     tmp_path: Path,
 ) -> None:
+    given = Parameters(**parameters)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=message):
-        plan_dataset(str(dataset), str(tmp_path / "plan"), **parameters)  # type: ignore[arg-type]
+        plan_dataset(
+            str(dataset),
+            tmp_path / "plan",
+            given.part(SamplingSettings),
+            given.part(SplitSettings),
+            seed=0,
+        )
 
 
 @pytest.mark.parametrize(("group", "method"), [(7, "linear"), (0, "quadratic")])
 def test_interpolation_refuses(run: Path, tmp_path: Path, group: int, method: str) -> None:
     with pytest.raises(InputError):
-        interpolate_group(str(run / "plan"), group, str(tmp_path / "b"), method=method)  # type: ignore[arg-type]
+        interpolate_group(run / "plan", group, tmp_path / "b", BoxSettings(method))  # type: ignore[arg-type]
     assert not (tmp_path / "b").exists()
 
 
@@ -227,6 +246,6 @@ def test_a_key_between_the_tasks_frames_makes_the_grid_finer(tmp_path: Path) -> 
     (root / "a.xml").write_text(
         text.replace("<stop_frame>", "<frame_filter>step=10</frame_filter><stop_frame>")
     )
-    plan_dataset(str(root), str(tmp_path / "plan"))
+    plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     plan = json.loads((tmp_path / "plan" / PLAN_FILE).read_text())
     assert plan["sources"][0]["step"] == 5

@@ -74,17 +74,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     return {
         "dataset": "data",
-        "plan": str(root / "plan"),
-        "boxes": [str(root / "boxes0"), str(root / "boxes1")],
-        "frames": [str(root / "frames0"), str(root / "frames1")],
-        "negatives": str(root / "negatives"),
+        "plan_dir": root / "plan",
+        "boxes": [root / "boxes0", root / "boxes1"],
+        "frames": [root / "frames0", root / "frames1"],
+        "negatives": root / "negatives",
     }
 
 
 def _build(inputs: dict[str, Any], root: Path, seed: int = 0) -> Path:
-    build_tfrecords(
-        **inputs, records=str(root / "records"), all_boxes=str(root / "boxes.parquet"), seed=seed
-    )
+    build_tfrecords(**inputs, records=root / "records", all_boxes=root / "boxes.parquet", seed=seed)
     return root / "records"
 
 
@@ -239,7 +237,7 @@ def _refused(inputs: dict[str, Any], root: Path) -> str:
 
 def test_no_boxes(inputs: dict[str, Any], tmp_path: Path) -> None:
     pq.write_table(BOX_SCHEMA.empty_table(), tmp_path / "none")
-    bad = {**inputs, "boxes": [str(tmp_path / "none")]}
+    bad = {**inputs, "boxes": [tmp_path / "none"]}
     assert "no box on any frame" in _refused(bad, tmp_path / "out")
 
 
@@ -253,7 +251,7 @@ def test_one_sided(
     empty = pq.read_table(inputs["negatives"]).slice(0, 0)
     pq.write_table(empty, tmp_path / "negatives")
     bad = {**inputs, "boxes": inputs["boxes"][kept : kept + 1]}
-    bad["negatives"] = str(tmp_path / "negatives")
+    bad["negatives"] = tmp_path / "negatives"
     message = _refused(bad, tmp_path / "out")
     assert f"no {missing} picture with a box" in message
     assert "val_share" in message

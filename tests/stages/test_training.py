@@ -16,15 +16,17 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.stages.training import checkpoint_rank
 
-# logging as KFP's executor sets it up
+# logging as KFP's own executor sets it up
 PROGRAM = """
 import logging, sys
+from pathlib import Path
+from kfdet.parameters import TrainingSettings
 from kfdet.stages.training import train
 logging.basicConfig(stream=sys.stdout, level=logging.INFO)
+settings = TrainingSettings(input_size="96x128", batch_size=4, steps=20)
 logs = train(
-    sys.argv[1], sys.argv[2], network="ssd_mobilenet_v3_small_fpnlite", input_size="96x128",
-    batch_size=4, steps=20, checkpoint_root="minio://kfdet/checkpoints",
-    tensorboard_root="minio://kfdet/tensorboard", gpus="64",
+    Path(sys.argv[1]), Path(sys.argv[2]), settings, checkpoint_root="minio://kfdet/checkpoints",
+    tensorboard_root="minio://kfdet/tensorboard", seed=0, gpus=64,
 )
 print("logs in", logs)
 """
@@ -72,7 +74,7 @@ def test_a_killed_pod_continues_in_another(
     scratch.mkdir()
     object_store.log.clear()
     printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "GPUs asked for: 64, seen by TensorFlow: " in printed.stderr
+    assert "GPUs requested: 64, seen by TensorFlow: " in printed.stderr
     assert f"GET {BUCKET}/checkpoints/{state}" in object_store.log
     history = json.loads((tmp_path / "model" / "history.json").read_text())
     assert history["steps"][-1] == 20

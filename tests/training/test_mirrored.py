@@ -16,15 +16,15 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 
 from kfdet.training import run
-from kfdet.training.settings import Settings
+from kfdet.parameters import TrainingSettings
 
 run._strategy = lambda gpus: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 records, root = map(Path, sys.argv[1:])
 (root / "model").mkdir()
-settings = Settings("ssd_mobilenet_v3_small_fpnlite", input_size="96x128", steps=4, batch_size=4)
+settings = TrainingSettings(input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
-run.train_detector(records, root / "model", settings, "digest", *folders, gpus=0)
+run.train_detector(records, root / "model", settings, 0, "digest", *folders, gpus=0)
 """
 
 

@@ -19,15 +19,16 @@ import tensorflow as tf
 from kfdet.detection.drawing import PALETTE, palette
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import listening
+from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
 from kfdet.training.run import train_detector
-from kfdet.training.settings import Settings, fitted_steps, parse_input_size
+from kfdet.training.settings import fitted_steps
 
 V3 = "ssd_mobilenet_v3_small_fpnlite"
 
 
-def train(records: Path, root: Path, **settings: object) -> History:
+def train(records: Path, root: Path, seed: int = 0, **settings: object) -> History:
     model = root / "model"
     model.mkdir(parents=True)
     (root / "scratch").mkdir()
@@ -35,7 +36,8 @@ def train(records: Path, root: Path, **settings: object) -> History:
     train_detector(
         records,
         model,
-        Settings(**wanted),  # type: ignore[arg-type]
+        TrainingSettings(**wanted),  # type: ignore[arg-type]
+        seed,
         "digest",
         root / "checkpoints",
         root / "tensorboard",

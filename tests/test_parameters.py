@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfdet.errors import InputError
+from kfdet.parameters import (
+    DEFAULTS,
+    FrameSettings,
+    Gate,
+    Parameters,
+    Settings,
+    TrainingSettings,
+    flatten,
+    parse_input_size,
+)
+
+
+def test_the_order_of_the_options() -> None:
+    names = [field.name for field in fields(Parameters)]
+    assert names[:2] == ["frame_rate", "every"]
+    assert names[-2:] == ["max_false_positives", "seed"]
+    assert list(asdict(DEFAULTS)) == names
+
+
+def test_every_parameter_is_explained() -> None:
+    assert Parameters.__doc__
+    for field in fields(Parameters):
+        assert field.metadata["help"].endswith("."), field.name
+        assert f"    {field.name}: {field.metadata['help']}" in Parameters.__doc__
+
+
+def test_the_defaults_are_good() -> None:
+    DEFAULTS.check()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"jpeg_quality": 120}, "jpeg_quality must be 1 to 100, got 120."),
+        ({"steps": -1}, "steps must be at least 0, got -1."),
+        ({"steps": 1.5}, "steps must be a whole number, got 1.5."),
+        ({"steps": True}, "steps must be a whole number, got True."),
+        ({"val_share": float("nan")}, "val_share must be 0.01 to 0.9, got nan."),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'."),
+        ({"interpolation": "round"}, "interpolation must be one of linear, cubic, got 'round'."),
+        ({"init_checkpoint": Path("a")}, "init_checkpoint must be text, got "),
+        ({"input_size": "large"}, 'input size "large" is not HEIGHTxWIDTH.'),
+        ({"overrides": "a: ["}, "the overrides are not YAML"),
+        ({"overrides": "a"}, "the overrides are not a YAML mapping."),
+        ({"init_checkpoint": "/absent"}, "/absent: no such checkpoint."),
+    ],
+)
+def test_bad_values(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Parameters(**given).check()
+    assert str(error.value).startswith(message)
+
+
+def test_equal_settings_look_alike() -> None:
+    assert repr(TrainingSettings(learning_rate=1)) == repr(TrainingSettings(learning_rate=1.0))
+
+
+def test_a_part() -> None:
+    parameters = Parameters(jpeg_quality=80, seed=3)
+    part = parameters.part(FrameSettings)
+    assert part == FrameSettings(jpeg_quality=80)
+    assert type(part) is FrameSettings
+
+
+def test_parse_input_size() -> None:
+    assert parse_input_size("96x128") == (96, 128)
+
+
+def _plain(field: Any, kind: Any) -> tuple[Any, Any]:
+    return kind, field.default
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "wanted"),
+    [
+        ((), {}, (1, Gate(), "b")),
+        ((2, 0.25), {"after": "c"}, (2, Gate(0.25), "c")),
+        ((), {"max_false_positives": 1, "first": 5}, (5, Gate(max_false_positives=1.0), "b")),
+    ],
+)
+def test_flatten(args: tuple[Any, ...], options: dict[str, Any], wanted: Any) -> None:
+    def function(first: int = 1, gate: Gate = Gate(), after: str = "b") -> tuple[Any, ...]:  # noqa: B008
+        """Return what is given.
+
+        Args:
+            gate: Replaced.
+            after: Kept.
+        """
+        return first, gate, after
+
+    flat = flatten(function, _plain)
+    assert flat(*args, **options) == wanted
+    assert list(inspect.signature(flat).parameters) == [
+        *("first", "min_ap50", "min_recall", "max_false_positives", "after"),
+    ]
+    assert inspect.signature(flat).return_annotation == tuple[Any, ...]
+    lines = (inspect.getdoc(flat) or "").splitlines()
+    assert [line.split(":")[0].strip() for line in lines[3:]] == [
+        *("min_ap50", "min_recall", "max_false_positives", "after"),
+    ]
+    with pytest.raises(TypeError):
+        flat(gate=Gate())
+
+
+def test_settings_without_fields() -> None:
+    Settings().check()
