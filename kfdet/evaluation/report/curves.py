@@ -71,7 +71,7 @@ def _validations(
 ) -> Chart:
     steps = [value["step"] for value in val]
     kept = next((v for v in val if v["step"] == kept_step), None)
-    kept = kept or max(val, key=lambda value: value["AP50"])
+    kept = kept or max(val, key=lambda value: (value["AP50"], value["step"]))
     marker = (kept["step"], kept["AP50"])
     return line_chart(
         [

@@ -49,10 +49,10 @@ def test_training():
         "loss": [2.0, 1.0],
         "val": [{"step": s, "AP50": 0.0, "AP": 0.0} for s in (10, 20)],
     }
-    (title, loss), (_, validations) = training_charts(history, kept_step=20)
+    (title, loss), (_, validations) = training_charts(history)
     assert title == "Training loss"
     assert loss.lines[0].marker is None
     last = validations.lines[0].points.split()[-1]
     assert validations.lines[0].marker == tuple(float(v) for v in last.split(","))
     assert "step 20" in validations.description
-    assert "step 10" in training_charts(history)[1][1].description
+    assert "step 10" in training_charts(history, kept_step=10)[1][1].description
