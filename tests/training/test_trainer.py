@@ -1,4 +1,4 @@
-"""Several devices: two logical CPUs of one process stand for two GPUs."""
+"""Training on several devices: two logical CPUs of one process in place of two GPUs."""
 
 import json
 import subprocess
@@ -15,16 +15,16 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 
-from kfdet.training import run
 from kfdet.parameters import TrainingSettings
+from kfdet.training.run import train_detector
 
-run._strategy = lambda gpus: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+tf.distribute.OneDeviceStrategy = lambda _: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 records, root = map(Path, sys.argv[1:])
 (root / "model").mkdir()
 settings = TrainingSettings(input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
-run.train_detector(records, root / "model", settings, 0, "digest", *folders, gpus=0)
+train_detector(records, root / "model", settings, 0, "digest", *folders, gpus=0)
 """
 
 
