@@ -27,7 +27,7 @@ import requests
 import simplejpeg
 
 from benchmarks.table import Row, print_table
-from kfdet.demo.films import make_sample
+from kfdet.demo.sample import make_sample
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.serving.model import load_model

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.table import Row, print_table
-from kfdet.demo.films import make_sample
+from kfdet.demo.sample import make_sample
 from kfdet.parameters import (
     BoxSettings,
     FrameSettings,

@@ -26,7 +26,7 @@ from official.vision.tasks.retinanet import RetinaNetTask
 
 from benchmarks.table import Row, print_table
 from benchmarks.tfrecord import prepare
-from kfdet.demo.films import make_sample
+from kfdet.demo.sample import make_sample
 from kfdet.stages.tfrecord_build import build_tfrecords
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid

@@ -32,7 +32,7 @@ def demo(
 
     kfdet demo
     """
-    from kfdet.demo.films import make_sample
+    from kfdet.demo.sample import make_sample
 
     dataset = output / "dataset"
     if not dataset.exists():

@@ -1,4 +1,4 @@
-"""Draws the things and the places of the sample dataset: everything comes from one seed.
+"""Draws the toys and the places of the sample dataset: everything comes from one seed.
 
 A sprite is a float32 array (SPRITE, SPRITE, 4): red, green, blue premultiplied by alpha, 0..255,
 and alpha 0..1. A scene's back is a uint8 RGB array (HEIGHT, WIDTH, 3), larger than a frame so that

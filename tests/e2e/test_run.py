@@ -15,7 +15,7 @@ import pytest
 from support.stage_names import STAGES
 
 from kfdet.boxes.tables import BOX_SCHEMA
-from kfdet.demo.films import make_sample
+from kfdet.demo.sample import make_sample
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,7 @@ from support.stage_names import STAGES
 
 from kfdet.cluster.api import connect as connect_cluster
 from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
-from kfdet.demo.films import make_sample
+from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect
 from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from defusedxml import ElementTree
 
-from kfdet.demo import films as demo
+from kfdet.demo import annotator, sample
+from kfdet.demo.rendering import Video, render
+from kfdet.demo.script import FRAMES, LABELS
 from kfdet.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def film() -> demo.Film:
-    return demo.shoot(1, seed=0)
+def video() -> Video:
+    return render(1, seed=0)
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -29,79 +31,79 @@ def _box(row: dict[str, str]) -> list[float]:
     return [float(row[key]) for key in ("xtl", "ytl", "xbr", "ybr")]
 
 
-def test_film_is_the_same_for_the_same_seed(film: demo.Film, tmp_path: Path) -> None:
-    again = demo.shoot(1, seed=0)
-    assert np.array_equal(film.frames, again.frames)
-    assert np.array_equal(film.boxes, again.boxes)
-    for name, take in (("a", film), ("b", again)):
-        demo.encode(take, tmp_path / f"{name}.mp4")
-        demo.annotate(take, 1, 0, tmp_path / f"{name}.xml")
+def test_video_is_the_same_for_the_same_seed(video: Video, tmp_path: Path) -> None:
+    again = render(1, seed=0)
+    assert np.array_equal(video.frames, again.frames)
+    assert np.array_equal(video.boxes, again.boxes)
+    for name, take in (("a", video), ("b", again)):
+        sample.encode(take, tmp_path / f"{name}.mp4")
+        annotator.annotate(take, 1, 0, tmp_path / f"{name}.xml")
     for suffix in ("mp4", "xml"):
         first, second = (tmp_path / f"{name}.{suffix}" for name in "ab")
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_other_seed_is_another_film(film: demo.Film) -> None:
-    assert not np.array_equal(film.frames[0], demo.shoot(1, seed=1).frames[0])
+def test_other_seed_is_another_video(video: Video) -> None:
+    assert not np.array_equal(video.frames[0], render(1, seed=1).frames[0])
 
 
-def test_film_has_every_label_occlusion_and_background(film: demo.Film) -> None:
-    assert set(film.labels) == set(demo.LABELS)
-    assert (film.occluded & film.seen).any()
-    nothing = ~film.seen.any(axis=0)
+def test_video_has_every_label_occlusion_and_background(video: Video) -> None:
+    assert set(video.labels) == set(LABELS)
+    assert (video.occluded & video.seen).any()
+    nothing = ~video.seen.any(axis=0)
     assert 12 <= nothing.sum() <= 40
     first, last = np.flatnonzero(nothing)[[0, -1]]
     assert first > 0
-    assert last < demo.FRAMES - 1, "background lies between annotated frames"
+    assert last < FRAMES - 1, "background lies between annotated frames"
 
 
-def test_boxes_lie_where_the_picture_changes(film: demo.Film) -> None:
-    """A box follows its thing: brightness inside differs from the same place without the thing."""
-    empty = film.frames[np.flatnonzero(~film.seen.any(axis=0))].astype(float).mean(axis=0)
+def test_boxes_lie_where_the_picture_changes(video: Video) -> None:
+    """A box follows its toy: brightness inside differs from the same place without the toy."""
+    empty = video.frames[np.flatnonzero(~video.seen.any(axis=0))].astype(float).mean(axis=0)
     inside, outside = [], []
     for t in range(0, 40, 8):
-        change = np.abs(film.frames[t].astype(float) - empty).mean(axis=2)
+        change = np.abs(video.frames[t].astype(float) - empty).mean(axis=2)
         covered = np.zeros(change.shape, bool)
-        for left, top, right, bottom in film.boxes[film.seen[:, t], t].round().astype(int):
+        for left, top, right, bottom in video.boxes[video.seen[:, t], t].round().astype(int):
             covered[top:bottom, left:right] = True
         inside.append(change[covered].mean())
         outside.append(change[~covered].mean())
     assert np.mean(inside) > 1.5 * np.mean(outside)  # the camera moves too
 
 
-def test_video_opens_with_all_frames(film: demo.Film, tmp_path: Path) -> None:
-    demo.encode(film, tmp_path / "film.mp4")
-    with av.open(str(tmp_path / "film.mp4")) as video:
-        stream = video.streams.video[0]
-        assert (stream.width, stream.height, stream.average_rate) == (640, 360, film.fps)
-        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
-    assert len(frames) == demo.FRAMES
-    assert np.abs(frames[50].astype(float) - film.frames[50]).mean() < 8
+def test_video_opens_with_all_frames(video: Video, tmp_path: Path) -> None:
+    sample.encode(video, tmp_path / "video.mp4")
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (640, 360, video.fps)
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(frames) == FRAMES
+    assert np.abs(frames[50].astype(float) - video.frames[50]).mean() < 8
 
 
-def test_annotations_follow_cvat(film: demo.Film, tmp_path: Path) -> None:
-    demo.annotate(film, 1, 0, tmp_path / "film.xml")
-    rows = _rows(tmp_path / "film.xml")
+def test_annotations_follow_cvat(video: Video, tmp_path: Path) -> None:
+    annotator.annotate(video, 1, 0, tmp_path / "video.xml")
+    rows = _rows(tmp_path / "video.xml")
     assert {row["keyframe"] for _, row in rows} == {"0", "1"}
-    for number in range(len(film.labels)):
+    for number in range(len(video.labels)):
         track = [row for owner, row in rows if owner == number]
         frames = [int(row["frame"]) for row in track]
         assert frames == sorted(set(frames))
         assert track[0]["keyframe"] == "1"
         drawn = [int(r["frame"]) for r in track if r["keyframe"] == "1" and r["outside"] == "0"]
-        assert max(np.diff(drawn)) <= film.key_step
-        if int(track[-1]["frame"]) < demo.FRAMES - 1:
+        assert max(np.diff(drawn)) <= video.key_step
+        if int(track[-1]["frame"]) < FRAMES - 1:
             assert (track[-1]["outside"], track[-1]["keyframe"]) == ("1", "1")
         visible = [int(r["frame"]) for r in track if r["outside"] == "0"]
-        assert visible == np.flatnonzero(film.seen[number]).tolist()
+        assert visible == np.flatnonzero(video.seen[number]).tolist()
 
 
 def test_interpolated_rows_are_linear_between_keys_and_near_the_truth(
-    film: demo.Film, tmp_path: Path
+    video: Video, tmp_path: Path
 ) -> None:
-    demo.annotate(film, 1, 0, tmp_path / "film.xml")
-    rows = _rows(tmp_path / "film.xml")
-    for number in range(len(film.labels)):
+    annotator.annotate(video, 1, 0, tmp_path / "video.xml")
+    rows = _rows(tmp_path / "video.xml")
+    for number in range(len(video.labels)):
         shown = {int(r["frame"]): r for owner, r in rows if owner == number and r["outside"] == "0"}
         keys = [f for f, r in shown.items() if r["keyframe"] == "1"]
         key_boxes = np.array([_box(shown[f]) for f in keys])
@@ -110,13 +112,13 @@ def test_interpolated_rows_are_linear_between_keys_and_near_the_truth(
         assert np.abs(boxes - linear).max() <= 0.006
         assert boxes.min() >= 0
         assert (boxes <= [640, 360, 640, 360]).all()
-        truth = film.boxes[number, list(shown)]
-        assert demo._overlap(boxes, truth).min() > 0.7
+        truth = video.boxes[number, list(shown)]
+        assert annotator._overlap(boxes, truth).min() > 0.7
 
 
 def test_sample_lands_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_FILMS", demo._FILMS[:1])
-    demo.make_sample(tmp_path / "sample")
+    monkeypatch.setattr(sample, "VIDEOS", sample.VIDEOS[:1])
+    sample.make_sample(tmp_path / "sample")
     names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
     assert names == ["sample/annotations/garden.xml", "sample/videos/garden.mp4"]
 
@@ -124,5 +126,5 @@ def test_sample_lands_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_full_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="not an empty folder"):
-        demo.make_sample(tmp_path)
+        sample.make_sample(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
