@@ -1,4 +1,4 @@
-"""What is wrong with the boxes of one source, once its video or image is known."""
+"""Checks of the boxes of one source against its video or image."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from kfdet.errors import Problem
 Integers = npt.NDArray[np.int64]
 
 OVERHANG = 1.0
-"""Pixels by which a box may leave the frame without a word: tools round and clamp differently."""
+"""Pixels by which a box may leave the frame without a warning: tools round differently."""
 OPEN_END_SECONDS = 5.0
 REFERENCE_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The video or image behind a source: displayed size in pixels, frames, frames a second.
+    """The video or image behind a source: displayed size in pixels, frames, frames per second.
 
     Args:
         width: 0 where it is not known; boxes may then lie anywhere.
@@ -108,7 +108,7 @@ def _box_problem(key: KeyBox, file: str, media: Media, fits: bool) -> Problem | 
         return Problem(severity, found, file, key.line or None, frame, hint)
 
     if not all(map(math.isfinite, (*sides, key.rotation))):
-        return problem("error", "has a coordinate that is no number.", "Draw it again.")
+        return problem("error", "has a coordinate that is not a number.", "Draw it again.")
     if key.outside:
         return None
     if key.xmax <= key.xmin or key.ymax <= key.ymin:
@@ -179,8 +179,8 @@ def _open_ends(source: SourceAnnotations, keys: Sequence[KeyBox], media: Media) 
             problems.append(
                 Problem(
                     "warning",
-                    f"track {key.track_id} ({key.label}) has no end: its box stands still from "
-                    f"here to frame {stop}, {seconds:.0f} seconds.",
+                    f"track {key.track_id} ({key.label}) has no end: its box stays in place from "
+                    f"here to frame {stop}, for {seconds:.0f} seconds.",
                     source.file,
                     key.line or None,
                     key.frame,
@@ -191,7 +191,7 @@ def _open_ends(source: SourceAnnotations, keys: Sequence[KeyBox], media: Media) 
 
 
 def compare_with_reference(source: SourceAnnotations, keys: Sequence[KeyBox]) -> list[Problem]:
-    """Warn, a message a track, where our interpolation disagrees with the annotation tool's own.
+    """Warn, once per track, where our interpolation disagrees with the annotation tool's own.
 
     Rows that the tool left out are not compared: it omits frames that were deleted in a task.
     """

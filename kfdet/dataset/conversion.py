@@ -1,4 +1,4 @@
-"""From one annotation format to another."""
+"""Conversion from one annotation format to another."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FILE_SUFFIXES = frozenset((".csv", ".json", ".parquet", ".txt", ".xml", ".yaml"
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a conversion did.
+    """The result of a conversion.
 
     Args:
         target: The file or folder that was written.
         sources: Number of videos and images.
         frames: Number of pictures with boxes.
         boxes: Number of boxes.
-        warnings: What a user should know of the input.
+        warnings: Warnings about the input.
     """
 
     target: Path
@@ -173,7 +173,7 @@ def _refuse_unfit(src: Path, items: Sequence[Item], to: Format, target: Path) ->
         )
     if to.name == "cvat-video" and target.suffix == to.suffix and len(items) > 1:
         raise InputError(
-            f"{to.title} holds one video a file, and there are {len(items)}.",
+            f"{to.title} holds one video per file, and there are {len(items)}.",
             file=target,
             hint="Give the name of a folder.",
         )

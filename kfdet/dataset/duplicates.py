@@ -1,4 +1,4 @@
-"""Files that are the same, or show the same picture."""
+"""Search for files that are identical or show the same picture."""
 
 from __future__ import annotations
 

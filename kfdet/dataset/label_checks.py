@@ -1,4 +1,4 @@
-"""What is wrong with the label names of a whole dataset."""
+"""Checks of the label names of a whole dataset."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
             problems.append(
                 _problem(
                     "warning",
-                    f"label {label!r} has only {boxes}; it will be learnt badly",
+                    f"label {label!r} has only {boxes}; too few to learn it well",
                     use,
                     "Draw more of them: hundreds are better.",
                 )

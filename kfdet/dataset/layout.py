@@ -19,7 +19,7 @@ _SIDE_FILES = frozenset(("seqinfo.ini",))
 
 
 def suffix(name: str) -> str:
-    """The suffix by which the kind of a file is told: lower case, with its dot."""
+    """The suffix of a file's name, which decides its kind: lower case, with its dot."""
     return os.path.splitext(name)[1].lower()
 
 

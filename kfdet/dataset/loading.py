@@ -1,4 +1,4 @@
-"""A dataset on disk: its videos and images, which annotations belong to which, and every problem.
+"""A dataset on disk: its videos and images, their annotations, and every problem.
 
 Layout: `videos/` and/or `images/` and `annotations/`, or all files in one folder; sub-folders are
 searched.
@@ -77,7 +77,7 @@ def load(root: Path) -> Dataset:
 
 
 def all_errors(problems: Iterable[Problem]) -> InputError | None:
-    """One exception for all errors among `problems`, a line each; None where there are none."""
+    """One exception for all errors among `problems`, one line each; None where there are none."""
     errors = [problem for problem in problems if problem.severity == "error"]
     if len(errors) < 2:
         return errors[0].error() if errors else None
@@ -88,7 +88,7 @@ def all_errors(problems: Iterable[Problem]) -> InputError | None:
 def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
 
-    Unlike `load` it says nothing of label names and duplicates.
+    Unlike `load` it does not check label names and duplicates.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
@@ -146,7 +146,7 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
         Image.DecompressionBombError,
     ) as error:
         raise InputError(
-            "is no image that can be read; it may be empty or cut off.",
+            "the image cannot be read; it may be empty or cut off.",
             file=path,
             hint="Copy it again from where it came from, or delete it.",
         ) from error
@@ -184,7 +184,7 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
         elif found:
             yield path
         elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".json", ".xml", ".zip"):
-            text = "is in no annotation format that is known; it is not read."
+            text = "is not in a known annotation format; it is not read."
             problems.append(Problem("warning", text, str(path)))
     # Tools write several lists of class names; each label file is read with one of them, the one
     # that is highest in the tree and best.

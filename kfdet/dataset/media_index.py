@@ -1,4 +1,4 @@
-"""Which video or image a set of annotations belongs to."""
+"""Index of videos and images by the names that annotation tools write."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MediaIndex:
 def gather_frames(
     sources: Iterable[SourceAnnotations], images: MediaIndex, videos: MediaIndex
 ) -> list[SourceAnnotations]:
-    """Turn pictures that are no image of the dataset, but frames of a video, into that video's.
+    """Gather pictures that are not images of the dataset, but frames of a video, into that video.
 
     Only frames of one annotation file are put together; their boxes are untracked.
     """

@@ -15,7 +15,7 @@ from kfdet.dataset.media_index import MediaIndex, gather_frames
 from kfdet.errors import Problem
 
 _COMMON_STEMS = frozenset(("annotations", "default", "gt", "instances_default", "result"))
-"""Names that tools give to every export: the folder says more."""
+"""Names that tools give to every export; the folder's name is more telling."""
 
 
 def pair(

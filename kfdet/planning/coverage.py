@@ -1,4 +1,4 @@
-"""Which frames a person has looked at: only there does "no box" mean "no object"."""
+"""The frames that a person has looked at: only there does "no box" mean "no object"."""
 
 from __future__ import annotations
 

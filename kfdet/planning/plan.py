@@ -30,7 +30,7 @@ class Source:
         width: Displayed width in pixels (after rotation metadata).
         height: Displayed height in pixels.
         frames: Frames in the file (1 for an image).
-        fps: Frames a second (0 for an image).
+        fps: Frames per second (0 for an image).
         start: First annotated-task frame of the source video.
         stop: Last annotated-task frame, inclusive.
         step: Distance between task frames in source frames.

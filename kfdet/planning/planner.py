@@ -1,4 +1,4 @@
-"""From a checked dataset to the plan of a run."""
+"""Planning of a run from a checked dataset."""
 
 from __future__ import annotations
 

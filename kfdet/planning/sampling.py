@@ -1,4 +1,4 @@
-"""Which frames of a source a run uses."""
+"""Selection of the frames of a source that a run uses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def select_frames(
     Args:
         source: A video or image of the plan.
         key_frames: Frames with key boxes; always used.
-        frame_rate: At most this many frames a second of the annotation task's frames.
+        frame_rate: At most this many frames per second of the annotation task's frames.
         every: Every Nth task frame instead, where it is not 0.
 
     Returns:
         Rising frames of the source video.
 
     Raises:
-        InputError: `frame_rate` or `every` makes no sense.
+        InputError: `frame_rate` is not positive, or `every` is negative.
     """
     task = np.arange(source.start, min(source.stop, source.frames - 1) + 1, source.step)
     chosen = task[thin(len(task), source.fps / source.step, frame_rate, every)]
@@ -42,19 +42,17 @@ def select_frames(
 
 
 def thin(count: int, fps: float, frame_rate: float, every: int) -> Frames:
-    """Positions, out of `count` at `fps`, that leave every Nth or at most `frame_rate` a second.
+    """Positions, out of `count` at `fps`, that leave every Nth or at most `frame_rate` per second.
 
     Raises:
         InputError: `frame_rate` is not positive or `every` is negative.
     """
     if every < 0:
-        raise InputError(f"every={every} makes no sense.", hint="Give 0 or a positive number.")
+        raise InputError(f"every must be at least 0, got {every}.")
     if every:
         return np.arange(0, count, every, dtype=np.int64)
     if not frame_rate > 0:
-        raise InputError(
-            f"a frame rate of {frame_rate} makes no sense.", hint="Give a positive number."
-        )
+        raise InputError(f"frame_rate must be more than 0, got {frame_rate}.")
     # The small step keeps 29.97 / 9.99 from skipping a frame through rounding.
     stride = max(1.0, fps / frame_rate)
     positions = np.floor(np.arange(0, count, stride) + 1e-6).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Which frames train and which only evaluate, without leaks between the two.
+"""The split into frames that train and frames that only evaluate, without leaks between them.
 
 Neighbouring frames of a video are nearly the same picture, so frames are never assigned one by
 one: whole videos change sides, or, where there are too few videos, one block of each video with a

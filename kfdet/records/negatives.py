@@ -2,9 +2,9 @@
 
 Every frame with boxes already trains thousands of background anchors, so what counts is *other*
 background: whole frames first, crops where there are too few, spread over time and over the
-sources. A wrong one teaches that an object is none, so they keep away from every box, occluded or
-not, in space and in time (an object is partly in sight before its first key and after its last),
-and from stretches that nobody annotated.
+sources. A wrong one teaches the detector to ignore an object, so they keep away from every box,
+occluded or not, in space and in time (an object is partly in sight before its first key and after
+its last), and from stretches that nobody annotated.
 """
 
 from __future__ import annotations

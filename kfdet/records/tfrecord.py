@@ -50,7 +50,7 @@ class Example:
         width: Pixels of the picture.
         height: Pixels of the picture.
         boxes: Shape (N, 4): xmin, ymin, xmax, ymax as shares of width and height, 0..1.
-        labels: Label names, one a box.
+        labels: Label names, one per box.
         class_ids: Shape (N,), from 1.
         occluded: Shape (N,), bool.
         truncated: Shape (N,), bool: the box ends at the edge of the picture.
@@ -114,13 +114,13 @@ def parse(record: bytes) -> Example:
     """The example that `serialize` made `record` of.
 
     Raises:
-        InputError: It is no tf.train.Example with a picture of that kind.
+        InputError: It is not a tf.train.Example with a picture of that kind.
     """
     message = _Example()
     try:
         message.ParseFromString(record)
     except DecodeError as error:
-        raise InputError(f"this record is no tf.train.Example: {error}.") from error
+        raise InputError(f"this record is not a tf.train.Example: {error}.") from error
     feature = message.features.feature
 
     def get(name: str, kind: str) -> Any:
@@ -225,7 +225,7 @@ def read_label_map(path: Path) -> dict[int, str]:
     """Names by id, from any StringIntLabelMap in text form (label_map.pbtxt).
 
     Raises:
-        InputError: The file is no label map, or an id is missing, not positive or used twice.
+        InputError: The file is not a label map, or an id is missing, not positive or used twice.
     """
     message = _LabelMap()
     try:
@@ -233,7 +233,7 @@ def read_label_map(path: Path) -> dict[int, str]:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         line = error.GetLine() if isinstance(error, text_format.ParseError) else None
         raise InputError(
-            "this is no label map.",
+            "this is not a label map.",
             file=path,
             line=line,
             hint='Give entries such as item { id: 1 name: "mug" }.',

@@ -2,7 +2,7 @@
 
 The decoder and the encoders work side by side in threads (all three libraries release Python's
 lock). A frame is known by its time stamp, never by counting, wherever the stamps allow it: so the
-decoder may leap to key frames and leave out frames that no other frame needs.
+decoder may seek to key frames and skip frames that no other frame needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kfdet.video.jpeg import encode_frame
 from kfdet.video.packets import PacketTable, decoded, open_video, scan
 from kfdet.video.probe import VideoInfo, describe
 
-# Decoders that leave out frames no other frame refers to when they are told so packet by packet.
+# Decoders that can skip, packet by packet, frames that no other frame refers to.
 _SKIPPING = frozenset(
     ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "vc1", "wmv3")
 )
@@ -81,20 +81,20 @@ def extract(
         longest_side: Shrink to this many pixels; 0 keeps the size.
         quality: JPEG quality, 1 to 100.
         table: The video's packets, if they were scanned before.
-        pool: Threads that encode; one a core if None.
-        threads: Decoder threads; 0 for one a core.
+        pool: Threads that encode; one per core if None.
+        threads: Decoder threads; 0 for one per core.
 
     Yields:
         Pictures in rising order; a frame that appears only when everything before it is decoded
         too (intra refresh) comes late. Frames that do not decode are left out, with a warning.
 
     Raises:
-        InputError: No video, no such frame, or a parameter makes no sense; raised at once.
+        InputError: Not a video, no such frame, or a bad parameter; raised at once.
     """
     if not 1 <= quality <= 100:
-        raise InputError(f"JPEG quality {quality} is not between 1 and 100.")
+        raise InputError(f"quality must be 1 to 100, got {quality}.")
     if longest_side < 0:
-        raise InputError(f"a longest side of {longest_side} pixels makes no sense.")
+        raise InputError(f"longest_side must be at least 0, got {longest_side}.")
     table = table or scan(path)
     info = describe(table)
     wanted = np.arange(table.frames) if frames is None else np.unique(np.fromiter(frames, np.int64))

@@ -22,8 +22,8 @@ _JPEG_START = b"\xff\xd8\xff"
 def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> EncodedFrame:
     """One image as an upright JPEG in RGB.
 
-    The bytes of a colour JPEG pass through as they are if it needs neither turning (TensorFlow
-    does not heed EXIF's orientation) nor shrinking.
+    The bytes of a colour JPEG pass through unchanged if it needs neither turning (TensorFlow
+    ignores EXIF's orientation) nor shrinking.
 
     Args:
         path: JPEG, PNG or another format that Pillow reads.
@@ -31,7 +31,7 @@ def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Encod
         quality: JPEG quality, 1 to 100, where it has to be encoded.
 
     Raises:
-        InputError: The file is no image, is cut off or too large.
+        InputError: The file is not an image, is cut off or too large.
     """
     try:
         data = path.read_bytes()
@@ -43,7 +43,7 @@ def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Encod
         raise _broken(problem, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(
-            "the image has more pixels than is sane.", file=path, hint="Shrink it first."
+            "the image has more pixels than kfdet decodes.", file=path, hint="Shrink it first."
         ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise _broken(f"the image cannot be decoded ({error}).", path) from error

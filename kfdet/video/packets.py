@@ -1,4 +1,4 @@
-"""What a video file's packets say: how many frames there are, when each is shown, which are key.
+"""The packets of a video file: how many frames there are, when each is shown, which are key.
 
 A frame's number is its place in display order among the frames that a decoder puts out when it
 reads the file from the start, which is how OpenCV and CVAT number frames too. Packets that an edit
@@ -48,9 +48,9 @@ class PacketTable:
         keys: Numbers of the frames at which decoding can start, rising; empty where `pts` is None.
         first: The first frame that decodes.
         time_base: Seconds of one unit of `pts`.
-        rate: Frames a second by the header, None where it says nothing.
+        rate: Frames per second by the header, None where it has no rate.
         codec: FFmpeg's name of the codec.
-        declared: Number of frames that the header promises, 0 where it says nothing.
+        declared: Number of frames that the header promises, 0 where it has no count.
         damaged: Whether packets are missing or broken.
     """
 
@@ -68,14 +68,14 @@ class PacketTable:
 
 @contextmanager
 def open_video(path: Path, threads: int = 0) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open `path` and its first video stream (cover pictures are none).
+    """Open `path` and its first video stream (cover pictures do not count).
 
     Args:
         path: The video.
-        threads: Decoder threads, 0 for one a core.
+        threads: Decoder threads, 0 for one per core.
 
     Raises:
-        InputError: The file is empty, is no video, has no picture or an unknown codec.
+        InputError: The file is empty, is not a video, has no picture or an unknown codec.
     """
     try:
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""What a video is, from its packets rather than its header."""
+"""The properties of a video, from its packets rather than its header."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class VideoInfo:
         width: Displayed width in pixels, after rotation metadata.
         height: Displayed height in pixels, after rotation metadata.
         frames: Number of frames that decode.
-        fps: Mean frames a second.
+        fps: Mean frames per second.
         rotation: Degrees counter-clockwise that a viewer turns the picture: 0, 90, 180 or 270.
         codec: FFmpeg's name of the codec.
         pix_fmt: FFmpeg's name of the pixel format.
         exact: False where the file is damaged, so that frames are missing or broken.
-        declared: Number of frames that the header promises, 0 where it says nothing.
+        declared: Number of frames that the header promises, 0 where it has no count.
     """
 
     width: int
@@ -55,10 +55,10 @@ def probe(path: Path) -> VideoInfo:
         path: A video file.
 
     Returns:
-        What it holds; `damage` says what is missing from a file that was cut off.
+        Its properties; `damage` describes what is missing from a file that was cut off.
 
     Raises:
-        InputError: The file is empty, is no video, has no picture, or not one frame decodes.
+        InputError: The file is empty, is not a video, has no picture, or not one frame decodes.
     """
     return describe(scan(path))
 

@@ -157,7 +157,7 @@ class FrameStore:
         folders: Frame folders; no frame may be in two of them.
 
     Attributes:
-        index: A row a picture in INDEX_SCHEMA, sorted by video and frame; `shard` is a whole path.
+        index: One row per picture in INDEX_SCHEMA, sorted by video and frame; `shard` is a path.
 
     Raises:
         InputError: A folder holds no index.

@@ -319,7 +319,7 @@ class TestRefusals:
             write_video(tmp_path / "in" / f"{name}.mp4")
             write_text(tmp_path / "in" / f"{name}.xml", cvat(track(box(0))))
 
-        with pytest.raises(InputError, match="one video a file"):
+        with pytest.raises(InputError, match="one video per file"):
             convert(tmp_path / "in", tmp_path / "out.xml", "cvat-video")
         convert(tmp_path / "in", tmp_path / "out", "cvat-video")
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.xml", "b.xml"]

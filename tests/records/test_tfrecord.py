@@ -223,9 +223,9 @@ def test_label_map_is_plain_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"item {\n  id: 1\n  name: mug\n}\n", r"label_map.pbtxt:3: this is no label map"),
-        (b"a,b,c\n", "no label map"),
-        (b"\xff\xfe\x00", "no label map"),
+        (b"item {\n  id: 1\n  name: mug\n}\n", r"label_map.pbtxt:3: this is not a label map"),
+        (b"a,b,c\n", "not a label map"),
+        (b"\xff\xfe\x00", "not a label map"),
         (b'item { name: "a" }', "missing"),
         (b'item { id: 1 name: "a" } item { id: 1 name: "b" }', "used twice"),
         (b'item { id: -1 name: "a" }', "not positive"),

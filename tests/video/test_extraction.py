@@ -169,9 +169,9 @@ def test_quality_changes_the_size(numbered: Numbered) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"quality": 0}, "quality 0"),
-        ({"quality": 101}, "quality 101"),
-        ({"longest_side": -1}, "longest side"),
+        ({"quality": 0}, "quality must be 1 to 100, got 0"),
+        ({"quality": 101}, "quality must be 1 to 100, got 101"),
+        ({"longest_side": -1}, "longest_side must"),
         ({"frames": [3, 60]}, "the video has 60"),
         ({"frames": [-1]}, "the video has 60"),
     ],

@@ -1,4 +1,4 @@
-"""Annotation files, plain or inside a zip that may be hostile."""
+"""Opening annotation files, plain or inside a zip that may be hostile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def member_names(path: Path) -> list[str]:
     """Names of the files in a zip, after checking that it is safe to open.
 
     Raises:
-        InputError: No zip, a member that leaves the folder (`../`, absolute, symbolic link), a
+        InputError: Not a zip, a member that leaves the folder (`../`, absolute, symbolic link), a
             password, or a zip bomb.
     """
     with _open(path) as archive:

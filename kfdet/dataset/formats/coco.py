@@ -23,13 +23,13 @@ from kfdet.files import read_json
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read a file: one source an image. Boxes are [x, y, width, height] in pixels from the corner.
+    """Read a file: one source per image. Boxes are [x, y, width, height] in pixels from the corner.
 
     Crowd boxes (groups of objects) are left out with a warning. JSON has no useful line numbers, so
     problems name the annotation's id.
 
     Raises:
-        InputError: No JSON, or without images, annotations or categories.
+        InputError: Not JSON, or without images, annotations or categories.
     """
     content = read_json(path, hint="The file may be cut off; export it again.")
     for part in ("images", "annotations", "categories"):

@@ -33,7 +33,7 @@ _FRAME_NAME = re.compile(r"(.*/)?frame_\d{6,}")
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read a dump (XML or zip): one source an image, or one a task where the task is a video.
+    """Read a dump (XML or zip): one source per image, or one per task where the task is a video.
 
     A video's boxes are untracked: this format does not say which of them are one object.
 

@@ -37,7 +37,7 @@ from kfdet.files import atomic_file, atomic_folder
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read a dump (XML, or zip with annotations.xml): one source a task, key boxes in file order.
+    """Read a dump (XML, or zip with annotations.xml): one source per task, key boxes in file order.
 
     Frames are absolute source frames, as CVAT writes them (start frame + index * step); a project's
     running numbers are turned back into each task's own. Coordinates are pixels.
@@ -158,7 +158,7 @@ def _add_rows(source: SourceAnnotations, track: Track, task: Task, problems: lis
 def write(
     entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, key_frames: bool
 ) -> None:
-    """Write "CVAT for video 1.1": one XML a video, named after it, or `target` if that is a file.
+    """Write "CVAT for video 1.1": one XML per video, named after it, or `target` if that is a file.
 
     Key boxes are written with keyframe="1" as they were drawn; unless `key_frames`, the boxes
     between them follow with keyframe="0" (not in turned tracks, whose angle they would lose).

@@ -21,9 +21,9 @@ from kfdet.files import atomic_file, atomic_folder
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read one JSON of a Datumaro dataset: one source an item, boxes in pixels.
+    """Read one JSON of a Datumaro dataset: one source per item, boxes in pixels.
 
-    Boxes that a video tool marked as outside are no objects and are left out.
+    Boxes that a video tool marked as outside are left out.
 
     Raises:
         InputError: Datumaro cannot read it.

@@ -31,7 +31,7 @@ _SIDES = ("x", "y", "width", "height")
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read an export: one source a task, boxes as shares of the video's width and height.
+    """Read an export: one source per task, boxes as shares of the video's width and height.
 
     Frames are 1-based in the file. A key frame with `enabled` false ends what was visible before
     it: the box is still there on that frame and gone on the next; after the last enabled key frame
@@ -39,7 +39,7 @@ def read(path: Path) -> AnnotationSet:
     cancelled counts.
 
     Raises:
-        InputError: No JSON, or not a list of Label Studio tasks.
+        InputError: Not JSON, or not a list of Label Studio tasks.
     """
     content = read_json(path, hint="The file may be cut off; export it again.")
     if not isinstance(content, list):
@@ -147,7 +147,7 @@ def write(
     """Write one JSON of video tasks: key frames only, or every frame as a key frame.
 
     Where a track pauses or ends, the last frame on which it is seen is written too: Label Studio
-    marks the end there. Occlusion is lost, which the format does not know.
+    marks the end there. Occlusion is lost: the format has no place for it.
     """
     tasks = [
         {

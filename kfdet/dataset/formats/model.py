@@ -103,7 +103,7 @@ class Item:
         width: Displayed width in pixels: after a video's rotation and an image's EXIF orientation.
         height: Displayed height in pixels.
         frames: Frames in the file (1 for an image).
-        fps: Frames a second (0 for an image).
+        fps: Frames per second (0 for an image).
         annotation: Path of the annotation file relative to the dataset, "" where there is none:
             such an item is unlabelled, which does not mean that it shows no object.
         start: First frame of the annotation task.

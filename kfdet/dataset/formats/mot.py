@@ -1,4 +1,4 @@
-"""MOT Challenge ground truth: gt/gt.txt with one row a box, labels.txt and seqinfo.ini if present.
+"""MOT Challenge ground truth: gt/gt.txt (one row per box), labels.txt and seqinfo.ini if present.
 
 Read here and not by Datumaro, which gives no line numbers and no tracks. Format: Dendorfer et al.,
 "MOT20", arXiv 2003.09003, table 2; `labels.txt` is what CVAT and Datumaro add.

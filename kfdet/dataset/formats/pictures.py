@@ -14,13 +14,13 @@ BoxRow = dict[str, Any]
 """One row of BOX_SCHEMA."""
 
 LAYOUT_FOLDERS = frozenset(("annotations", "images", "jpegimages", "labels", "videos", "xmls"))
-"""Folders whose name only says what kind of file is in them."""
+"""Folders whose name only states the kind of the files in them."""
 
 _FRAME = re.compile(r"(?:(.*)/)?frame_(\d{6,})(?:\.\w+)?")
 
 
 def frame_name(name: str) -> tuple[str, int] | None:
-    """Video ("" where not said) and frame that an image name such as `clip/frame_000012` means.
+    """Video ("" where not stated) and frame that an image name such as `clip/frame_000012` means.
 
     Exports of video tasks in formats for images use such names, ours and CVAT's.
     """

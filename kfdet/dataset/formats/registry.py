@@ -104,7 +104,7 @@ FORMATS = {entry.name: entry for entry in _TABLE}
 
 
 def detect_format(path: Path) -> str | None:
-    """Name of the format of an annotation file, by its content; None where it is none we know.
+    """Name of the format of an annotation file, by its content; None where it is unknown.
 
     Raises:
         InputError: A zip that is hostile or damaged.
@@ -141,7 +141,7 @@ def _detect_json(head: bytes) -> str | None:
 
 
 def _detect_xml(head: bytes) -> str | None:
-    # A broken or empty XML file is still somebody's annotations: its reader says what is wrong.
+    # A broken or empty XML file is still somebody's annotations: its reader reports what is wrong.
     head = re.sub(rb"<!--.*?-->", b"", head, flags=re.DOTALL)
     root = re.search(rb"<([A-Za-z_][\w.-]*)", head)
     if root is not None and root[1] == b"annotation":
@@ -162,8 +162,8 @@ def read_annotations(path: Path) -> AnnotationSet:
     reader = FORMATS[name].read if name else None
     if reader is None:
         raise InputError(
-            "is in no annotation format that is known.",
+            "is not in a known annotation format.",
             file=path,
-            hint=f"Known are: {', '.join(f.title for f in FORMATS.values())}.",
+            hint=f"Known formats: {', '.join(f.title for f in FORMATS.values())}.",
         )
     return reader(path)

@@ -32,8 +32,8 @@ def read(path: Path) -> AnnotationSet:
     """Read one XML: its image, known by the XML's stem first and by <filename> second.
 
     Coordinates are taken as they are, as the TF Object Detection API does: VOC's are 1-based, those
-    of most tools that write this format are not, and the file does not say. `truncated` parts of an
-    object are no problem for detection and are ignored; `difficult` ones count like others.
+    of most tools that write this format are not, and the file does not state which. `truncated`
+    does not matter for detection and is ignored; `difficult` objects count like others.
 
     Raises:
         InputError: Not VOC's XML, not well-formed, or hostile.

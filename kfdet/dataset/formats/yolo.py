@@ -40,7 +40,7 @@ def rank(path: Path) -> int | None:
 def read(path: Path) -> AnnotationSet:
     """Read all label files in and below the folder of a file of class names.
 
-    A label file has the stem of its image; an empty one says that the image shows no object. A row
+    A label file has the stem of its image; an empty one means that the image shows no object. A row
     is `class x y width height` (centre, shares of the image) or `class x1 y1 x2 y2 x3 y3 ...` (a
     polygon, of which the upright envelope is taken).
 

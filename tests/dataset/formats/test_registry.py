@@ -33,6 +33,6 @@ def test_detect_format(tmp_path, name, text, expected):
 
 
 def test_unknown_format(tmp_path):
-    with pytest.raises(InputError, match="no annotation format that is known") as caught:
+    with pytest.raises(InputError, match="not in a known annotation format") as caught:
         read_annotations(write_text(tmp_path / "a.csv", ""))
     assert "CVAT for video" in caught.value.hint
