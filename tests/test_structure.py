@@ -15,6 +15,7 @@ WITHOUT_MODULE = {
     "examples",
     "manifests",
     "support",  # helpers of the tests
+    "test_docs.py",
     "test_docstrings.py",
     "test_packaging.py",
     "test_structure.py",

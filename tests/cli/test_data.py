@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from support.annotation_samples import box, cvat, track, write_text, write_video
+from support.command_line import Refused, kfdet
+
+from kfdet.cli import main
+from kfdet.cli.data import Format
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "d"], "d"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, refused: Refused) -> None:
+    assert message in refused(arguments)
+
+
+def test_check_as_json(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "clip.mp4").write_text("not a video")
+    done = kfdet("check", "--json", str(tmp_path))
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    assert list(found) == ["problems", "summary", "split"]
+    assert any("clip.mp4" in problem["file"] for problem in found["problems"])
+    assert (found["summary"]["videos"], found["split"]) == (0, None)
+
+
+def test_check_fails_on_errors_only_unless_it_is_strict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "clip.mp4", 100)
+    rows = [box(frame, (frame / 10, 2, frame / 10 + 12, 14)) for frame in range(0, 100, 5)]
+    write_text(tmp_path / "clip.xml", cvat(track(*rows), stop=99))
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "1 video (100 frames, 0:00:10)" in said
+    assert "Boxes drawn by a person (in 1 track): cup 20" in said
+    assert "with a gap of 1.0 s" in said
+    assert "0 errors, 1 warning\n" in said
+    assert main(["check", "--strict", str(tmp_path)]) == 2
+    (tmp_path / "broken.mp4").touch()
+    capsys.readouterr()
+    assert main(["check", str(tmp_path)]) == 2
+    assert "1 error, 0 warnings\n" in capsys.readouterr().out
+
+
+def test_the_formats_are_those_that_convert_knows() -> None:
+    from kfdet.dataset.conversion import FORMATS
+
+    assert get_args(Format) == tuple(FORMATS)
+
+
+def test_convert_as_json(tmp_path: Path) -> None:
+    (tmp_path / "boxes.xml").write_text(
+        "<annotation><filename>a.jpg</filename><size><width>64</width><height>48</height>"
+        "<depth>3</depth></size><object><name>toy</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+        "<xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+    )
+    done = kfdet("convert", "boxes.xml", "out", "--to", "parquet", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["boxes"] == 1

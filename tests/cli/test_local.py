@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from support.command_line import Refused
+
+from kfdet.cli import main
+from kfdet.parameters import Network
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "Missing argument"),
+        (["run", "d"], "Missing option"),
+        (["run", "d", "-o", "r", "--network", "yolo"], "'yolo' is not one of"),
+        (["run", "d", "-o", "r", "--val-share", "2"], "less than or equal to 0.9"),
+        (["run", "d", "-o", "r", "--input-size", "big"], "is not HEIGHTxWIDTH"),
+        (["run", "d", "-o", "r", "--init-checkpoint", "no/where"], "no/where: no such checkpoint"),
+        (
+            ["run", "d", "-o", "r", "--overrides", "none.yaml"],
+            "none.yaml: cannot read: No such file",
+        ),
+        (["run", "d", "-o", "r", "--overrides", "."], ".: cannot read: Is a directory"),
+        (["run", "d", "-o", "r"], "d: no such folder"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, refused: Refused) -> None:
+    assert message in refused(arguments)
+
+
+def test_overrides_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (binary := tmp_path / "binary").write_bytes(b"\x89PNG\xff")
+    assert main(["run", "d", "-o", "r", "--overrides", str(binary)]) == 2
+    assert "binary: is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["task: [", "- a"])
+def test_overrides_that_are_no_yaml_mapping(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "o.yaml").write_text(text)
+    assert main(["run", "d", "-o", "r", "--overrides", str(tmp_path / "o.yaml")]) == 2
+    assert "the overrides are not" in capsys.readouterr().err
+
+
+def test_the_networks_are_those_that_training_knows() -> None:
+    from kfdet.training.networks import NETWORKS
+
+    assert set(get_args(Network)) == set(NETWORKS)
