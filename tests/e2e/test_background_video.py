@@ -9,6 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from support.annotation_samples import box, cvat, track, write_text, write_video
 
+from kfdet.parameters import (
+    BoxSettings,
+    FrameSettings,
+    NegativeSettings,
+    SamplingSettings,
+    SplitSettings,
+)
 from kfdet.planning.plan import Plan, read_plan
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
@@ -23,22 +30,20 @@ POLYGON = '<track id="0" label="cup"><polygon frame="0" points="1,1;2,2;3,1"/></
 
 def build(folder: Path, *elements: str) -> tuple[Plan, Counter[tuple[str, str, str]]]:
     """The plan, and the examples by side, video and kind, of a labelled video and another one."""
-    data, plan = folder / "data", str(folder / "plan")
+    data, plan, sampling = folder / "data", folder / "plan", SamplingSettings()
     for name in ("cups.mp4", "empty.mp4"):
         write_video(data / name, FRAMES)
     write_text(data / "cups.xml", cvat(track(*MOVING), source="cups.mp4", stop=FRAMES - 1))
     write_text(data / "empty.xml", cvat(*elements, source="empty.mp4", stop=FRAMES - 1))
-    plan_dataset(str(data), plan)
-    interpolate_group(plan, 0, str(folder / "boxes"))
-    extract_group(str(data), plan, 0, str(folder / "frames"))
-    boxes, frames, negatives = [str(folder / "boxes")], [str(folder / "frames")], folder / "mined"
-    mine_negatives(plan, boxes, frames, str(negatives))
+    plan_dataset(str(data), plan, sampling, SplitSettings(), seed=0)
+    boxes, frames, negatives = folder / "boxes", folder / "frames", folder / "mined"
+    interpolate_group(plan, 0, boxes, BoxSettings())
+    extract_group(str(data), plan, 0, frames, sampling, FrameSettings())
+    mine_negatives(plan, [boxes], [frames], negatives, NegativeSettings(), seed=0)
     records = folder / "records"
-    build_tfrecords(
-        str(data), plan, boxes, frames, str(negatives), str(records), str(folder / "all")
-    )
+    build_tfrecords(str(data), plan, [boxes], [frames], negatives, records, folder / "all", seed=0)
     rows = pq.read_table(records / "examples.parquet").to_pylist()
-    return read_plan(Path(plan)), Counter((row["split"], row["video"], row["kind"]) for row in rows)
+    return read_plan(plan), Counter((row["split"], row["video"], row["kind"]) for row in rows)
 
 
 def test_a_video_annotated_without_tracks_is_background_on_both_sides(tmp_path: Path) -> None:
