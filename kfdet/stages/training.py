@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 from kfdet.events import warn
@@ -14,6 +11,7 @@ from kfdet.files import atomic_folder, hash_files
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.mirroring import mirrored, unordered
 from kfdet.training.history import HISTORY_FILE
+from kfdet.training.resuming import earlier_runs, run_name
 from kfdet.training.run import find_gpus, train_detector
 
 CHECKPOINT_STATE = "checkpoint"
@@ -39,7 +37,8 @@ def train(
         model: Folder to write.
         settings: What to train, and how.
         checkpoint_root: Folder or bucket URI for checkpoints; a killed run with the same data and
-            parameters continues from what it finds there.
+            parameters continues from what it finds there, and one with more steps continues the
+            shorter one.
         tensorboard_root: Folder or bucket URI for TensorBoard logs.
         seed: Seed of initial weights, order and augmentation.
         gpus: How many GPUs were requested; finding fewer is a warning.
@@ -61,10 +60,7 @@ def train(
             "driver and container runtime, and the pod the training image?"
         )
     digest = records_digest(records)
-    # with the GPUs, to which input size, batch and steps are fitted
-    identity = json.dumps([digest, asdict(settings), seed, found])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    name = f"{settings.network}-{key}"
+    name = run_name(settings, seed, digest, found)
     with (
         atomic_folder(model) as folder,
         mirrored(
@@ -75,7 +71,8 @@ def train(
         scratch = checkpoints / _EXAMPLES
         scratch.mkdir(parents=True, exist_ok=True)
         train_detector(
-            records, folder, settings, seed, digest, checkpoints, tensorboard, scratch, found
+            *(records, folder, settings, seed, digest, checkpoints, tensorboard, scratch, found),
+            earlier=earlier_runs(checkpoint_root, name),
         )
     if scratch.exists():
         shutil.rmtree(scratch)

@@ -43,6 +43,17 @@ def entries(store: Store, location: BucketPath) -> list[Entry]:
     )
 
 
+def list_folders(uri: str) -> list[str]:
+    """Names of the folders directly below `uri`, sorted."""
+    location = BucketPath.parse(uri)
+    start = location.key("")
+    with Store(uri) as store:
+        found = store.call_with_retries(
+            lambda: list(store.client.list_objects(location.bucket, start))
+        )
+    return sorted(each.object_name.removeprefix(start).rstrip("/") for each in found if each.is_dir)
+
+
 def dataset_version(uri: str) -> str:
     """A digest that changes when a file of the dataset at `uri` is added, removed or replaced.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +18,8 @@ from kfdet.detection.letterbox import decode_and_letterbox
 from kfdet.errors import InputError
 from kfdet.events import Progress
 from kfdet.files import explain_os_error
-
-_FEATURES = {
-    "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    "image/source_id": tf.io.FixedLenFeature([], tf.string),
-    "image/object/bbox/ymin": tf.io.VarLenFeature(tf.float32),
-    "image/object/bbox/xmin": tf.io.VarLenFeature(tf.float32),
-    "image/object/bbox/ymax": tf.io.VarLenFeature(tf.float32),
-    "image/object/bbox/xmax": tf.io.VarLenFeature(tf.float32),
-    "image/object/class/label": tf.io.VarLenFeature(tf.int64),
-    "image/object/is_crowd": tf.io.VarLenFeature(tf.int64),
-}
+from kfdet.records.reading import read_examples
+from kfdet.records.tfrecord import Example
 
 
 @dataclass(frozen=True)
@@ -61,20 +54,6 @@ class ExampleSet:
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
 
-def record_files(records: Path, split: str) -> list[str]:
-    """The shards of one split, in order.
-
-    Raises:
-        InputError: There are none.
-    """
-    files = sorted(str(path) for path in records.glob(f"{split}-*.tfrecord"))
-    if not files:
-        raise InputError(
-            f"has no {split}-*.tfrecord files.", file=records, hint="Build the TFRecords first."
-        )
-    return files
-
-
 def _image_file(path: Path, shape: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
     try:
         images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
@@ -102,57 +81,41 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
     """
     splits = pq.read_table(records / "examples.parquet", columns=["split"])["split"]
     total = int(pc.sum(pc.equal(splits, split)).as_py() or 0)
-    files = record_files(records, split)
-
-    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = tf.io.parse_single_example(record, _FEATURES)
-        image, scale, size = decode_and_letterbox(example["image/encoded"], height, width)
-        dense = {k: tf.sparse.to_dense(v) for k, v in example.items() if "/object/" in k}
-        return {
-            "image": image,
-            "scale": scale,
-            "size": size,
-            "id": tf.strings.to_number(example["image/source_id"], tf.int64),
-            "boxes": tf.stack(
-                [dense[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")],
-                axis=-1,
-            ),
-            "classes": tf.cast(dense["image/object/class/label"], tf.int32),
-            "crowds": dense["image/object/is_crowd"],
-        }
-
-    images = _image_file(cache, (total, height, width, 3))
-    columns: dict[str, list[npt.NDArray[np.generic]]] = {
-        name: [] for name in ("scale", "size", "id", "boxes", "classes", "crowds")
-    }
-    progress = Progress(f"decoding {split} examples", total, "images")
-    dataset = tf.data.TFRecordDataset(files).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    for index, example in enumerate(dataset.prefetch(16).as_numpy_iterator()):
-        images[index] = example["image"]
-        for name, column in columns.items():
-            column.append(example[name])
-        progress.advance()
     if not total:
         raise InputError(
             f"holds no {split} example.", file=records, hint="Label more frames or videos."
         )
-    sizes = np.stack(columns["size"]).astype(np.int32)
-    scales = np.array(columns["scale"], np.float32)
-    lengths = [len(b) for b in columns["boxes"]]
+    examples: list[Example] = []
+
+    def encoded() -> Iterator[bytes]:
+        for example in read_examples(records, split):
+            examples.append(dataclasses.replace(example, jpeg=b""))
+            yield example.jpeg
+
+    jpegs = tf.data.Dataset.from_generator(encoded, output_signature=tf.TensorSpec([], tf.string))
+    decoded = jpegs.map(
+        lambda data: decode_and_letterbox(data, height, width),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    images = _image_file(cache, (total, height, width, 3))
+    scales, sizes = np.empty(total, np.float32), np.empty((total, 2), np.int32)
+    progress = Progress(f"decoding {split} examples", total, "images")
+    for index, (image, scale, size) in enumerate(decoded.prefetch(16).as_numpy_iterator()):
+        images[index], scales[index], sizes[index] = image, scale, size
+        progress.advance()
+
+    lengths = [len(example.boxes) for example in examples]
     per_box = np.repeat(np.arange(total), lengths)
-    normalised = np.concatenate([b.reshape(-1, 4) for b in columns["boxes"]])
     to_pixels = np.tile(sizes, 2)[per_box] * scales[per_box, None]
-    crowds = [
-        c.astype(bool) if len(c) else np.zeros(n, bool)
-        for c, n in zip(columns["crowds"], lengths, strict=True)
-    ]
+    # ymin, xmin, ymax, xmax
+    shares = np.concatenate([example.boxes for example in examples])[:, [1, 0, 3, 2]]
     return ExampleSet(
         images=images,
-        boxes=(normalised * to_pixels).astype(np.float32),
-        classes=np.concatenate(columns["classes"]).astype(np.int32),
-        crowds=np.concatenate(crowds),
+        boxes=(shares * to_pixels).astype(np.float32),
+        classes=np.concatenate([example.class_ids for example in examples]).astype(np.int32),
+        crowds=np.concatenate([example.crowd for example in examples]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        source_ids=np.array(columns["id"], np.int64),
+        source_ids=np.array([example.source_id for example in examples], np.int64),
         scales=scales,
         sizes=sizes,
     )

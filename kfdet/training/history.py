@@ -25,6 +25,7 @@ class History:
         parameters: What the run used, fitted values included.
         seconds: Training time so far, over all resumed parts.
         stopped_early: Why training stopped before its last step, "" if it did not.
+        continued_from: Step at which it took over from a shorter training, 0 if it did not.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -35,6 +36,7 @@ class History:
     parameters: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     stopped_early: str = ""
+    continued_from: int = 0
 
     def truncate(self, step: int) -> None:
         """Forget what came after `step`, the step of the checkpoint that was restored."""
@@ -47,13 +49,19 @@ class History:
         return any(v["step"] == step for v in self.val)
 
     def best(self) -> dict[str, float] | None:
-        """The first validation with the highest AP50, None before the first validation."""
-        return max(self.val, key=lambda v: v["AP50"], default=None)
+        """The last validation with the highest AP50, None before the first validation.
 
-    def validations_since_best(self) -> int:
-        """Validations after the best one."""
-        best = self.best()
-        return 0 if best is None else sum(v["step"] > best["step"] for v in self.val)
+        The last, because weights that are equal so far (all at 0, say) have learnt for longer.
+        """
+        return max(self.val, key=lambda v: (v["AP50"], v["step"]), default=None)
+
+    def validations_without_gain(self) -> int:
+        """Validations since AP50 last rose, or since this training took over from a shorter one."""
+        rose = max(self.val, key=lambda v: (v["AP50"], -v["step"]), default=None)
+        if rose is None:
+            return 0
+        since = max(rose["step"], self.continued_from)
+        return sum(v["step"] > since for v in self.val)
 
     def write(self, folder: Path) -> None:
         """Write history.json into `folder`, whole or not at all."""

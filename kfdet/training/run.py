@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,16 @@ from kfdet.errors import InputError
 from kfdet.events import emit
 from kfdet.files import atomic_file, read_json_object
 from kfdet.parameters import TrainingSettings, parse_input_size
+from kfdet.records.reading import read_examples
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
-from kfdet.training.examples import ExampleSet, decode_examples, record_files
-from kfdet.training.fitting import fit_anchors, fit_input_size
+from kfdet.training.examples import ExampleSet, decode_examples
+from kfdet.training.fitting import Fit, fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
+from kfdet.training.resuming import latest_step, take_over
 from kfdet.training.settings import fitted_steps, validation_interval
 from kfdet.training.tasks import build_task
 from kfdet.training.trainer import BEST_PREFIX, Run
@@ -35,6 +39,7 @@ from kfdet.training.trainer import train as train_run
 from kfdet.training.warm_start import warm_start
 
 _MIN_PIXELS = 160 * 256
+_VALIDATION_BATCH = 8
 
 
 def find_gpus() -> int:
@@ -43,6 +48,25 @@ def find_gpus() -> int:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     return len(gpus)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The decoded records."""
+
+    labels: tuple[str, ...]
+    training: ExampleSet
+    validation: ExampleSet
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What was fitted to dataset and machine where the settings leave it open."""
+
+    height: int
+    width: int
+    anchors: Fit
+    schedule: networks.Schedule
 
 
 def train_detector(
@@ -55,6 +79,7 @@ def train_detector(
     tensorboard: Path,
     scratch: Path,
     gpus: int,
+    earlier: Sequence[str] = (),
 ) -> None:
     """Train on `records` and fill the folder `model`.
 
@@ -68,6 +93,8 @@ def train_detector(
         tensorboard: Folder of this run's TensorBoard logs.
         scratch: Folder for decoded examples.
         gpus: How many GPUs to train on; 0: on the CPU.
+        earlier: Checkpoint folders (or their bucket URIs) of trainings that differ in their steps
+            only; without a checkpoint of its own, this one continues the longest shorter one.
 
     Raises:
         InputError: Parameters or records cannot be trained with.
@@ -78,68 +105,24 @@ def train_detector(
     performance.set_mixed_precision_policy("mixed_float16" if gpus else "float32")
 
     entry = networks.network(settings.network)
-    labels = tuple(read_json_object(records / "dataset.json")["labels"])
     height, width = _input_size(records, settings, entry, bool(gpus))
-    training = decode_examples(records, "train", height, width, scratch / "train.npy")
-    validation = decode_examples(records, "val", height, width, scratch / "val.npy")
-
-    sides = training.boxes[:, 2:] - training.boxes[:, :2]
-    low, high = entry.levels
-    fit = fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
-    schedule = _schedule(settings, entry, len(training), gpus)
-    config = networks.experiment(
-        entry,
-        AnchorGrid(height, width, low, high, fit.num_scales, fit.aspect_ratios, fit.anchor_size),
-        len(labels),
-        schedule,
-        mixed_precision=bool(gpus),
+    data = _decode(records, height, width, scratch)
+    fitted = _Fitted(
+        height,
+        width,
+        _anchors(data.training, height, width, entry),
+        _schedule(settings, entry, len(data.training), gpus),
     )
-    _override(config, settings.overrides)
-    config.task.annotation_file = str(_annotations(validation, labels, scratch))
-    # Overrides may have moved the anchors.
-    grid = AnchorGrid.of_model(config.task.model)
-
+    config = _experiment(settings, entry, fitted, data, scratch, bool(gpus))
+    if not latest_step(checkpoints):
+        take_over(earlier, checkpoints, config.trainer.train_steps)
     history = read_history(checkpoints)
     history.network = settings.network
-    history.parameters = {
-        **dataclasses.asdict(settings),
-        **dataclasses.asdict(schedule),
-        **dataclasses.asdict(fit),
-        "input_size": f"{height}x{width}",
-        "seed": seed,
-        "gpus": gpus,
-        "anchors_mean_iou": fit.mean_iou,
-    }
-    emit(
-        "info",
-        message=(
-            f"{settings.network}, input {height}x{width}, {schedule.steps} steps of "
-            f"{schedule.batch_size} images, learning rate {schedule.learning_rate:.2g}, "
-            f"{len(training)} training and {len(validation)} validation examples, "
-            f"{gpus or 'no'} GPU"
-        ),
-    )
-
-    def initialize(network: Any) -> None:
-        if settings.init_checkpoint:
-            warm_start(network, settings.init_checkpoint)
-
-    batch_size = config.task.train_data.global_batch_size
-    run = Run(
-        config=config,
-        task=build_task(config, entry.two_stage),
-        training=BatchMaker(training, grid, entry.two_stage, batch_size, seed, Augmentation()),
-        validation=BatchMaker(
-            validation, grid, entry.two_stage, 8 * strategy.num_replicas_in_sync, seed, None
-        ),
-        labels=labels,
-        checkpoints=checkpoints,
-        tensorboard=tensorboard,
-        early_stop=settings.early_stop,
-        initialize=initialize,
-    )
+    history.parameters = _parameters(settings, fitted, seed, gpus)
+    _announce(settings, fitted, data, gpus)
+    devices = strategy.num_replicas_in_sync
+    run = _run(settings, seed, entry, config, data, checkpoints, tensorboard, devices)
     train_run(run, history, strategy)
-
     best = history.best()
     assert best is not None
     description = Description(
@@ -147,7 +130,7 @@ def train_detector(
         two_stage=entry.two_stage,
         height=height,
         width=width,
-        labels=labels,
+        labels=data.labels,
         step=int(best["step"]),
         seed=seed,
         records=digest,
@@ -155,6 +138,101 @@ def train_detector(
     )
     config.task.annotation_file = None
     write_model(model, description, config.as_dict(), checkpoints, BEST_PREFIX)
+
+
+def _decode(records: Path, height: int, width: int, scratch: Path) -> _Data:
+    labels = read_json_object(records / "dataset.json")["labels"]
+    training = decode_examples(records, "train", height, width, scratch / "train.npy")
+    validation = decode_examples(records, "val", height, width, scratch / "val.npy")
+    return _Data(tuple(labels), training, validation)
+
+
+def _anchors(training: ExampleSet, height: int, width: int, entry: networks.Network) -> Fit:
+    sides = training.boxes[:, 2:] - training.boxes[:, :2]
+    low, high = entry.levels
+    return fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
+
+
+def _experiment(
+    settings: TrainingSettings,
+    entry: networks.Network,
+    fitted: _Fitted,
+    data: _Data,
+    scratch: Path,
+    mixed_precision: bool,
+) -> Any:
+    """Model Garden's experiment configuration, with the user's overrides on top."""
+    fit = fitted.anchors
+    grid = AnchorGrid(
+        *(fitted.height, fitted.width, *entry.levels),
+        *(fit.num_scales, fit.aspect_ratios, fit.anchor_size),
+    )
+    config = networks.experiment(
+        entry, grid, len(data.labels), fitted.schedule, mixed_precision=mixed_precision
+    )
+    _override(config, settings.overrides)
+    config.task.annotation_file = str(_annotations(data.validation, data.labels, scratch))
+    return config
+
+
+def _parameters(
+    settings: TrainingSettings, fitted: _Fitted, seed: int, gpus: int
+) -> dict[str, Any]:
+    """What history.json records of a run, fitted values included."""
+    return {
+        **dataclasses.asdict(settings),
+        **dataclasses.asdict(fitted.schedule),
+        **dataclasses.asdict(fitted.anchors),
+        "input_size": f"{fitted.height}x{fitted.width}",
+        "seed": seed,
+        "gpus": gpus,
+        "anchors_mean_iou": fitted.anchors.mean_iou,
+    }
+
+
+def _announce(settings: TrainingSettings, fitted: _Fitted, data: _Data, gpus: int) -> None:
+    schedule = fitted.schedule
+    emit(
+        "info",
+        message=(
+            f"{settings.network}, input {fitted.height}x{fitted.width}, {schedule.steps} steps of "
+            f"{schedule.batch_size} images, learning rate {schedule.learning_rate:.2g}, "
+            f"{len(data.training)} training and {len(data.validation)} validation examples, "
+            f"{gpus or 'no'} GPU"
+        ),
+    )
+
+
+def _run(
+    settings: TrainingSettings,
+    seed: int,
+    entry: networks.Network,
+    config: Any,
+    data: _Data,
+    checkpoints: Path,
+    tensorboard: Path,
+    devices: int,
+) -> Run:
+    def initialize(network: Any) -> None:
+        if settings.init_checkpoint:
+            warm_start(network, settings.init_checkpoint)
+
+    # Overrides may have moved the anchors and changed the batch.
+    grid = AnchorGrid.of_model(config.task.model)
+    batch_size = config.task.train_data.global_batch_size
+    return Run(
+        config=config,
+        task=build_task(config, entry.two_stage),
+        training=BatchMaker(data.training, grid, entry.two_stage, batch_size, seed, Augmentation()),
+        validation=BatchMaker(
+            data.validation, grid, entry.two_stage, _VALIDATION_BATCH * devices, seed, None
+        ),
+        labels=data.labels,
+        checkpoints=checkpoints,
+        tensorboard=tensorboard,
+        early_stop=settings.early_stop,
+        initialize=initialize,
+    )
 
 
 def _strategy(gpus: int) -> tf.distribute.Strategy:
@@ -191,13 +269,8 @@ def _input_size(
 
 def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
     """(M, 2) heights and widths of the training boxes as shares of their image."""
-    sides: dict[str, list[float]] = {name: [] for name in ("ymin", "ymax", "xmin", "xmax")}
-    for record in tf.data.TFRecordDataset(record_files(records, "train")).as_numpy_iterator():
-        example = tf.train.Example.FromString(record)
-        for name, values in sides.items():
-            values.extend(example.features.feature[f"image/object/bbox/{name}"].float_list.value)
-    box = {name: np.array(values, np.float64) for name, values in sides.items()}
-    return np.stack([box["ymax"] - box["ymin"], box["xmax"] - box["xmin"]], axis=1)
+    boxes = np.concatenate([example.boxes for example in read_examples(records, "train")])
+    return np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1)
 
 
 def _schedule(

@@ -16,9 +16,10 @@ from official.core import base_trainer
 
 from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import KfdetError
-from kfdet.events import Progress
+from kfdet.events import Progress, emit
 from kfdet.training.batches import BatchMaker
 from kfdet.training.history import History
+from kfdet.training.resuming import latest_step
 from kfdet.training.tasks import anchor_boxes, normalize, training_dataset, validation_dataset
 
 BEST_PREFIX = "best/weights"
@@ -53,14 +54,8 @@ class Run:
     initialize: Callable[[Any], None]
 
 
-def latest_step(checkpoints: Path) -> int:
-    """Step of the newest checkpoint in the folder, 0 without one."""
-    newest = tf.train.latest_checkpoint(str(checkpoints))
-    return int(newest.rsplit("-", 1)[1]) if newest else 0
-
-
 def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
-    """Train to the last step, continuing from the newest checkpoint.
+    """Train to the last step, from the newest checkpoint on where there is one.
 
     The weights of the best validation stay at `BEST_PREFIX` under the checkpoint folder.
 
@@ -74,6 +69,12 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
     """
     first_step = latest_step(run.checkpoints)
     history.truncate(first_step)
+    history.stopped_early = ""  # the patience may have changed since
+    if 0 < first_step < run.config.trainer.train_steps:
+        emit(
+            "info",
+            message=f"continues at step {first_step} of {run.config.trainer.train_steps}",
+        )
     with strategy.scope():
         trainer = _build_trainer(run, history, strategy, first_step)
         controller = _build_controller(run, history, trainer, strategy)
@@ -86,12 +87,11 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
                     {"step": step} | {k: float(logs[k]) for k in ("AP", "AP50", "AP75")}
                 )
                 history.write(run.checkpoints)
-            if run.early_stop and history.validations_since_best() >= run.early_stop:
+            if run.early_stop and history.validations_without_gain() >= run.early_stop:
                 best = history.best()
                 assert best is not None
                 history.stopped_early = (
-                    f"AP50 did not rise above {best['AP50']:.3f} (step {best['step']}) "
-                    f"in {run.early_stop} validations"
+                    f"AP50 did not rise above {best['AP50']:.3f} in {run.early_stop} validations"
                 )
             if step >= total or history.stopped_early:
                 break
@@ -122,7 +122,7 @@ def _build_trainer(
         validation_dataset=strategy.experimental_distribute_dataset(
             validation_dataset(run.validation)
         ),
-        checkpoint_exporter=_AfterValidation(run, model, history),
+        checkpoint_exporter=_BestCheckpoint(run, model, history),
     )
 
 
@@ -147,11 +147,11 @@ def _build_controller(
         summary_dir=str(run.tensorboard / "train"),
         eval_summary_dir=str(run.tensorboard / "validation"),
         summary_interval=settings.summary_interval,
-        train_actions=[_Watch(trainer, history, run)],
+        train_actions=[_Monitor(trainer, history, run)],
     )
 
 
-class _Watch:
+class _Monitor:
     """After every few steps: stop on a loss that is not finite, record it, report progress."""
 
     def __init__(self, trainer: base_trainer.Trainer, history: History, run: Run) -> None:
@@ -181,7 +181,7 @@ class _Watch:
         self.progress.update(step, f"loss {loss:.3f}, {speed:.1f} steps/s")
 
 
-class _AfterValidation:
+class _BestCheckpoint:
     """Called by the trainer while the averaged weights are in place (its checkpoint exporter)."""
 
     def __init__(self, run: Run, model: Any, history: History) -> None:
@@ -192,7 +192,7 @@ class _AfterValidation:
         """Keep the weights if this validation is the best; show sample detections."""
         best = self.history.best()
         score = float(logs["AP50"])
-        better = best is None or score > best["AP50"]
+        better = best is None or score >= best["AP50"]
         if better:
             items = getattr(self.model, "checkpoint_items", {})
             tf.train.Checkpoint(model=self.model, **items).write(

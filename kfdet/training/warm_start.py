@@ -1,4 +1,4 @@
-"""Start from the weights of an earlier training: what fits is taken, what does not is named."""
+"""Start from the weights of an earlier training: take what fits, and name what does not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from kfdet.errors import InputError
 from kfdet.events import Progress, emit, warn
 
 _HINT = (
-    "Name a TensorFlow 2 checkpoint (folder, or path without .index), an archive of one "
-    "(.tar.gz, .zip) or a model folder of an earlier run."
+    "Name the folder of an earlier run, its model.zip, a TensorFlow 2 checkpoint (folder, or path "
+    "without .index) or an archive of one (.tar.gz, .zip)."
 )
 _CHUNK = 1 << 20
+_BUNDLE = "model.zip"
+"""What a run's folder offers for download; its folder checkpoint/ holds the best weights."""
 
 
 def warm_start(model: Any, source: str) -> None:
@@ -28,15 +30,17 @@ def warm_start(model: Any, source: str) -> None:
 
     Args:
         model: A detection model of Model Garden.
-        source: Path, http(s) URL, or bucket URI (minio://, s3://) of a checkpoint.
+        source: Path, http(s) URL, or bucket URI (minio://, s3://) of a run's folder, a model.zip,
+            or a checkpoint.
 
     Raises:
         InputError: There is no checkpoint at `source`, or no part of it fits.
     """
     with tempfile.TemporaryDirectory(prefix="kfdet-init-") as scratch:
         prefix = _checkpoint_prefix(_local(source, Path(scratch)), source)
-        taken = [name for name, part in _parts(model).items() if _read(part, name, prefix)]
-        left_out = [name for name in _parts(model) if name not in taken]
+        parts = _parts(model)
+        taken = [name for name, part in parts.items() if _read(part, name, prefix)]
+        left_out = [name for name in parts if name not in taken]
     if not taken:
         raise InputError(
             "no part of this checkpoint fits the network.",
@@ -45,7 +49,13 @@ def warm_start(model: Any, source: str) -> None:
         )
     if left_out:
         warn(f"{source}: {', '.join(left_out)} do not fit and start from scratch")
-    emit("info", message=f"starting from {source}: {', '.join(taken)}")
+    count = {name: _count_layers(part) for name, part in parts.items()}
+    fitting = sum(count[name] for name in taken)
+    emit(
+        "info",
+        message=f"starting from {source}: {', '.join(taken)} "
+        f"({fitting} of {sum(count.values())} layers fit)",
+    )
 
 
 def _parts(model: Any) -> dict[str, Any]:
@@ -56,6 +66,15 @@ def _parts(model: Any) -> dict[str, Any]:
         else:
             parts[name] = part
     return parts
+
+
+def _count_layers(part: Any) -> int:
+    """Layers that have weights of their own, not only their sublayers'."""
+    return sum(
+        bool(getattr(module, "weights", ()))
+        and not any(getattr(below, "weights", ()) for below in module.submodules)
+        for module in part.submodules
+    )
 
 
 def _read(part: Any, name: str, prefix: str) -> bool:
@@ -79,9 +98,16 @@ def _local(source: str, scratch: Path) -> Path:
     if scheme in ("minio", "s3"):
         from kfdet.storage.download import download
 
-        return _unpacked(download(source, scratch), scratch)
-    path = Path(source).expanduser()
-    return _unpacked(path, scratch)
+        return _unpacked(_bundle_of(download(source, scratch)), scratch)
+    return _unpacked(_bundle_of(Path(source).expanduser()), scratch)
+
+
+def _bundle_of(path: Path) -> Path:
+    """The model.zip of a run, if `path` is the run's folder or the SavedModel in it."""
+    if (path / _BUNDLE).is_file():
+        return path / _BUNDLE
+    beside = path.parent / _BUNDLE
+    return beside if beside.is_file() and any(path.glob("*/saved_model.pb")) else path
 
 
 def _download(url: str, folder: Path) -> Path:
@@ -126,11 +152,14 @@ def _checkpoint_prefix(path: Path, source: str) -> str:
         return str(path)
     if path.suffix == ".index" and path.exists():
         return str(path.with_suffix(""))
+    if (path / "checkpoint").is_dir():  # an unpacked model.zip
+        return _checkpoint_prefix(path / "checkpoint", source)
     if path.is_dir():
         newest = tf.train.latest_checkpoint(str(path))
         if newest:
             return str(newest)
-        indices = sorted(path.rglob("*.index"), key=lambda p: p.stat().st_mtime)
+        # The variables of a SavedModel are not a checkpoint of the network.
+        indices = [p for p in path.rglob("*.index") if p.parent.name != "variables"]
         if indices:
-            return str(indices[-1].with_suffix(""))
+            return str(max(indices, key=lambda p: p.stat().st_mtime).with_suffix(""))
     raise InputError("holds no checkpoint.", file=source, hint=_HINT)

@@ -74,7 +74,7 @@ def test_a_killed_pod_continues_in_another(
     scratch.mkdir()
     object_store.log.clear()
     printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "GPUs requested: 64, seen by TensorFlow: " in printed.stderr
+    assert "GPUs requested: 64, seen by TensorFlow: " in printed.stdout + printed.stderr
     assert f"GET {BUCKET}/checkpoints/{state}" in object_store.log
     history = json.loads((tmp_path / "model" / "history.json").read_text())
     assert history["steps"][-1] == 20

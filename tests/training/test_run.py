@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from kfdet.training.settings import fitted_steps
 V3 = "ssd_mobilenet_v3_small_fpnlite"
 
 
-def train(records: Path, root: Path, seed: int = 0, **settings: object) -> History:
+def train(
+    records: Path, root: Path, earlier: Sequence[str] = (), seed: int = 0, **settings: object
+) -> History:
     model = root / "model"
     model.mkdir(parents=True)
     (root / "scratch").mkdir()
@@ -43,6 +46,7 @@ def train(records: Path, root: Path, seed: int = 0, **settings: object) -> Histo
         root / "tensorboard",
         root / "scratch",
         gpus=0,
+        earlier=earlier,
     )
     return read_history(model)
 
@@ -90,6 +94,26 @@ def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path
     assert resumed.steps == whole.steps
     assert [v["step"] for v in resumed.val] == [v["step"] for v in whole.val]
     np.testing.assert_allclose(resumed.loss, whole.loss, rtol=0.05)
+
+
+@pytest.mark.slow
+def test_more_steps_continue_the_shorter_training(
+    square_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="kfdet")
+    shorter = train(square_records, tmp_path / "shorter", steps=10)
+    checkpoints = str(tmp_path / "shorter" / "checkpoints")
+    longer = train(square_records, tmp_path / "longer", [checkpoints], steps=20)
+    assert "continues at step 10 of 20" in caplog.text
+    assert longer.continued_from == 10
+    taken = len(shorter.steps)
+    assert (longer.steps[:taken], longer.loss[:taken]) == (shorter.steps, shorter.loss)
+    assert longer.steps[-1] == longer.val[-1]["step"] == 20
+    assert longer.seconds > shorter.seconds
+    # a cosine over 20 steps, not what is left of the one over 10
+    assert longer.learning_rate[taken] > 5 * shorter.learning_rate[-1]
+    untouched = read_history(tmp_path / "shorter" / "checkpoints")
+    assert untouched.steps == shorter.steps
 
 
 def test_warm_start_takes_what_fits_and_names_the_rest(

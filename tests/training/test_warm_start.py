@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from kfdet.errors import InputError
 from kfdet.training.warm_start import warm_start
@@ -22,14 +23,14 @@ class Small:
     """A network of two parts."""
 
     def __init__(self, value: float, classes: int) -> None:
-        inputs = tf.keras.Input([4])
-        self.backbone = tf.keras.Model(inputs, tf.keras.layers.Dense(3)(inputs))
-        self.head = tf.keras.Model(inputs, tf.keras.layers.Dense(classes)(inputs))
+        inputs = tf_keras.Input([4])
+        self.backbone = tf_keras.Model(inputs, tf_keras.layers.Dense(3)(inputs))
+        self.head = tf_keras.Model(inputs, tf_keras.layers.Dense(classes)(inputs))
         for part in (self.backbone, self.head):
             part.set_weights([w * 0 + value for w in part.get_weights()])
 
     @property
-    def checkpoint_items(self) -> dict[str, tf.keras.Model]:
+    def checkpoint_items(self) -> dict[str, tf_keras.Model]:
         return {"backbone": self.backbone, "head": self.head}
 
     def values(self) -> tuple[float, float]:
@@ -88,6 +89,26 @@ def test_an_archive_that_leaves_its_folder(checkpoint: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="cannot be unpacked"):
         warm_start(Small(0, classes=2), str(evil))
     assert not list(tmp_path.rglob("outside*"))
+
+
+@pytest.mark.parametrize("place", ["run", "run/model", "run/model.zip"])
+def test_a_folder_of_a_run(
+    place: str, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SavedModel's variables are newer, and not a checkpoint of the network."""
+    content = tmp_path / "content"
+    shutil.copytree(checkpoint.parent, content / "checkpoint")
+    saved = content / "saved_model" / "1" / "variables"
+    saved.mkdir(parents=True)
+    tf.train.Checkpoint(other=tf.Variable(1.0)).write(str(saved / "variables"))
+    shutil.make_archive(str(tmp_path / "run" / "model"), "zip", content)
+    (content / "saved_model" / "1" / "saved_model.pb").touch()
+    shutil.copytree(content / "saved_model", tmp_path / "run" / "model")
+    caplog.set_level("INFO", logger="kfdet")
+    model = Small(0, classes=2)
+    warm_start(model, str(tmp_path / place))
+    assert model.values() == (7, 7)
+    assert "(2 of 2 layers fit)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from support.object_store import BUCKET, ObjectStore
+
+from kfdet.parameters import TrainingSettings
+from kfdet.training.history import History, read_history
+from kfdet.training.resuming import earlier_runs, latest_step, run_name, take_over
+
+SETTINGS = TrainingSettings(network="ssd_resnet50_fpn", input_size="96x128", steps=300)
+
+
+def write_run(folder: Path, step: int, total: int) -> None:
+    """A checkpoint folder that stands at `step` of `total`."""
+    checkpoint = tf.train.Checkpoint(value=tf.Variable(float(step)))
+    manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2)
+    manager.save(checkpoint_number=step)
+    checkpoint.write(str(folder / "best" / "weights"))
+    History(steps=[step], loss=[1.0], parameters={"steps": total}).write(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"steps": 600}, True),
+        ({"steps": 0}, True),
+        ({"steps": 600, "early_stop": 0}, True),
+        ({"learning_rate": 0.1}, False),
+        ({"overrides": "task: {}"}, False),
+    ],
+)
+def test_a_longer_training_finds_the_shorter_one(change, same, tmp_path):
+    name = run_name(SETTINGS, 0, "digest", 0)
+    write_run(tmp_path / name, 300, 300)
+    other = run_name(replace(SETTINGS, **change), 0, "digest", 0)
+    assert other != name
+    assert earlier_runs(str(tmp_path), other) == ([str(tmp_path / name)] if same else [])
+
+
+def test_names_are_readable():
+    assert run_name(SETTINGS, 0, "digest", 0).startswith("ssd_resnet50_fpn-96x128-300-steps-")
+    other = replace(SETTINGS, batch_size=4, learning_rate=0.01, steps=0, input_size="")
+    assert run_name(other, 2, "digest", 0).startswith(
+        "ssd_resnet50_fpn-batch-4-rate-0.01-seed-2-fitted-steps-"
+    )
+    assert run_name(SETTINGS, 0, "other", 0) != run_name(SETTINGS, 0, "digest", 0)
+    assert run_name(SETTINGS, 0, "digest", 1) != run_name(SETTINGS, 0, "digest", 0)
+    assert run_name(SETTINGS, 1, "digest", 0) != run_name(SETTINGS, 0, "digest", 0)
+    # patience changes no step: the same training goes on
+    assert run_name(replace(SETTINGS, early_stop=0), 0, "digest", 0) == run_name(
+        SETTINGS, 0, "digest", 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([], 0),
+        ([(300, 300)], 300),
+        ([(100, 100), (300, 300), (200, 200)], 300),
+        ([(600, 600)], 0),
+        ([(1000, 1000)], 0),
+        ([(400, 1000)], 0),  # interrupted: its rate falls more slowly
+    ],
+)
+def test_the_longest_shorter_one_is_continued(runs, expected, tmp_path):
+    for step, total in runs:
+        write_run(tmp_path / str(total), step, total)
+    target = tmp_path / "new"
+    take_over([str(tmp_path / str(total)) for _, total in runs], target, 600)
+    assert latest_step(target) == expected
+    history = read_history(target)
+    assert (history.steps, history.continued_from) == ([expected] * bool(expected), expected)
+    if expected:
+        restored = tf.Variable(0.0)
+        tf.train.Checkpoint(value=restored).read(str(target / "best" / "weights"))
+        assert restored.numpy() == expected
+
+
+def test_shorter_runs_in_a_bucket(tmp_path, object_store: ObjectStore):
+
+    root = f"minio://{BUCKET}/checkpoints"
+    write_run(tmp_path / "run", 300, 300)
+    name = run_name(SETTINGS, 0, "digest", 0)
+    object_store.put(tmp_path / "run", f"checkpoints/{name}")
+    assert earlier_runs(root, name) == []
+    longer = run_name(replace(SETTINGS, steps=600), 0, "digest", 0)
+    earlier = earlier_runs(root, longer)
+    assert earlier == [f"{root}/{name}"]
+    take_over(earlier, tmp_path / "new", 600)
+    assert latest_step(tmp_path / "new") == 300
