@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from kfdet.cli.app import app
 from kfdet.events import listening
+from kfdet.signals import exit_on_sigterm
 
 
 @app.command()
@@ -46,9 +48,10 @@ def serve(
     (printf '{"instances":[{"b64":"'; base64 -w0 photo.jpg; printf '"}]}') |
     curl -d @- localhost:8501/v1/models/detector:predict
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from kfdet.serving.server import serve as serve_model
 
-    with listening(_announce):
+    with listening(_announce), exit_on_sigterm(status=0):
         serve_model(
             model_dir,
             model_name=model_name,

@@ -1,4 +1,4 @@
-"""What happens to an image before the network, the same in training, SavedModel and TFLite."""
+"""How an image is prepared for the network, the same in training, SavedModel and TFLite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def decode_and_letterbox(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decode JPEG, PNG, BMP or GIF bytes and fit the picture into the top left of the input.
 
-    The aspect ratio stays; what is left over is black.
+    The aspect ratio stays; the rest is black.
 
     Args:
         encoded: Scalar string.
@@ -18,7 +18,7 @@ def decode_and_letterbox(
         width: Input width in pixels.
 
     Returns:
-        Image uint8 (height, width, 3) RGB; scale, float32 input pixels a source pixel;
+        Image uint8 (height, width, 3) RGB; scale, float32 input pixels per source pixel;
         size, int32 (2,) source height and width.
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)

@@ -54,10 +54,11 @@ class CocoMetrics:
 def evaluate_coco(
     truths: Sequence[GroundTruth], detections: Sequence[Detections], labels: Sequence[str]
 ) -> CocoMetrics:
-    """COCO's box metrics over all images, at most 100 detections an image.
+    """COCO's box metrics over all images, at most 100 detections per image.
 
     Crowd boxes follow COCO's rule (they swallow any number of detections); difficult boxes are
-    ignored as in Pascal VOC: neither found nor missed, and what lies on them is no false positive.
+    ignored as in Pascal VOC: neither found nor missed, and detections on them are no
+    false positives.
 
     Args:
         truths: Every image, with boxes or without.

@@ -11,7 +11,7 @@ A detector trained by kfdet.
 
 {labels}
 
-saved_model/       for TensorFlow Serving, which wants the folder that holds the folder "1":
+saved_model/       for TensorFlow Serving, which takes the folder that holds the folder "1":
                      docker run -p 8501:8501 -v "$PWD/saved_model:/models/detector" \\
                        -e MODEL_NAME=detector tensorflow/serving
                    Input: image_bytes, JPEG or PNG (base64 over REST: {{"b64": "..."}}).
@@ -19,6 +19,7 @@ saved_model/       for TensorFlow Serving, which wants the folder that holds the
                    detection_scores, detection_classes, detection_class_names, num_detections.
 model.tflite       for phones and small boards: images uint8 (1, {height}, {width}, 3), RGB, fitted
                    into the top left corner, the rest black.
+                   Both also run with kfdet.Detector.load(...) in Python.
 labels.txt         label names, class 1 first; label_map.pbtxt: the same for TensorFlow's tools.
 checkpoint/        weights to start another training from (kfdet run --init-checkpoint).
 model.json         network, input size, versions.

@@ -29,7 +29,7 @@ def save_frozen(
 
     module = tf.Module()
     module.call = tf.function(call, input_signature=[spec])
-    # Gradients of frozen weights are nobody's, and swish's cannot be saved.
+    # Frozen weights need no gradients, and swish's cannot be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(
         module, str(folder), signatures={"serving_default": module.call}, options=options

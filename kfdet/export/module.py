@@ -23,7 +23,7 @@ Outputs = dict[str, tf.Tensor]
 
 
 class ServingModule(tf.Module):  # type: ignore[misc]
-    """A trained network with everything around it that a client should not have to know.
+    """A trained network with everything around it that a client need not know.
 
     Args:
         model: Model Garden's detection model with its weights.
@@ -44,7 +44,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         Returns:
             detection_boxes float32 (N, 100, 4): ymin, xmin, ymax, xmax as shares of the source
             image; detection_scores float32 (N, 100), falling; detection_classes int64 (N, 100),
-            from 1; detection_class_names string (N, 100); num_detections int32 (N,). Rows behind
+            from 1; detection_class_names string (N, 100); num_detections int32 (N,). Rows after
             num_detections are 0 and "".
         """
         height, width = self.description.height, self.description.width

@@ -1,1 +1,1 @@
-"""An exported model behind TensorFlow Serving's APIs, and a client for them."""
+"""Serve an exported model with TensorFlow Serving's REST and gRPC APIs."""

@@ -1,8 +1,7 @@
-"""A SavedModel as TensorFlow Serving sees it: a name, a version, signatures and one call."""
+"""A SavedModel as TensorFlow Serving presents it: name, version, signatures and one call."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Collection, Mapping
@@ -26,7 +25,7 @@ class ServingError(KfdetError):
 
     Args:
         code: gRPC's status code; REST derives its own from it.
-        message: What is wrong, as TensorFlow Serving words it where it has a word for it.
+        message: What is wrong, in TensorFlow Serving's words where it has some.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -132,13 +131,13 @@ class ServedModel:
         return Prediction(key, outputs, time.perf_counter() - started)
 
     def warm_up(self) -> None:
-        """Detect on a blank image: TensorFlow's first call takes seconds, later ones do not."""
+        """Detect on a blank image: only TensorFlow's first call takes seconds."""
         import tensorflow as tf
 
         blank = tf.io.encode_png(np.zeros((_BLANK_SIDE, _BLANK_SIDE, 3), np.uint8)).numpy()
         signature = self.signatures.get(DEFAULT_SIGNATURE)
         if signature is None or list(signature.inputs) != ["image_bytes"]:
-            return  # A SavedModel of somebody else's; it may want anything.
+            return  # Another exporter's SavedModel; its inputs are unknown.
         with suppress(ServingError):
             self.predict({"image_bytes": np.array([blank], object)})
 
@@ -157,7 +156,6 @@ def load_model(path: Path, name: str) -> ServedModel:
     Raises:
         InputError: It cannot be loaded.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -192,6 +190,6 @@ def _check_names(sent: Collection[str], required: Collection[str]) -> None:
 
 def _readable(message: str) -> str:
     """TensorFlow's message without the functions, nodes and stack traces around it."""
-    told = message.split("\n\t [[", maxsplit=1)[0]
-    told = re.sub(r"\{\{function_node .*?\}\}\s*|\s*\[Op:\w+\]", "", told)
-    return told.strip().rsplit("\n", 1)[-1]
+    text = message.split("\n\t [[", maxsplit=1)[0]
+    text = re.sub(r"\{\{function_node .*?\}\}\s*|\s*\[Op:\w+\]", "", text)
+    return text.strip().rsplit("\n", 1)[-1]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,14 @@ GRACE_SECONDS = 20
 
 
 def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port: int) -> None:
-    """Serve the highest version in `folder`; returns after SIGTERM, when all is answered.
+    """Serve the highest version in `folder` until SIGTERM, and answer running requests then.
 
-    Nothing listens before the model is loaded and warm: a connection is as good as readiness.
-    A version that appears later is not picked up; that takes a restart.
+    The server handles the signal while it runs, and raises it again when all is answered; the
+    caller handles it before and after. Nothing listens before the model is loaded and warm: a
+    connection means readiness. A version that appears later takes a restart.
 
     Args:
-        folder: Folder with numbered versions, or one version.
+        folder: As for `find_saved_model`.
         model_name: The name in URLs and requests.
         host: Address to listen on.
         rest_api_port: Port of the REST API.
@@ -40,23 +39,11 @@ def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port:
     path = find_saved_model(folder.resolve())
     _check_packages()
     if rest_api_port == port:
-        raise InputError(f"port {port} cannot be both REST's and gRPC's.")
+        raise InputError(f"REST and gRPC cannot both use port {port}.")
     rest_socket = _bind(host, rest_api_port, "--rest-api-port")
     _bind(host, port, "--port").close()
 
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        _load_and_run(path, model_name, host, rest_socket, rest_api_port, port)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _end(*_: object) -> None:
-    """End the process; the first of a container would not end by itself while it loads.
-
-    uvicorn takes the signal over while it runs, and raises it again when all is answered.
-    """
-    sys.exit(0)
+    _load_and_run(path, model_name, host, rest_socket, rest_api_port, port)
 
 
 def _load_and_run(
@@ -94,7 +81,7 @@ def _load_and_run(
 
 
 def _uvicorn_server(config: Any, grpc_server: Any) -> Any:
-    """A uvicorn server that takes the gRPC server down with it, side by side."""
+    """A uvicorn server that stops the gRPC server together with itself."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -120,13 +107,13 @@ def _check_packages() -> None:
 
 
 def _bind(host: str, port: int, option: str) -> socket.socket:
-    """A socket that has the port, before minutes of loading end at a port in use."""
+    """A socket bound to the port: a port in use is found before the model is loaded."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise InputError(f"--host {host} is no address: {error.strerror or error}.") from error
+        raise InputError(f"--host {host} is not an address: {error.strerror or error}.") from error
     bound = socket.socket(family, kind, protocol)
     # A port that an earlier server left a moment ago is free.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,8 +1,8 @@
 """TensorFlow Serving's JSON: tensors from a predict request, and the response to it.
 
-The format is that of https://www.tensorflow.org/tfx/serving/api_rest: `instances` (a row an
-example) or `inputs` (a tensor an input), binary strings as {"b64": ...}; an output whose name ends
-in _bytes is binary. A response may hold NaN and Infinity as bare words, a request may not.
+The format is that of https://www.tensorflow.org/tfx/serving/api_rest: `instances` (one row per
+example) or `inputs` (one tensor per input), binary strings as {"b64": ...}; an output whose name
+ends in _bytes is binary. A response may hold NaN and Infinity as bare words, a request may not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parse(body: bytes) -> Any:
     """The JSON value in `body`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is no JSON.
+        ServingError: INVALID_ARGUMENT, it is not JSON.
     """
     try:
         return orjson.loads(body)
@@ -51,7 +51,7 @@ def decode(value: Any, model: ServedModel) -> Request:
 
     Args:
         value: What `parse` gave.
-        model: Its signature says which inputs there are, and of which type.
+        model: Its signature has the names and types of the inputs.
 
     Raises:
         ServingError: The value does not follow the format.

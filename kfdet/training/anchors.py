@@ -26,7 +26,7 @@ class AnchorGrid:
         width: Input width, a multiple of 2**max_level.
         min_level: First pyramid level (stride 2**level).
         max_level: Last pyramid level.
-        num_scales: Anchor sizes an octave.
+        num_scales: Anchor sizes per octave.
         aspect_ratios: Width over height.
         anchor_size: Side of the smallest anchor in strides.
     """
@@ -59,7 +59,7 @@ class AnchorGrid:
 
     @cached_property
     def level_shapes(self) -> dict[str, tuple[int, int, int]]:
-        """Level name to (rows, columns, anchors a cell)."""
+        """Level name to (rows, columns, anchors per cell)."""
         return {
             str(level): (self.height >> level, self.width >> level, self.per_location)
             for level in range(self.min_level, self.max_level + 1)
@@ -95,10 +95,10 @@ class AnchorGrid:
 
     @cached_property
     def separable(self) -> tuple[tuple[slice, Floats, Floats, Floats], ...]:
-        """Each level: where its anchors stand, and their edges and areas by shape, row and column.
+        """Each level: the slice of its anchors, and their edges and areas by shape, row and column.
 
         Top and bottom edges are (2, shapes, rows, 1), left and right edges (2, shapes, 1, columns),
-        areas (shapes, 1, 1): the overlap with a box is a product of one of either.
+        areas (shapes, 1, 1): the overlap with a box is a product of one of each.
         """
         levels, start = [], 0
         for rows, columns, shapes in self.level_shapes.values():
@@ -125,7 +125,7 @@ class Matches(NamedTuple):
     where: npt.NDArray[np.int64]
     """(P, 2) picture and anchor, ascending."""
     boxes: npt.NDArray[np.int64]
-    """(P,) index of the box that each stands for."""
+    """(P,) index of the box that each is matched with."""
     ignored: npt.NDArray[np.int64]
     """(I, 2) pictures and anchors between background and object."""
 

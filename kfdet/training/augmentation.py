@@ -15,7 +15,7 @@ _LUMA = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far the views may go.
+    """Limits of the random views.
 
     Args:
         flip: Mirror half of the images left to right.
@@ -47,9 +47,9 @@ class Views(NamedTuple):
     seen: npt.NDArray[np.int64]
     """(N, 2, 2) an axis's first pixel that is seen, and the end."""
     filled: npt.NDArray[np.int64]
-    """(N, 2, 2) where they go in the view; grey lies around."""
+    """(N, 2, 2) where they go in the view; the rest is grey."""
     flip: npt.NDArray[np.bool_]
-    """(N,) mirrored left to right at last."""
+    """(N,) mirrored left to right in the end."""
     colours: npt.NDArray[np.float32]
     """(N, 3, 4) brightness, contrast and saturation as one matrix over RGB and 1."""
 

@@ -17,7 +17,7 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 MAX_BOXES = 100
 
 SPARSE = ("anchors", "anchor_classes", "anchor_offsets")
-"""Arrays with a row for each anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4)."""
+"""Arrays with one row per anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4)."""
 
 
 @lru_cache(maxsize=4)
@@ -41,7 +41,7 @@ class BatchMaker:
         examples: The decoded split.
         grid: The network's anchors.
         two_stage: Targets of a region proposal network instead of a single-shot detector's.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         seed: Seed of order and augmentation.
         augmentation: None leaves the images as they are.
     """
@@ -54,7 +54,7 @@ class BatchMaker:
     augmentation: Augmentation | None
 
     def training_batch(self, step: int) -> Arrays:
-        """Batch of training step `step` (from 0): every example once an epoch, in random order."""
+        """Batch of training step `step` (from 0): every example once per epoch, in random order."""
         count = len(self.examples)
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
         indices = [int(_order(self.seed, p // count, count)[p % count]) for p in positions]
@@ -63,7 +63,7 @@ class BatchMaker:
     def validation_batch(self, start: int) -> Arrays:
         """The `batch_size` examples from `start` on as they are; after the end, the last one again.
 
-        Batches are always full, so that each of several devices gets something to do.
+        Batches are always full, so that every device gets work.
         """
         last = len(self.examples) - 1
         indices = [min(index, last) for index in range(start, start + self.batch_size)]

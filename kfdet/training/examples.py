@@ -33,7 +33,7 @@ class ExampleSet:
         crowds: bool (B,), true for boxes that are ignored.
         offsets: int64 (N + 1,), where each image's boxes begin.
         source_ids: int64 (N,).
-        scales: float32 (N,), input pixels a source pixel.
+        scales: float32 (N,), input pixels per source pixel.
         sizes: int32 (N, 2), source height and width.
     """
 
@@ -50,7 +50,7 @@ class ExampleSet:
         return len(self.source_ids)
 
     def of(self, index: int) -> slice:
-        """Where the boxes of image `index` stand."""
+        """The slice of the boxes of image `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
 

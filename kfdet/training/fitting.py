@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Below about this many input pixels a side, a detector trained from little data finds few objects.
+# A detector trained from little data finds few objects of fewer input pixels per side.
 _SMALL_OBJECT_PIXELS = 24.0
 _ANCHOR_SIZES = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 
@@ -24,7 +24,7 @@ class Fit:
         width: Input width in pixels.
         min_level: First pyramid level.
         max_level: Last pyramid level.
-        num_scales: Anchor sizes an octave.
+        num_scales: Anchor sizes per octave.
         aspect_ratios: Width over height.
         anchor_size: Side of the smallest anchor in strides.
         mean_iou: Mean over the boxes of the best IoU with an anchor at the same centre.
@@ -117,7 +117,7 @@ def fit_anchors(
                 ]
             )
             coverage = anchor_coverage(sizes, anchors)
-            # An anchor more a cell must earn its cost.
+            # Another anchor per cell must earn its cost.
             score = coverage - 0.01 * count * num_scales
             if best is None or score > best[0]:
                 fit = Fit(

@@ -1,4 +1,4 @@
-"""The course of a training run, kept beside its checkpoints so that a resumed run continues it."""
+"""The curves of a training run, kept beside its checkpoints so that a resumed run continues it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class History:
 
     Args:
         steps: Steps at which the loss was recorded.
-        loss: Mean training loss since the step before.
+        loss: Mean training loss since the previous recorded step.
         learning_rate: Learning rate at that step.
-        val: One {"step", "AP", "AP50", "AP75"} a validation.
+        val: One {"step", "AP", "AP50", "AP75"} per validation.
         network: The network's name.
         parameters: What the run used, fitted values included.
         seconds: Training time so far, over all resumed parts.

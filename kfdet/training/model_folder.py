@@ -1,4 +1,4 @@
-"""What training hands to export and evaluation: weights, configuration, history, description."""
+"""What training gives to export and evaluation: weights, configuration, history, description."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Description:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what makes a model."""
+    """Versions of the packages that make a model."""
     return {name: version(name) for name in ("kfdet", "tensorflow", "tf-models-official")}
 
 

@@ -32,8 +32,8 @@ class Network:
         max_pixels_cpu: Largest input area that a CPU trains in reasonable time.
         max_pixels_gpu: Largest input area on a GPU.
         learning_rate: Peak learning rate at batch 8.
-        batch_size_cpu: Images a step on a CPU.
-        batch_size_gpu: Images a step on each GPU.
+        batch_size_cpu: Images per step on a CPU.
+        batch_size_gpu: Images per step on each GPU.
     """
 
     backbone: Callable[[int, int], backbones.Backbone]
@@ -126,7 +126,7 @@ class Schedule:
 
     Args:
         steps: Training steps.
-        batch_size: Images a step, over all devices.
+        batch_size: Images per step, over all devices.
         learning_rate: Peak learning rate.
         interval: Steps between validations, and between checkpoints.
     """

@@ -9,11 +9,11 @@ _VALIDATIONS = 5
 
 
 def fitted_steps(examples: int, batch_size: int, gpu: bool) -> int:
-    """Training steps for a dataset: some epochs, within what is enough and what people wait for."""
+    """Training steps for a dataset: some epochs, within limits."""
     steps = _EPOCHS[gpu] * examples // batch_size
     return max(_MIN_STEPS[gpu], min(_MAX_STEPS[gpu], steps))
 
 
 def validation_interval(steps: int) -> int:
-    """Steps between validations and checkpoints: a handful of each a run."""
+    """Steps between validations and checkpoints: a handful of each per run."""
     return max(1, -(-steps // _VALIDATIONS))

@@ -41,7 +41,7 @@ class _FedWithDecodedImages:
             self._counted: set[int] = set()
             self._progress = Progress("validation", self.validation_examples, "pictures")
         name = self.coco_metric.name  # type: ignore[attr-defined]
-        _, predictions = step_outputs[name]  # each field a tuple, one tensor a device
+        _, predictions = step_outputs[name]  # each field a tuple, one tensor per device
         whole = {field: tf.concat(parts, axis=0) for field, parts in predictions.items()}
         new = []
         for row, source_id in enumerate(whole["source_id"].numpy().tolist()):
@@ -136,7 +136,7 @@ def _two_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict
 
 
 def _levels(flat: tf.Tensor, grid: AnchorGrid, depth: int) -> dict[str, tf.Tensor]:
-    """(B, A) or (B, A, depth) to one (B, rows, columns, anchors * depth) a pyramid level."""
+    """(B, A) or (B, A, depth) to one (B, rows, columns, anchors * depth) per pyramid level."""
     shapes = grid.level_shapes
     parts = tf.split(flat, [r * c * a for r, c, a in shapes.values()], axis=1)
     return {

@@ -1,4 +1,4 @@
-"""Model Garden's trainer in a loop that survives a kill, stops when it should, and says why."""
+"""Model Garden's trainer in a loop that survives a kill, stops when it should, and records why."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def test_port_in_use(option: str, toy_model: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rest-api-port", "9000", "--port", "9000"], "cannot be both"),
-        (["--host", "no.such.host.invalid"], "no.such.host.invalid is no address"),
+        (["--rest-api-port", "9000", "--port", "9000"], "cannot both use"),
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid is not an address"),
         (["--port", "0"], "--port"),
     ],
 )
