@@ -15,13 +15,26 @@ def _where(file: str, line: int | None, frame: int | None) -> str:
 
 
 class KfdetError(Exception):
-    """A failure with a message written for the user; the command ends with `exit_status`."""
+    """A failure with a message written for the user; the command ends with `exit_status`.
+
+    >>> try:
+    ...     kfdet.Detector.load("no-such-model")
+    ... except kfdet.KfdetError as error:
+    ...     print(error.exit_status)
+    2
+    """
 
     exit_status = 1
 
 
 class InputError(KfdetError):
     """Bad input: names the place (file, line, frame), the problem and the way out.
+
+    >>> try:
+    ...     kfdet.load_dataset("no-such-folder")
+    ... except kfdet.InputError as error:
+    ...     print(error.file)
+    no-such-folder
 
     Args:
         problem: What is wrong, one sentence.
@@ -54,7 +67,11 @@ class InputError(KfdetError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding of `kfdet check`: an error stops a run, a warning does not."""
+    """One finding of `kfdet check`: an error stops a run, a warning does not.
+
+    >>> print(kfdet.Problem("error", "the box is empty.", file="toys.xml", line=12, frame=30))
+    toys.xml:12, frame 30: the box is empty.
+    """
 
     severity: Literal["error", "warning"]
     problem: str

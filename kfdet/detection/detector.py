@@ -27,8 +27,9 @@ class Detector:
     Close it, or use it in a `with` block.
 
     Example:
-        >>> detector = Detector.load("run")  # doctest: +SKIP
-        >>> detector.detect("photo.jpg").draw().save("drawn.jpg")  # doctest: +SKIP
+        >>> with kfdet.Detector.load("run") as detector:
+        ...     found = detector.detect("photo.jpg")
+        >>> found.draw().save("drawn.jpg")
 
     Args:
         backend: How to run the model.

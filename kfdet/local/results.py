@@ -15,6 +15,10 @@ from kfdet.local.folder import METRICS, RECORD
 class Run:
     """A finished run.
 
+    >>> run = kfdet.Run.load("run")
+    >>> run.verdict, run.model.name, run.metrics["split"]["strategy"]
+    (False, 'model', 'video')
+
     Args:
         folder: The run's folder.
         metrics: What metrics.json holds: AP50, AP, `per_class`, `verdict` and more.

@@ -1,0 +1,173 @@
+"""The functions of the Python API; the long ones show their progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfdet.console.display import show_events
+from kfdet.events import listening, with_aliases
+from kfdet.local.results import Run
+from kfdet.parameters import DEFAULTS, Parameters
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kfdet.boxes.interpolation import Method
+    from kfdet.dataset.conversion import Conversion
+    from kfdet.dataset.loading import Dataset
+    from kfdet.planning.check import Check
+
+
+def run(
+    dataset: str | Path,
+    folder: str | Path,
+    parameters: Parameters = DEFAULTS,
+    *,
+    replace_run: bool = False,
+    show_progress: bool = True,
+    **changes: Any,
+) -> Run:
+    """Train, export and evaluate a detector on this machine: what `kfdet run` does.
+
+    Stages whose inputs have not changed since the last run in `folder` are not run again; an
+    interrupted training continues.
+
+    >>> run = kfdet.run("videos", "run", steps=2)
+    >>> run.metrics["AP50"] >= 0
+    True
+    >>> run.report.name
+    'report.html'
+
+    Args:
+        dataset: Folder with videos or images and their annotations, or its bucket URI.
+        folder: The run's folder; created if it does not exist.
+        parameters: Pipeline parameters.
+        replace_run: Whether a run of another dataset in `folder` may be replaced.
+        show_progress: Whether progress and warnings are shown while the run goes on.
+        changes: Single parameters in place of those in `parameters`, by name.
+
+    Raises:
+        InputError: Bad input; the message names the place and the remedy.
+        KfdetError: A stage failed; a note names the log.
+    """
+    from kfdet.local.runner import run as run_pipeline
+
+    parameters = replace(parameters, **changes)
+    parameters.check()
+    with _progress(show_progress) as on_event:
+        return run_pipeline(dataset, folder, parameters, on_event, replace=replace_run)
+
+
+def check(
+    dataset: str | Path,
+    parameters: Parameters = DEFAULTS,
+    *,
+    show_progress: bool = True,
+    **changes: Any,
+) -> Check:
+    """Describe a dataset, the split that a run would make, and every problem: `kfdet check`.
+
+    >>> found = kfdet.check("videos")
+    >>> found.summary.videos, len(found.errors)
+    (2, 0)
+
+    Args:
+        dataset: Folder or bucket URI.
+        parameters: Pipeline parameters, of which sampling and split matter here.
+        show_progress: Whether progress is shown.
+        changes: Single parameters in place of those in `parameters`, by name.
+
+    Raises:
+        InputError: The folder or the bucket cannot be read, or holds no video and no image.
+    """
+    from kfdet.planning.check import check as check_dataset
+    from kfdet.storage.copies import local_dataset
+
+    parameters = replace(parameters, **changes)
+    with _progress(show_progress), local_dataset(str(dataset)) as folder:
+        found = check_dataset(folder, parameters)
+        return replace(found, problems=tuple(map(with_aliases, found.problems)))
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    to: str,
+    *,
+    key_frames: bool = False,
+    show_progress: bool = True,
+) -> Conversion:
+    """Write annotations in another format: `kfdet convert`.
+
+    >>> done = kfdet.convert("videos", "coco.json", to="coco")
+    >>> done.sources, done.boxes
+    (2, 120)
+
+    Args:
+        source: A dataset's folder, or one annotation file; either may be in a bucket.
+        target: The file or folder to write.
+        to: Name of the format, such as "coco", "yolo" or "cvat-video".
+        key_frames: Write only frames that a person drew on.
+        show_progress: Whether progress is shown.
+
+    Raises:
+        InputError: Bad annotations, a target that exists, or an input that the format cannot hold.
+    """
+    from kfdet.dataset.conversion import convert as convert_annotations
+    from kfdet.storage.copies import local_source
+
+    with _progress(show_progress), local_source(str(source)) as path:
+        done = convert_annotations(path, Path(target), to, key_frames=key_frames)
+        return replace(done, warnings=tuple(map(with_aliases, done.warnings)))
+
+
+def load_dataset(folder: str | Path) -> Dataset:
+    """Read a dataset, match its annotations to its videos and images, and check all of it.
+
+    A bad file, box or label becomes one of the dataset's `problems` and is left out of its items.
+
+    >>> dataset = kfdet.load_dataset("videos")
+    >>> dataset.labels, len(dataset.items), dataset.problems
+    (['toy'], 2, [])
+
+    Raises:
+        InputError: The folder does not exist, or holds no video and no image.
+    """
+    from kfdet.dataset.loading import load
+
+    return load(Path(folder))
+
+
+def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
+    """Boxes on every annotated frame of a dataset, from the boxes on its key frames.
+
+    >>> boxes = kfdet.interpolate(kfdet.load_dataset("videos"))
+    >>> boxes.num_rows, boxes.column_names[:4]
+    (120, ['video', 'frame', 'track_id', 'label'])
+
+    Args:
+        dataset: What `load_dataset` returned.
+        method: How a box moves between key frames: "linear" as in CVAT, or "cubic".
+
+    Returns:
+        One row per box (`kfdet.boxes.tables.BOX_SCHEMA`): absolute float pixels, right and bottom
+        exclusive; 0-based frames of the video; `method` says where the box comes from.
+    """
+    from kfdet.boxes.interpolation import interpolate as interpolate_keys
+
+    tasks = {item.name: (item.start, item.stop, item.step) for item in dataset.items}
+    return interpolate_keys(dataset.key_table(), tasks, method)
+
+
+@contextmanager
+def _progress(show: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Draw the events of this process, or none; gives the listener."""
+    if not show:
+        yield lambda event: None
+        return
+    with show_events() as on_event, listening(on_event):
+        yield on_event
