@@ -20,7 +20,7 @@ from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.model_run import class_ids
 
 MATCH_IOU = 0.5
-_TOUCH_IOU = 0.1  # TIDE's border between a badly placed box and background
+TOUCH_IOU = 0.1  # TIDE's border between a badly placed box and background
 SMALL_AREA, LARGE_AREA = 32.0**2, 96.0**2  # COCO's borders, in source pixels
 SIZES = ("small", "medium", "large")
 
@@ -290,8 +290,8 @@ def _kind(truth: GroundTruth, found: _Found, detection: int) -> tuple[ErrorKind,
         cases: tuple[tuple[ErrorKind, npt.NDArray[np.bool_], float], ...] = (
             ("duplicate", same, MATCH_IOU),
             ("confusion", ~same, MATCH_IOU),
-            ("localisation", same, _TOUCH_IOU),
-            ("confusion", ~same, _TOUCH_IOU),
+            ("localisation", same, TOUCH_IOU),
+            ("confusion", ~same, TOUCH_IOU),
         )
         for kind, group, least in cases:
             candidates = np.where(group, iou, 0.0)

@@ -15,7 +15,7 @@ import simplejpeg
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.detection import Detections
 from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
-from kfdet.evaluation.error_analysis import MATCH_IOU, ErrorAnalysis, FalsePositive, Miss
+from kfdet.evaluation.error_analysis import MATCH_IOU, TOUCH_IOU, ErrorAnalysis, FalsePositive, Miss
 from kfdet.evaluation.ground_truth import GroundTruth
 
 TRUTH_COLOR: Color = (255, 255, 255)
@@ -247,7 +247,7 @@ def _false_positive_text(
 ) -> str:
     name = f"{found.labels[error.detection]} {error.score:.0%}"
     if error.box is None:
-        return f"{name}: nothing labelled here"
+        return f"{name}: nothing labelled here (IoU below {TOUCH_IOU:g})"
     true = labels[truth.classes[error.box] - 1]
     return {
         "duplicate": f"{name}: second box on the same object",

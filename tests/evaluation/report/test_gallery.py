@@ -54,7 +54,7 @@ def test_typical_images_have_objects_and_are_in_order(hand):
 
 
 CAPTIONS = [
-    (FAR, 1, "cat 90%: nothing labelled here"),
+    (FAR, 1, "cat 90%: nothing labelled here (IoU below 0.1)"),
     ((160, 100, 260, 200), 1, "cat 90%: too loose or shifted, IoU 0.25"),
     (A, 2, "dog 90%: labelled cat"),
 ]
