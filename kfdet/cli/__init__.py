@@ -3,7 +3,7 @@
 Exit status: 0 done, 1 failed, 2 bad input or wrong usage, 130 interrupted, 143 ended by SIGTERM.
 Every error is one message on standard error; what a script reads goes to standard output.
 
-One module a group of commands. What a command needs is imported when it runs, so that
+One module per group of commands. What a command needs is imported when it runs, so that
 `kfdet --help` answers at once.
 """
 

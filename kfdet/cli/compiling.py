@@ -25,7 +25,7 @@ def compile_(
         str,
         typer.Option(
             metavar="NAME",
-            help="Bucket for everything that runs keep, unless their parameters say otherwise.",
+            help="Bucket that stores everything of a run, unless its parameters name another.",
         ),
     ] = BUCKET,
     *,

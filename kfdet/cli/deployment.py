@@ -32,7 +32,7 @@ _Timeout = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="Time for a version to become ready.")
 ]
 _Force = Annotated[
-    bool, typer.Option("--force", help="Take over what somebody else changed in the endpoint.")
+    bool, typer.Option("--force", help="Overwrite what somebody else has changed in the endpoint.")
 ]
 
 

@@ -43,6 +43,8 @@ def _read(path: Path) -> str:
 def _option(field: Field[Any], kind: Any) -> tuple[Any, Any]:
     """Annotation and default of the option for a field."""
     options, default = dict(field.metadata), field.default
+    if kind in (int, float):
+        options.setdefault("metavar", "NUMBER")  # short, so that help texts are not cut
     if field.name == "overrides":
         kind, default = Path | None, None
         options |= {

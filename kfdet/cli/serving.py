@@ -48,7 +48,8 @@ def serve(
     (printf '{"instances":[{"b64":"'; base64 -w0 photo.jpg; printf '"}]}') |
     curl -d @- localhost:8501/v1/models/detector:predict
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # what TensorFlow finds of the machine at its start; what fails later is raised
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from kfdet.serving.server import serve as serve_model
 
     with listening(_announce), exit_on_sigterm(status=0):

@@ -18,20 +18,21 @@ from kfdet.cli.app import Json, app, err, out, progress
 def upload(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")],
     uri: Annotated[
-        str, typer.Argument(metavar="URI", help="Where to: minio://BUCKET/NAME, s3:// as well.")
+        str,
+        typer.Argument(metavar="URI", help="Destination: minio://BUCKET/NAME or s3://BUCKET/NAME."),
     ],
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete what is there and not in DIR.")
+        bool, typer.Option("--delete", help="Delete remote files that are not in DIR.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Copy a dataset into MinIO or another S3 store; a missing bucket is made.
+    """Copy a dataset to MinIO or another S3 store; a missing bucket is created.
 
     Only videos, images and annotations are copied, and only those that are not there yet. An upload
     that was interrupted continues with the same command.
 
-    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say where the store is and who
-    you are.
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are the address of the store
+    and your credentials.
 
     [bold]Example[/]
 
@@ -51,15 +52,15 @@ def upload(
         raise
     if done.left:
         err.print(
-            f"[yellow]warning:[/] {len(done.left)} files there are not in {escape(str(folder))}, "
-            f"and belong to the dataset all the same: {escape(', '.join(done.left[:3]))}"
+            f"[yellow]warning:[/] {len(done.left)} remote files are not in {escape(str(folder))} "
+            f"but still belong to the dataset: {escape(', '.join(done.left[:3]))}"
             f"{' ...' if len(done.left) > 3 else ''}. To delete them: --delete",
             soft_wrap=True,
         )
     if as_json:
         print(json.dumps(asdict(done)))
         return
-    there = f", {done.skipped} of them were there" if done.skipped else ""
+    there = f", {done.skipped} of them were already there" if done.skipped else ""
     out.print(
         f"{done.files} files, {decimal(done.bytes)}{there} → {escape(done.uri)}", soft_wrap=True
     )

@@ -24,7 +24,7 @@ def submit(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="URI", help="The dataset in a bucket, where `kfdet upload` has put it."
+            metavar="URI", help="The dataset in a bucket, as uploaded with `kfdet upload`."
         ),
     ] = "",
     *,
@@ -45,19 +45,19 @@ def submit(
         str, typer.Option(metavar="RUN", help="Follow this run instead of starting one.")
     ] = "",
     no_follow: Annotated[
-        bool, typer.Option("--no-follow", help="Start the run and leave it.")
+        bool, typer.Option("--no-follow", help="Start the run and do not wait for it.")
     ] = False,
     parameters: Parameters,
     cluster: ClusterParameters,
     compilation: Compilation,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline on Kubeflow Pipelines, follow it, and tell its metrics and its endpoint.
+    """Run the pipeline on Kubeflow Pipelines, follow it, and print its metrics and its endpoint.
 
-    The pipeline is uploaded unless that very version is there. Stages whose inputs have not changed
-    come from the cluster's cache. Interrupting this command leaves the run alone.
+    The pipeline is uploaded unless this version of it is there already. Stages with unchanged
+    inputs come from the cluster's cache. Interrupting this command does not stop the run.
 
-    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, the
+    A token for a full Kubeflow is read from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, the
     credentials of the bucket from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 
     [bold]Examples[/]
@@ -78,7 +78,7 @@ def submit(
         )
     backend = connect(host, namespace)
     if follow:
-        backend.run(follow)  # refuses the ID of none
+        backend.run(follow)  # refuses an unknown ID
     run_id = follow or submit_run(backend, dataset, parameters, cluster, compilation, experiment)
     err.print(f"run {run_id}", soft_wrap=True)
     err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
@@ -91,7 +91,7 @@ def submit(
 
 def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     from kfdet.console.display import show_events
-    from kfdet.console.summary import print_metrics
+    from kfdet.console.summary import duration, print_metrics
     from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
 
@@ -100,7 +100,7 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
             ended = follow(backend, run_id, on_event)
     except RunFailedError:
         raise
-    except BaseException:  # an interrupt as well; only the following has ended
+    except BaseException:  # an interrupt as well: the run itself goes on
         err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
         raise
     with progress():
@@ -127,5 +127,4 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
         err.print(f"the metrics are on the run's page; from here: {escape(found.unread)}")
     if found.endpoint:
         out.print(f"  endpoint {escape(found.endpoint)} {escape(found.url)}", soft_wrap=True)
-    minutes, seconds = divmod(ended.seconds, 60)
-    out.print(f"{minutes:.0f} min {seconds:.0f} s, {ended.progress.pods} pods")
+    out.print(f"{duration(ended.seconds)}, {ended.progress.pods} pods")

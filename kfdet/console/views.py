@@ -53,6 +53,8 @@ class Bar:
 
     def update(self, done: float, total: float, note: str) -> None:
         """Take progress into account."""
+        if done < self.done:  # the same work begins again, such as the next validation
+            self.started, self._origin, self._pace = time.monotonic(), None, None
         self.done, self.total, self.note = done, total, note
         if self._origin is None:
             self._origin = done

@@ -44,7 +44,7 @@ _OPTIONAL = {"detections.mp4", "detections.png"}
 
 
 def check_places(dataset: Path | None, folder: Path) -> None:
-    """Refuse a dataset that is no folder, and a run folder that would mix with other files.
+    """Refuse a dataset that is not a folder, and a run folder that would mix with other files.
 
     Args:
         dataset: The dataset's folder; None where it is in a bucket.
@@ -59,7 +59,7 @@ def check_places(dataset: Path | None, folder: Path) -> None:
         raise InputError("is a file.", file=folder, hint="Choose another output folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
         raise InputError(
-            "holds files that are not a run's.",
+            "contains files that do not belong to a run.",
             file=folder,
             hint="Choose a new or empty output folder.",
         )
@@ -130,7 +130,7 @@ def _texts(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = None) -> None:
-    """Delete the artifacts that no cache entry refers to: what killed and superseded runs left.
+    """Delete the artifacts that no cache entry refers to: remains of killed and superseded runs.
 
     Args:
         artifacts: The run's artifact folder, which holds the cache entries as well.
@@ -201,7 +201,7 @@ def publish(folder: Path, outputs: dict[str, Any]) -> list[str]:
         elif source.is_file():
             with atomic_file(target) as temporary:
                 shutil.copyfile(source, temporary)
-        elif name in _OPTIONAL:  # one of an earlier run would not belong to this one
+        elif name in _OPTIONAL:  # that of an earlier run does not belong to this one
             target.unlink(missing_ok=True)
             continue
         else:

@@ -156,8 +156,8 @@ def versions() -> dict[str, str]:
 def code_version() -> str:
     """A digest of the installed kfdet source, the Python version and the libraries' versions.
 
-    It does for a run on one machine what an image digest does on a cluster: changed code computes
-    anew.
+    On one machine it has the role of an image's digest on a cluster: after a change of the code
+    everything is computed again.
     """
     digest = hashlib.sha256(f"{platform.python_version()} {versions()}".encode())
     for package in ("kfdet", "kfdet.components", "kfdet.pipelines"):

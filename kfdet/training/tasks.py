@@ -24,8 +24,8 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
 class _FedWithDecodedImages:
     """Takes uint8 images, a quarter of the bytes to move, and normalises them on the device."""
 
-    validation_examples = 0
-    """How many examples a validation goes through, for its progress."""
+    progress: Progress | None = None
+    """Of the validation that goes on, in pictures."""
 
     def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         images, labels = inputs
@@ -39,7 +39,6 @@ class _FedWithDecodedImages:
         """Count every example once: the last batch is filled up with repeats (see BatchMaker)."""
         if state is None:
             self._counted: set[int] = set()
-            self._progress = Progress("validation", self.validation_examples, "pictures")
         name = self.coco_metric.name  # type: ignore[attr-defined]
         _, predictions = step_outputs[name]  # each field a tuple, one tensor per device
         whole = {field: tf.concat(parts, axis=0) for field, parts in predictions.items()}
@@ -48,7 +47,8 @@ class _FedWithDecodedImages:
             if source_id not in self._counted:
                 self._counted.add(source_id)
                 new.append(row)
-        self._progress.update(len(self._counted))
+        if self.progress:
+            self.progress.update(len(self._counted))
         once = {field: tf.gather(values, new) for field, values in whole.items()}
         return super().aggregate_logs(state, {**step_outputs, name: ({}, once)})  # type: ignore[misc]
 

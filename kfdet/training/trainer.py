@@ -82,6 +82,9 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
         step = first_step
         while True:
             if step and not history.validated(step):
+                examples = len(run.validation.examples)
+                run.task.progress = Progress("validation", examples, "pictures")
+                run.task.progress.update(0)
                 logs = controller.evaluate()
                 history.val.append(
                     {"step": step} | {k: float(logs[k]) for k in ("AP", "AP50", "AP75")}
@@ -110,7 +113,6 @@ def _build_trainer(
     if first_step == 0:
         run.initialize(model)
     steps = run.config.trainer.train_steps
-    run.task.validation_examples = len(run.validation.examples)
     return base_trainer.Trainer(
         run.config,
         run.task,

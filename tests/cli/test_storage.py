@@ -35,7 +35,7 @@ def test_upload(
     captured = capsys.readouterr()
     done = json.loads(captured.out)
     assert (done["files"], done["skipped"], done["left"]) == (2, 2, ["other.mp4"])
-    assert "1 files there are not in" in captured.err
+    assert "1 remote files are not in" in captured.err
     assert main(["upload", str(dataset), URI, "--delete"]) == 0
     assert sorted(object_store.objects("datasets/toys/")) == ["clip.mp4", "clip.xml"]
 

@@ -43,7 +43,7 @@ def test_a_stage_that_is_killed(
             os.kill(process, signal.SIGKILL)
     _, error = running.communicate(timeout=20)
     assert running.returncode == 1
-    assert b"Stage planning was killed (SIGKILL), most likely for want of memory" in error
+    assert b"Stage planning was killed (SIGKILL), most likely because memory ran out" in error
     assert b"run.log" in error
     assert b"Traceback" not in error
 

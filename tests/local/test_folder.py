@@ -63,7 +63,7 @@ def test_a_run_may_work_in(state: str, dataset: Path, tmp_path: Path) -> None:
         ("dataset/run", "lies inside the dataset"),
         ("dataset/../dataset/run", "lies inside the dataset"),
         ("file", "is a file"),
-        ("mine", "holds files that are not a run's"),
+        ("mine", "contains files that do not belong to a run"),
     ],
 )
 def test_a_run_may_not_work_in(place: str, problem: str, dataset: Path, tmp_path: Path) -> None:
