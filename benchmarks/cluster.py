@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.table import Row, print_table
 from kfdet.cluster.names import NAMESPACE
-from kfdet.kubeflow.backend import connect
+from kfdet.kubeflow.backend import connect_backend
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.storage.copies import local_dataset
 
@@ -44,7 +44,7 @@ def measure(data: Path) -> list[Row]:
         copy = time.perf_counter() - started
     lost = 0.0
     for task in read_workflow(
-        connect(os.environ.get("KFDET_KFP_HOST", "")).workflow(run["run"])
+        connect_backend(os.environ.get("KFDET_KFP_HOST", "")).workflow(run["run"])
     ).tasks:
         beside = _beside(task.pod) + (copy if task.stage in _COPYING else 0)
         print(f"{task.stage}: {beside:.1f} s beside the stage's own work", file=sys.stderr)

@@ -71,13 +71,16 @@ class Settings:
         return kind(**{each.name: getattr(self, each.name) for each in fields(kind)})
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
 def _violated(value: Any, kind: Any, limits: Any) -> str:
     """What a value must be; "" if it is that."""
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         return "" if value in choices else f"one of {', '.join(choices)}"
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        return {int: "a whole number", float: "a number", str: "text"}[kind]
+        return _KINDS[kind]
     low, high = limits.get("min"), limits.get("max")
     if (low is None or value >= low) and (high is None or value <= high):
         return ""

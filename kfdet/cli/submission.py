@@ -68,7 +68,7 @@ def submit(
 
     kfdet submit --follow RUN
     """
-    from kfdet.kubeflow.backend import connect
+    from kfdet.kubeflow.backend import connect_backend
     from kfdet.kubeflow.submission import submit as submit_run
 
     if bool(dataset) == bool(follow):
@@ -76,7 +76,7 @@ def submit(
             "give either a dataset or a run to follow.",
             hint="kfdet submit minio://BUCKET/NAME, or kfdet submit --follow RUN.",
         )
-    backend = connect(host, namespace)
+    backend = connect_backend(host, namespace)
     if follow:
         backend.run(follow)  # refuses an unknown ID
     run_id = follow or submit_run(backend, dataset, parameters, cluster, compilation, experiment)

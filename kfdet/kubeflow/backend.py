@@ -1,8 +1,8 @@
-"""Kubeflow Pipelines' API server: the few requests a run needs, each refusal in clear words.
+"""Kubeflow Pipelines' API server: the few requests that a run needs, with clear errors.
 
-Through KFP's generated client, but not through kfp.Client: that one prints for itself, and only
-version 1 of the API shows a run's Argo workflow, which tells what the pods wait for and why they
-failed. Version 2 has no field for that in 2.17.
+Through KFP's generated client, but not through kfp.Client, which prints. Only version 1 of the API
+returns a run's Argo workflow, which holds what the pods wait for and why they failed; version 2 has
+no field for that in 2.17.
 
 Source of the paths: backend/api/{v1beta1,v2beta1}/*.proto and backend/src/apiserver/main.go of
 Kubeflow Pipelines 2.17.
@@ -37,7 +37,7 @@ Answer = dict[str, Any]
 
 
 class BackendUnreachableError(KfdetError):
-    """The API server does not answer, or answers a read with trouble of its own; it may pass."""
+    """The API server does not answer, or cannot answer a read now; asking again may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Backend:
 
     Args:
         api: kfp_server_api.ApiClient.
-        page: What the links of its UI begin with; "" where that is not known.
-        namespace: Where the runs are, on an installation for several users; "" on others.
-        same_cluster: Whether it is in the cluster that kfdet.cluster.api.connect leads to;
-            of an address nobody knows.
+        page: Address of its UI; "" if unknown.
+        namespace: Namespace of the runs, on an installation for several users; "" on others.
+        same_cluster: Whether it is in the cluster that kfdet.cluster.api.connect returns; False
+            when `host` is given.
     """
 
     api: Any
@@ -58,7 +58,7 @@ class Backend:
     same_cluster: bool
 
     def link(self, run_id: str) -> str:
-        """Where the UI shows a run, or how to get there."""
+        """Address of a run in the UI, or how to get there."""
         place = f"#/runs/details/{run_id}"
         if self.page:
             return f"{self.page}/{place}"
@@ -96,7 +96,7 @@ class Backend:
         return str(created["pipeline_version_id"])
 
     def experiment(self, name: str) -> str:
-        """The ID of the experiment of that name, which is created where it is absent.
+        """The ID of the experiment of that name, which is created if it does not exist.
 
         An archived one is restored: its name is taken, and the UI hides what is in it.
         """
@@ -123,12 +123,12 @@ class Backend:
         """Start a run of a pipeline's version.
 
         Args:
-            name: What the UI calls it.
+            name: Name of the run in the UI.
             experiment_id: The experiment that lists it.
             pipeline_id: The pipeline.
             version_id: Its version.
             arguments: Parameters that differ from their defaults.
-            pipeline_root: URI below which its stages keep their artifacts; "": the namespace's own.
+            pipeline_root: URI below which its stages keep their artifacts; "": the namespace's.
 
         Returns:
             The run's ID.
@@ -152,7 +152,7 @@ class Backend:
         """A run: name, state, error, parameters.
 
         Raises:
-            InputError: There is none of that ID.
+            InputError: There is no run with that ID.
         """
         found: Answer = self._request("GET", f"/apis/v2beta1/runs/{quote(run_id)}")
         return found
@@ -163,20 +163,20 @@ class Backend:
         return self._pages("/apis/v2beta1/runs", "runs", query)
 
     def workflow(self, run_id: str) -> Answer:
-        """The Argo workflow of a run as it was last reported; {} before that."""
+        """The Argo workflow of a run as it was last reported; {} before the first report."""
         found = self._request("GET", f"/apis/v1beta1/runs/{quote(run_id)}")
         manifest = (found.get("pipeline_runtime") or {}).get("workflow_manifest")
         workflow: Answer = json.loads(manifest) if manifest else {}
         return workflow
 
     def log(self, run_id: str, pod: str) -> str:
-        """What a pod of a run has printed so far; "" where that is not to be had any more."""
+        """The output of a pod of a run so far; "" if it is no longer available."""
         path = f"/apis/v1alpha1/runs/{quote(run_id)}/nodes/{quote(pod)}/log"
         try:
             log = str(self._request("GET", path, text=True))
         except KfdetError:
             return ""
-        return "" if "error_message" in log[:20] else log  # a refusal has status 200, too
+        return "" if "error_message" in log[:20] else log  # even an error has status 200
 
     def _owner(self) -> dict[str, str]:
         return {"namespace": self.namespace} if self.namespace else {}
@@ -235,27 +235,28 @@ class Backend:
             raise _unreachable(error.__context__.reason, self.api.configuration.host) from error
         if not text and not isinstance(answer, dict):
             raise InputError(
-                "answers with something else than Kubeflow Pipelines does, perhaps a login page.",
+                "this is not the answer of Kubeflow Pipelines, perhaps a login page.",
                 file=self.api.configuration.host,
-                hint=f"Is it the right address? Full Kubeflow wants {TOKEN_VARIABLE} or "
+                hint=f"Check the address. Full Kubeflow needs {TOKEN_VARIABLE} or "
                 f"{COOKIES_VARIABLE} in the environment.",
             )
         return answer
 
 
-def connect(host: str = "", namespace: str = "") -> Backend:
-    """The API server at `host`.
+def connect_backend(host: str = "", namespace: str = "") -> Backend:
+    """Connect to the API server at `host`.
 
-    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, a CA of
-    the address's own from the file that SSL_CERT_FILE names.
+    A token for full Kubeflow is taken from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, and a
+    CA for `host` from the file that SSL_CERT_FILE names.
 
     Args:
         host: Its address; "": inside a cluster the Service of KFP, elsewhere the kubeconfig's
             cluster, through its API server.
-        namespace: Where the runs are, on an installation for several users.
+        namespace: Namespace of the runs, on an installation for several users.
 
     Raises:
-        InputError: There is no way to one, or it is for several users and no namespace is given.
+        InputError: No API server is configured, or it is for several users and no namespace is
+            given.
         KfdetError: It does not answer.
     """
     from kfp_server_api import ApiClient, Configuration
@@ -303,7 +304,7 @@ def _read_pod_token(settings: Any) -> None:
 
 
 def _has_ui(api: Any) -> bool:
-    """Whether a browser finds pages at an address; the API server by itself has none."""
+    """Whether an address serves a UI; the API server by itself has none."""
     import urllib3
     from kfp_server_api.exceptions import ApiException
 
@@ -324,7 +325,7 @@ def _has_ui(api: Any) -> bool:
 
 
 def _explain(error: Any, method: str, host: str) -> KfdetError:
-    """The API server's refusal as an exception that says what to do.
+    """The API server's error as an exception with a remedy.
 
     Source of the format: google.rpc.Status as grpc-gateway writes it; Kubernetes' metav1.Status
     where its API server stands in between.
@@ -337,7 +338,7 @@ def _explain(error: Any, method: str, host: str) -> KfdetError:
     message = str(detail or error.reason or "no reason given").rstrip(".")
     if error.status in (*_REDIRECTS, 401, 403):
         return InputError(
-            f"does not let you in ({error.status}): {message}.",
+            f"access denied ({error.status}): {message}.",
             file=host,
             hint=f"Set {TOKEN_VARIABLE} or {COOKIES_VARIABLE}, or log in to the cluster again.",
         )
@@ -345,12 +346,12 @@ def _explain(error: Any, method: str, host: str) -> KfdetError:
         return _unreachable(message, host)
     if error.status == 404:
         return InputError(
-            f"is not there: {message}.",
+            f"not found: {message}.",
             file=host,
             hint="Check the run's ID, and that Kubeflow Pipelines is installed at this address.",
         )
     trouble = f"Kubeflow Pipelines refused ({error.status}): {message}."
-    # what only reads may be asked again; who knows how far anything else has come
+    # only a read is repeated: anything else may have taken effect
     passing = method == "GET" and (error.status == 429 or error.status >= 500)
     return BackendUnreachableError(trouble) if passing else KfdetError(trouble)
 
@@ -359,8 +360,8 @@ def _unreachable(error: object, host: str) -> BackendUnreachableError:
     cause = " ".join(str(getattr(error, "reason", None) or error).split())
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         return BackendUnreachableError(
-            f"Kubeflow Pipelines at {host} shows a certificate that nobody trusts: {cause}. Name "
-            "the file of its CA with SSL_CERT_FILE."
+            f"Kubeflow Pipelines at {host} has an untrusted certificate: {cause}. Set "
+            "SSL_CERT_FILE to the file of its CA."
         )
     return BackendUnreachableError(
         f"Kubeflow Pipelines at {host} cannot be reached: {cause}. Is it up (kubectl get pods -n "

@@ -1,6 +1,6 @@
 """What a user can do about a pod that does not start or was ended from outside.
 
-kfdet's own stages say in their message what to do; these are the words of Kubernetes.
+The messages of kfdet's own stages hold their remedy; these are for the messages of Kubernetes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _KILLED = r"exit (code|status) 137|signal: killed"
 _TRAINING_HINTS = (
     (
         r"OOMKilled",
-        "It took more memory than it may: raise --training-memory, or lower --batch-size or "
+        "It exceeded its memory limit: raise --training-memory, or lower --batch-size or "
         "--longest-side.",
     ),
     (
@@ -25,13 +25,13 @@ _TRAINING_HINTS = (
 _HINTS = (
     (
         r"exceeded quota",
-        "It waits until others leave room in the namespace's ResourceQuota (kubectl describe "
-        "quota): raise that, or lower --training-cpu or --training-memory.",
+        "It waits until there is room in the namespace's ResourceQuota (kubectl describe "
+        "quota): raise the quota, or lower --training-cpu or --training-memory.",
     ),
     (
         r"violates PodSecurity",
-        "The namespace's label pod-security.kubernetes.io/enforce refuses what Argo's or kfdet's "
-        "pods ask for: label it with a policy that allows it, such as baseline (kubectl label "
+        "The namespace's label pod-security.kubernetes.io/enforce forbids what Argo's or kfdet's "
+        "pods need: set it to a policy that allows it, such as baseline (kubectl label "
         "--overwrite namespace), or run in another namespace.",
     ),
     (
@@ -41,11 +41,11 @@ _HINTS = (
     ),
     (
         r"Unschedulable.*Insufficient (cpu|memory|ephemeral-storage)",
-        "No node has so much free: lower --training-cpu or --training-memory, or wait.",
+        "No node has that much free: lower --training-cpu or --training-memory, or wait.",
     ),
     (
         r"Unschedulable.*untolerated taint",
-        "The nodes that would do are kept for others: name their taints with --tolerations.",
+        "The suitable nodes are reserved by taints: name these with --tolerations.",
     ),
     (
         r"Unschedulable.*(node selector|affinity)",
@@ -58,13 +58,13 @@ _HINTS = (
     ),
     (
         r"ErrImage|ImagePull|InvalidImageName|failed to pull",
-        "The nodes cannot get the image: push it to a registry that they reach and name it with "
+        "The nodes cannot pull the image: push it to a registry that they reach, and name it with "
         "--image and --training-image.",
     ),
     (
         r"OOMKilled",
-        "It took more memory than its node has or a LimitRange of the namespace allows: raise "
-        "that, or lower --longest-side.",
+        "It used more memory than its node has or than a LimitRange of the namespace allows: "
+        "raise the limit, or lower --longest-side.",
     ),
     (
         _KILLED,
@@ -72,13 +72,13 @@ _HINTS = (
     ),
     (
         r"^pod deleted",
-        "Somebody deleted it or emptied its node, which Argo retries only with "
-        "ARGO_POD_STATUS_CAPTURE_FINALIZER=true in its controller. Submit the same again: it "
+        "It was deleted or its node was drained, which Argo retries only with "
+        "ARGO_POD_STATUS_CAPTURE_FINALIZER=true in its controller. Submit it again: it "
         "continues from the last checkpoint.",
     ),
     (
         r"evict|low on resource|node was|preempt|exit code 143",
-        "The node gave it up; a retry continues from the last checkpoint.",
+        "The node evicted it; a retry continues from the last checkpoint.",
     ),
     (
         r"NoSuchBucket|bucket does not exist",
@@ -86,14 +86,14 @@ _HINTS = (
     ),
     (
         r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Access Key Id",
-        "The object store does not accept the credentials: compare the Secret of the namespace "
+        "The object store rejects the credentials: compare the Secret of the namespace "
         "(kubectl get secret kfdet-storage) with the store's.",
     ),
 )
 
 
 def hint(message: str, stage: str = "") -> str:
-    """What to do about the message of a pod or a node; "" where there is nothing to add."""
+    """What to do about the message of a pod or a node; "" if there is nothing to add."""
     hints = _TRAINING_HINTS + _HINTS if stage == "training" else _HINTS
     for pattern, text in hints:
         if re.search(pattern, message, re.IGNORECASE | re.DOTALL):

@@ -1,4 +1,4 @@
-"""What the pods of a run print."""
+"""The logs of the pods of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINES = 400
 class Logs:
     """Reads logs through Kubeflow Pipelines, else through Kubernetes.
 
-    KFP 2.17 cannot on an installation for one user, where it asks for a pod without a namespace.
+    On an installation for one user KFP 2.17 fails, because it asks for the pod without a namespace.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -22,7 +22,7 @@ class Logs:
         self._core: Any = None
 
     def read(self, workflow: Answer, run_id: str, pod: str) -> str:
-        """The end of what a pod has printed; "" where that is not to be had from here."""
+        """The end of a pod's log; "" if it cannot be read from here."""
         if not pod:
             return ""
         if not self._core:
@@ -36,7 +36,7 @@ class Logs:
 
 
 def _kubernetes() -> Any:
-    """Kubernetes's core API; None where no kubeconfig leads to one."""
+    """Kubernetes's core API; None without a usable kubeconfig."""
     from kubernetes import client
 
     settings = client.Configuration()

@@ -1,4 +1,4 @@
-"""Start a run of the training pipeline on Kubeflow Pipelines, and tell what came of it."""
+"""Start a run of the training pipeline on Kubeflow Pipelines, and read its result."""
 
 from __future__ import annotations
 
@@ -20,25 +20,22 @@ from kfdet.kubeflow.workflow import artifact_uri
 from kfdet.parameters import Parameters
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
-PIPELINE = "kfdet-training"
-_DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, served detector."
-
 _LATER = {
     *("endpoint", "canary_percent", "model_root"),
     *("training_cpu", "training_memory", "node_selector", "tolerations", "accelerator_type"),
 }
-"""Parameters that change nothing about an evaluation that comes from the cache."""
+"""Parameters that do not change the evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run has come to.
+    """The result of a run.
 
     Args:
-        metrics: What metrics.json holds; None where it cannot be read from here.
-        unread: Why it cannot.
-        endpoint: Name of the endpoint that serves the model; "" where none does.
-        url: Where it answers, as far as that can be seen from here.
+        metrics: Content of metrics.json; None if it cannot be read from here.
+        unread: Why it cannot be read.
+        endpoint: Name of the endpoint that serves the model; "" if none does.
+        url: Address of the endpoint; "" if it cannot be found out from here.
     """
 
     metrics: dict[str, Any] | None
@@ -48,25 +45,26 @@ class Result:
 
 
 def version_name(pipeline: str) -> str:
-    """The name of a pipeline's version: the same YAML has the same name."""
+    """Name of a pipeline's version: the same YAML has the same name."""
     return f"{__version__}-{hashlib.sha256(pipeline.encode()).hexdigest()[:12]}"
 
 
 def upload_pipeline(backend: Backend, compilation: Compilation) -> tuple[str, str, str]:
-    """Upload the training pipeline, unless that very version is there.
+    """Upload the training pipeline, unless this version is there already.
 
     Returns:
         ID of the pipeline, ID of the version, name of the version.
     """
     from kfdet.pipelines.compiler import compile_training
+    from kfdet.pipelines.training import DESCRIPTION, NAME
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         compile_training(file, compilation)
         name = version_name(file.read_text())
-        pipeline_id, version_id = backend.find_version(PIPELINE, name)
+        pipeline_id, version_id = backend.find_version(NAME, name)
         if not pipeline_id:
-            pipeline_id = backend.create_pipeline(PIPELINE, _DESCRIPTION)
+            pipeline_id = backend.create_pipeline(NAME, DESCRIPTION)
         if not version_id:
             version_id = backend.upload_version(pipeline_id, name, file)
     return pipeline_id, version_id, name
@@ -83,23 +81,23 @@ def submit(
     """Start a run on the dataset in a bucket; returns the run's ID.
 
     Raises:
-        InputError: Something is wrong with the dataset's address or a parameter.
-        KfdetError: Kubeflow Pipelines refuses.
+        InputError: The dataset's address or a parameter is bad.
+        KfdetError: Kubeflow Pipelines refuses the run.
     """
     from kfdet.storage.address import BucketPath, is_bucket_uri
     from kfdet.storage.listing import dataset_version
 
     if not is_bucket_uri(dataset):
         raise InputError(
-            "is not in an object store, where the cluster could read it.",
+            "is not in an object store, so the cluster cannot read it.",
             file=dataset,
-            hint=f"Put it there: kfdet upload {dataset} minio://kfdet/datasets/NAME.",
+            hint=f"Upload it: kfdet upload {dataset} minio://kfdet/datasets/NAME.",
         )
     if parameters.init_checkpoint and "://" not in parameters.init_checkpoint:
         raise InputError(
-            "is a file of this machine.",
+            "is a file on this machine, which the cluster cannot read.",
             file=parameters.init_checkpoint,
-            hint="Give a URL or a bucket path, which the cluster can read.",
+            hint="Give a URL or a bucket path.",
         )
     parameters.check()
     cluster.check()
@@ -128,9 +126,9 @@ def submit(
 
 
 def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
-    """Find now what would stop the deployment at the end of the run.
+    """Find what would stop the deployment at the end of the run.
 
-    Beyond the name only where Kubeflow Pipelines is in the cluster that can be asked from here.
+    More than the name is checked only if Kubeflow Pipelines runs in the kubeconfig's cluster.
     """
     from kfdet.cluster.api import connect
     from kfdet.deployment.endpoint import check_name
@@ -138,22 +136,22 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     check_name(cluster.endpoint)
     if backend.same_cluster:
-        place = connect(backend.namespace or NAMESPACE)
-        check_deployment(place, cluster.endpoint, cluster.canary_percent)
+        target = connect(backend.namespace or NAMESPACE)
+        check_deployment(target, cluster.endpoint, cluster.canary_percent)
 
 
-def result(backend: Backend, ended: FinishedRun) -> Result:
-    """Metrics and endpoint of a run that has ended well."""
+def result(backend: Backend, finished: FinishedRun) -> Result:
+    """Metrics and endpoint of a run that has succeeded."""
     metrics, unread = None, ""
     try:
-        metrics = _read_metrics(_metrics_uri(backend, ended))
+        metrics = _read_metrics(_metrics_uri(backend, finished))
     except KfdetError as error:
         unread = str(error)
     deployed = any(
-        task.stage == "deployment" and task.state == "succeeded" for task in ended.progress.tasks
+        task.stage == "deployment" and task.state == "succeeded" for task in finished.progress.tasks
     )
-    endpoint = _parameters(ended.run).get("endpoint", "") if deployed else ""
-    namespace = ended.workflow.get("metadata", {}).get("namespace", "")
+    endpoint = _parameters(finished.run).get("endpoint", "") if deployed else ""
+    namespace = finished.workflow.get("metadata", {}).get("namespace", "")
     return Result(metrics, unread, endpoint, _url(namespace, endpoint) if endpoint else "")
 
 
@@ -162,22 +160,22 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _metrics_uri(backend: Backend, ended: FinishedRun) -> str:
-    """Where the run's metrics lie: in its workflow, or in that of the run it took them from."""
+def _metrics_uri(backend: Backend, finished: FinishedRun) -> str:
+    """URI of the run's metrics, from its workflow or that of the run that computed them."""
     for stage in ("deployment", "evaluation"):
-        if uri := artifact_uri(ended.workflow, stage, "metrics"):
+        if uri := artifact_uri(finished.workflow, stage, "metrics"):
             return uri
 
     def identity(run: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         given = {name: v for name, v in _parameters(run).items() if name not in _LATER}
         return run.get("pipeline_version_reference"), given
 
-    for run in backend.runs(ended.run["experiment_id"]):
-        if identity(run) == identity(ended.run) and run["run_id"] != ended.run["run_id"]:
+    for run in backend.runs(finished.run["experiment_id"]):
+        if identity(run) == identity(finished.run) and run["run_id"] != finished.run["run_id"]:
             workflow = backend.workflow(run["run_id"])
             if uri := artifact_uri(workflow, "evaluation", "metrics"):
                 return uri
-    raise KfdetError("the run that computed them is not to be found any more")
+    raise KfdetError("the run that computed them no longer exists")
 
 
 def _read_metrics(uri: str) -> dict[str, Any]:

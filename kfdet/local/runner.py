@@ -165,8 +165,13 @@ def _command(dataset: DatasetRecord, folder: Path, parameters: Parameters) -> st
     words = ["kfdet", "run", dataset.path, "-o", str(folder)]
     for each in fields(parameters):
         value = getattr(parameters, each.name)
-        if value != each.default and each.name != "overrides":
-            words += [f"--{each.name.replace('_', '-')}", str(value)]
+        name = each.name.replace("_", "-")
+        if value == each.default or each.name == "overrides":
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", str(value)]
     return shlex.join(words)
 
 

@@ -51,7 +51,7 @@ def test_what_ends_the_following_alone_tells_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(backend, "connect", lambda *_: Backend(*looks))
+    monkeypatch.setattr(backend, "connect_backend", lambda *_: Backend(*looks))
     monkeypatch.setattr(following, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(following, "_PATIENCE_SECONDS", -1.0)
     assert main(["submit", "--follow", "r1"]) == status

@@ -19,7 +19,7 @@ from kfdet.kubeflow.backend import (
     TOKEN_VARIABLE,
     Backend,
     BackendUnreachableError,
-    connect,
+    connect_backend,
 )
 
 HEALTH = "GET /apis/v2beta1/healthz"
@@ -92,7 +92,7 @@ def sent(server: Server, name: str) -> Any:
 
 
 def test_an_installation_for_one(server: Server) -> None:
-    backend = connect(server.host + "/", "ignored")
+    backend = connect_backend(server.host + "/", "ignored")
     assert backend.namespace == ""
     assert not backend.same_cluster
 
@@ -111,22 +111,22 @@ def test_only_an_address_with_pages_becomes_a_link(
     answer: Any, has_ui: bool, server: Server
 ) -> None:
     server.answers["GET /"] = answer
-    link = connect(server.host).link("r1")
+    link = connect_backend(server.host).link("r1")
     assert (link == f"{server.host}/#/runs/details/r1") == has_ui
     assert ("kubectl port-forward -n kubeflow svc/ml-pipeline-ui" in link) != has_ui
 
 
 def test_an_installation_for_several(server: Server) -> None:
     server.answers[HEALTH] = {"multi_user": True}
-    assert connect(server.host, "ann").namespace == "ann"
+    assert connect_backend(server.host, "ann").namespace == "ann"
     with pytest.raises(InputError, match="--namespace"):
-        connect(server.host)
+        connect_backend(server.host)
 
 
 def test_token_and_cookies(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "abc")
     monkeypatch.setenv(COOKIES_VARIABLE, "session=1")
-    connect(server.host)
+    connect_backend(server.host)
     headers = server.requests[0][3]
     assert headers["authorization"] == "Bearer abc"
     assert headers["cookie"] == "session=1"
@@ -141,7 +141,7 @@ def test_the_token_of_a_notebook_is_read_anew(
     monkeypatch.setattr("kfdet.kubeflow.backend._POD_ACCOUNT", token)
     monkeypatch.setattr("kfdet.kubeflow.backend._POD_TOKEN", token)
     server.answers["GET /apis/v2beta1/runs/r1"] = {"run_id": "r1"}
-    backend = connect(server.host)
+    backend = connect_backend(server.host)
     token.write_text("second\n")
     backend.run("r1")
     sent = [headers["authorization"] for *_, headers in server.requests]
@@ -151,7 +151,7 @@ def test_the_token_of_a_notebook_is_read_anew(
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     with pytest.raises(InputError, match=r"there is no kubeconfig.*--host"):
-        connect()
+        connect_backend()
 
 
 def test_through_the_kubeconfigs_cluster(
@@ -171,17 +171,17 @@ def test_through_the_kubeconfigs_cluster(
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     proxy = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
     server.answers[HEALTH.replace("/apis", f"{proxy}/apis")] = {}
-    backend = connect()
+    backend = connect_backend()
     assert server.requests[-1][3]["authorization"] == "Bearer mine"
     assert "port-forward" in backend.link("r1")
     assert backend.same_cluster
 
 
 TROUBLES = [
-    ((302, ""), InputError, "does not let you in (302)"),
-    ((401, {"error": "no"}), InputError, "does not let you in (401): no."),
+    ((302, ""), InputError, "access denied (302)"),
+    ((401, {"error": "no"}), InputError, "access denied (401): no."),
     ((403, {"message": "forbidden"}), InputError, f"forbidden. Set {TOKEN_VARIABLE}"),
-    ((404, "default backend"), InputError, "is not there"),
+    ((404, "default backend"), InputError, "not found: "),
     ((200, "<html>sign in</html>"), InputError, "login page"),
     (
         (503, {"message": "no endpoints available"}),
@@ -200,7 +200,7 @@ def test_what_it_says_instead(
 ) -> None:
     server.answers[HEALTH] = answer
     with pytest.raises(kind) as error:
-        connect(server.host)
+        connect_backend(server.host)
     assert message in str(error.value)
 
 
@@ -216,7 +216,7 @@ def test_what_may_have_been_done_is_not_asked_again(
 
 def test_nobody_answers() -> None:
     with pytest.raises(BackendUnreachableError, match="cannot be reached"):
-        connect("http://127.0.0.1:1")
+        connect_backend("http://127.0.0.1:1")
 
 
 # --- requests ---
@@ -224,7 +224,7 @@ def test_nobody_answers() -> None:
 
 @pytest.fixture
 def backend(server: Server) -> Backend:
-    return connect(server.host)
+    return connect_backend(server.host)
 
 
 def test_no_pipeline_yet(server: Server, backend: Backend) -> None:
@@ -290,7 +290,7 @@ def test_a_profile_owns_what_is_made(server: Server) -> None:
     server.answers[HEALTH] = {"multi_user": True}
     server.answers["GET /apis/v2beta1/experiments"] = {}
     server.answers["POST /apis/v2beta1/experiments"] = {"experiment_id": "e2"}
-    connect(server.host, "ann").experiment("kfdet")
+    connect_backend(server.host, "ann").experiment("kfdet")
     assert sent(server, "POST /apis/v2beta1/experiments")["namespace"] == "ann"
 
 
@@ -341,8 +341,8 @@ def test_a_certificate_that_nobody_trusts(
     host = server.host.replace("http:", "https:")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with pytest.raises(
-        BackendUnreachableError, match=r"nobody trusts: .*self.signed .*SSL_CERT_FILE"
+        BackendUnreachableError, match=r"untrusted certificate: .*self.signed .*SSL_CERT_FILE"
     ):
-        connect(host)
+        connect_backend(host)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    assert not connect(host).same_cluster
+    assert not connect_backend(host).same_cluster

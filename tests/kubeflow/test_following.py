@@ -101,7 +101,7 @@ QUOTA = (
 def test_a_full_quota_is_told_at_once() -> None:
     waiting = workflow(driver("root.planning", "Pending") | {"message": QUOTA})
     (line, _) = watch(Backend(("RUNNING", waiting), ("SUCCEEDED", workflow(*ran("root.planning")))))
-    assert line.startswith(f"warning: planning waits: {QUOTA}. It waits until others leave room")
+    assert line.startswith(f"warning: planning waits: {QUOTA}. It waits until there is room")
 
 
 MOUNT = "FailedMount: no such volume"
@@ -130,7 +130,7 @@ def test_an_attempt_that_failed_says_why() -> None:
     )
     assert lines == [
         "warning: training: attempt 1 failed, trying again: Error (exit code 143). The node "
-        "gave it up; a retry continues from the last checkpoint.",
+        "evicted it; a retry continues from the last checkpoint.",
         "training 12.0 s",
     ]
 
@@ -161,7 +161,7 @@ FAILURES = [
     ),
     (
         ran("root.training", {"phase": "Failed", "message": "main: OOMKilled (exit code 137)"}),
-        *("", "Stage training failed: OOMKilled (exit code 137). It took more memory than it may"),
+        *("", "Stage training failed: OOMKilled (exit code 137). It exceeded its memory limit"),
     ),
     (
         ran("root.export", {"phase": "Failed", "message": "main: Error (exit code 137)"}),

@@ -31,7 +31,7 @@ MESSAGES = [
     ("Error (exit code 137)", "killed: out of memory or from outside"),
     ("failed to execute component: signal: killed", "out of memory or from outside"),
     ("The node was low on resource: ephemeral-storage.", "continues from the last checkpoint"),
-    ("pod deleted", "Submit the same again"),
+    ("pod deleted", "Submit it again"),
     ("failed to upload: NoSuchBucket", "Create the bucket"),
     ("failed to download: api error InvalidAccessKeyId:", "kfdet-storage"),
 ]

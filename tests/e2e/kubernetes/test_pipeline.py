@@ -30,7 +30,7 @@ from kfdet.cluster.api import connect as connect_cluster
 from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
 from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError
-from kfdet.kubeflow.backend import Backend, connect
+from kfdet.kubeflow.backend import Backend, connect_backend
 from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow
 
 pytestmark = [
@@ -63,7 +63,7 @@ def fresh() -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def backend() -> Backend:
-    return connect(os.environ.get("KFDET_KFP_HOST", ""))
+    return connect_backend(os.environ.get("KFDET_KFP_HOST", ""))
 
 
 @pytest.fixture(scope="session")
