@@ -47,18 +47,18 @@ def square_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_model(square_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of a short training on `square_records`."""
+    from kfdet.parameters import TrainingSettings
     from kfdet.stages.training import train
 
     root = tmp_path_factory.mktemp("trained")
     train(
-        str(square_records),
-        str(root / "model"),
-        network="ssd_mobilenet_v3_small_fpnlite",
+        square_records,
+        root / "model",
+        TrainingSettings(input_size="96x128", steps=120, early_stop=0),
         checkpoint_root=str(root / "checkpoints"),
         tensorboard_root=str(root / "tensorboard"),
-        input_size="96x128",
-        steps=120,
-        early_stop=0,
+        seed=0,
+        gpus=0,
     )
     return root / "model"
 

@@ -31,9 +31,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     return records, model, training
 
 
-def run(inputs, folder: Path, **gate) -> bool:
+def run(inputs, folder: Path, command: str = "", **gate) -> bool:
     outputs = (folder / name for name in ("metrics.json", "report.html", "gallery"))
-    return evaluate(*inputs, *outputs, Gate(**gate), seed=0)
+    return evaluate(*inputs, *outputs, Gate(**gate), seed=0, command=command)
 
 
 @pytest.fixture(scope="module")
