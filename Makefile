@@ -29,8 +29,9 @@ venv: .venv/installed
 demo: venv
 	$(BIN)/kfdet demo --output demo
 
+# In parallel, a module's tests in one process; at most four, as TensorFlow takes 2 GB in each.
 test: venv
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 
 # On the cluster that KUBECONFIG names; `make cluster` brings one up.
 e2e: venv

@@ -10,7 +10,7 @@ from benchmarks.table import print_table
 
 
 def main() -> None:
-    """Measure one after the other, print all rows."""
+    """Run the benchmarks one after the other and print all rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=None, help="folder that holds pets/")
     data = parser.parse_args().data

@@ -1,4 +1,4 @@
-"""A run of `pets` on the cluster that KUBECONFIG names: its time, and what transfers take of it.
+"""A run of `pets` on the cluster that KUBECONFIG names: its time, and the transfers' share.
 
     python -m benchmarks.cluster --data FOLDER
 
@@ -34,7 +34,7 @@ _END = re.compile(r"^end: stage=\w+ seconds=([\d.]+)", re.MULTILINE)
 
 
 def measure(data: Path) -> list[Row]:
-    """A run that takes nothing from the cache."""
+    """Measure a run that takes nothing from the cache."""
     subprocess.run([*KFDET, "upload", str(data / "pets"), DATASET], check=True)
     command = [*KFDET, "submit", DATASET, "--json", "--seed", str(int(time.time()))]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
@@ -65,7 +65,7 @@ def measure(data: Path) -> list[Row]:
 
 
 def _beside(pod: str) -> float:
-    """Seconds from a pod's first line to its last without what its stage says it worked."""
+    """Return the seconds between a pod's first and last line that its stage did not report."""
     from kubernetes import client, config
 
     config.load_kube_config()

@@ -1,4 +1,4 @@
-"""A served model beside the model alone: what a request costs on top.
+"""A served model beside the model alone: the overhead of a request.
 
     python -m benchmarks.endpoint [MODEL_DIR]
 
@@ -40,7 +40,7 @@ LIMIT_MS = 5.0
 
 
 def measure(model: Path | None = None) -> list[Row]:
-    """Overhead of REST and gRPC, and the whole request beside the model in this process."""
+    """Measure the overhead of REST and gRPC, and a request beside the model in this process."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = model or _model(Path(scratch))
         image = _image()
@@ -68,7 +68,7 @@ def measure(model: Path | None = None) -> list[Row]:
 
 
 def _request(detector: Detector, image: bytes) -> tuple[float, float]:
-    """Milliseconds of the whole request, and of it what the model did not take."""
+    """Return milliseconds of the whole request, and of its part outside the model."""
     started = time.perf_counter()
     found = detector.detect(image)
     seconds = time.perf_counter() - started
@@ -78,7 +78,7 @@ def _request(detector: Detector, image: bytes) -> tuple[float, float]:
 
 
 def _image() -> bytes:
-    """A JPEG as a camera gives it: smooth, with some noise."""
+    """Return a JPEG as from a camera: smooth, with some noise."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     smooth = np.stack([x * 255 / WIDTH, y * 255 / HEIGHT, (x + y) % 256], axis=2)
     noisy = smooth + np.random.default_rng(0).normal(0, 6, smooth.shape)
@@ -97,7 +97,7 @@ def _model(root: Path) -> Path:
 
 @contextmanager
 def _served(model: Path) -> Iterator[tuple[Detector, Detector]]:
-    """`kfdet serve` while the block runs, and a client for each of its ports."""
+    """Run `kfdet serve` for the block; yield a client for each of its ports."""
     rest, grpc = _free_port(), _free_port()
     process = subprocess.Popen(
         [

@@ -36,7 +36,7 @@ ROUNDS = 4
 
 
 def make_video(path: Path, frames: int = FRAMES) -> None:
-    """Write the benchmark's video; the same one every time."""
+    """Write the benchmark's video, which is always the same."""
     random = np.random.default_rng(0)
 
     def texture(height: int, width: int) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ Side = Callable[[Path, Path], None]
 
 
 def _race(video: Path, frames: int, sides: Sequence[Side], rounds: int) -> list[float]:
-    """Best frames a second of each side; they take turns, because other work disturbs."""
+    """Return each side's best frames per second; they take turns, as other work disturbs."""
     best = [0.0] * len(sides)
     for _ in range(rounds):
         for index, side in enumerate(sides):
@@ -117,14 +117,14 @@ def _memory() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What one side's pictures are like: mean bytes, and mean PSNR of luma in decibels."""
+    """Quality of one side's pictures: mean bytes, and mean PSNR of luma in decibels."""
 
     size: float
     psnr: float
 
 
 def compare_quality(video: Path) -> dict[str, Quality]:
-    """Size and fidelity of every 30th picture, ours and ffmpeg's."""
+    """Return size and fidelity of every 30th picture, ours and ffmpeg's."""
     frames = range(0, scan(video).frames, 30)
     with av.open(str(video)) as container:
         luma = [
@@ -172,7 +172,7 @@ def _rows(name: str, video: Path, rounds: int, floors: tuple[float, float]) -> l
 
 
 def measure(data: Path | None = None, rounds: int = ROUNDS) -> list[Row]:
-    """Race both sides on the generated video, and on the real one where `data` has it.
+    """Compare both sides on the generated video, and on the real one where `data` has it.
 
     Args:
         data: Folder of real data with `pets/vtest.avi`.
@@ -201,7 +201,7 @@ def main() -> None:
             make_video(video, frames=61)
             for side, quality in compare_quality(video).items():
                 kilobytes = quality.size / 1000
-                print(f"{side}: {kilobytes:.0f} kB a picture, PSNR of luma {quality.psnr:.1f} dB")
+                print(f"{side}: {kilobytes:.0f} kB per picture, PSNR of luma {quality.psnr:.1f} dB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Interpolation beside what a user would write: NumPy a track, or dictionaries a frame.
+"""Interpolation beside what a user would write: NumPy per track, or dictionaries per frame.
 
     python -m benchmarks.interpolation
 
@@ -33,7 +33,7 @@ SIDES = ["xmin", "ymin", "xmax", "ymax"]
 
 
 def key_table() -> tuple[pa.Table, dict[str, Task]]:
-    """Key boxes of VIDEOS x TRACKS tracks, a key every GAP frames, the last one outside."""
+    """Return key boxes of VIDEOS x TRACKS tracks, one every GAP frames, the last one outside."""
     random = np.random.default_rng(0)
     number = VIDEOS * TRACKS * KEYS
     names = [f"videos/camera{i:02}.mp4" for i in range(VIDEOS)]
@@ -57,7 +57,7 @@ def key_table() -> tuple[pa.Table, dict[str, Task]]:
 
 
 def numpy_a_track(tracks: list[tuple[str, int, pd.DataFrame]]) -> pd.DataFrame:
-    """`numpy.interp` for every side of every track (which keep no gaps), then one table."""
+    """Use `numpy.interp` for each side of each track (ignoring gaps), then make one table."""
     parts = []
     for video, track, keys in tracks:
         key_frames = keys["frame"].to_numpy()
@@ -81,7 +81,7 @@ def numpy_a_track(tracks: list[tuple[str, int, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def dictionaries_a_frame(tracks: list[tuple[str, int, list[dict[str, Any]]]]) -> pa.Table:
-    """A dictionary for every box, as annotation servers and their clients keep them."""
+    """Make one dictionary per box, as annotation servers and their clients do."""
     rows = []
     for video, track, keys in tracks:
         for key, following in pairwise(keys):
@@ -115,7 +115,7 @@ def _millions_a_second(run: Callable[[], object], boxes: int, rounds: int) -> fl
 
 
 def measure(rounds: int = ROUNDS) -> list[Row]:
-    """Boxes a second of every side, on one core.
+    """Measure the boxes per second of every side, on one core.
 
     Args:
         rounds: Turns of our side; the best counts. The other sides, which take long, get two turns
@@ -168,7 +168,7 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
 
 
 def _compare(ours: pa.Table, theirs: pd.DataFrame) -> None:
-    """Both sides must have made the same boxes, or the race means nothing."""
+    """Check that both sides made the same boxes; otherwise the comparison is meaningless."""
     reference = theirs.sort_values(["video", "frame", "track_id"])
     for column in BOX_SCHEMA.names:
         mine, other = ours[column].to_pandas().to_numpy(), reference[column].to_numpy()

@@ -24,7 +24,7 @@ KFDET = (sys.executable, "-m", "kfdet")
 
 
 def measure(data: Path | None = None) -> list[Row]:
-    """One row a limit."""
+    """Return one row per limit."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         rows = _rows(
@@ -70,7 +70,7 @@ def _ap50(run: Path) -> float:
 
 
 def _kill_in_training(command: Sequence[str], run: Path) -> None:
-    """Start `command` and kill it, stages and all, once a first checkpoint is there."""
+    """Start `command` and kill it with its stages once the first checkpoint exists."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     while not list(run.glob("checkpoints/*/checkpoint")):
         if process.poll() is not None:

@@ -28,12 +28,12 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether the floor holds."""
+        """Return whether the floor holds."""
         return self.ratio >= self.floor
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """Print `rows` with a verdict each."""
+    """Print `rows`, each with its verdict."""
     header = ("what", "ours", "theirs", "unit", "ratio", "floor", "")
     lines = [header] + [
         (

@@ -53,7 +53,7 @@ ROUNDS = 3
 
 
 def prepare(dataset: str, root: Path) -> dict[str, object]:
-    """Everything that the stage reads."""
+    """Prepare everything that the stage reads."""
     plan = root / "plan"
     planned = plan_dataset(dataset, plan, SamplingSettings(), SplitSettings(), seed=0)
     groups = [group["index"] for group in planned]
@@ -80,7 +80,7 @@ def _ours(inputs: dict[str, object], folder: Path) -> None:
 
 
 def _datumaro(inputs: dict[str, object], files: Path | None) -> Callable[[Path], None]:
-    """Datumaro's export of the frames that our stage chose; from `files` or from memory."""
+    """Let Datumaro export the frames that our stage chose, from `files` or from memory."""
     from datumaro import Bbox, Dataset, DatasetItem
     from datumaro.components.media import Image
 
@@ -120,7 +120,7 @@ def _memory() -> str | None:
 
 
 def _race(name: str, dataset: str, root: Path, rounds: int) -> list[Row]:
-    """Examples a second of all sides, the best of some rounds in turn."""
+    """Measure the examples per second of all sides: the best of some rounds in turn."""
     inputs = prepare(dataset, root)
     _ours(inputs, root / "first")
     known = {**inputs, "examples": str(root / "first" / "records" / "examples.parquet")}
@@ -154,7 +154,7 @@ def _race(name: str, dataset: str, root: Path, rounds: int) -> list[Row]:
 
 
 def measure(data: Path | None = None, rounds: int = ROUNDS) -> list[Row]:
-    """Race the sides on the sample dataset, and on the real one where `data` has it.
+    """Compare the sides on the sample dataset, and on the real one where `data` has it.
 
     Args:
         data: Folder of real data with `pets`.

@@ -42,7 +42,7 @@ PIPELINE_FLOOR, STEP_FLOOR = 10.0, 1.0
 
 
 def measure(data: Path | None = None) -> list[Row]:
-    """Both comparisons; `data` is the folder that holds `pets`."""
+    """Make both comparisons; `data` is the folder that holds `pets`."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         records = _records(data, root)
@@ -152,7 +152,7 @@ def _trainer(
 
 
 def _alternate(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """Best turns a second of each side."""
+    """Return the best turns per second of each side."""
     best = [0.0, 0.0]
     for _ in range(ROUNDS):
         for side, turn in enumerate((ours, theirs)):

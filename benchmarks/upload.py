@@ -37,7 +37,7 @@ BUCKET = "benchmark"
 
 
 def measure() -> list[Row]:
-    """One file of 1 GB, as a dataset of one video."""
+    """Upload one file of 1 GB, as a dataset of one video."""
     if not shutil.which("minio"):
         return [Row("upload of 1 GB: skipped, no minio on PATH", 0, 0, "MB/s", 0, 0)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -80,7 +80,7 @@ def _theirs(client: Any, video: Path, name: str, part_size: int) -> None:
 
 
 def _race(sides: tuple[Callable[[str], object], ...], client: Any) -> list[float]:
-    """Least seconds of each side."""
+    """Return the least seconds of each side."""
     best = [float("inf")] * len(sides)
     for turn in range(ROUNDS):
         for index, side in enumerate(sides):
@@ -94,7 +94,7 @@ def _race(sides: tuple[Callable[[str], object], ...], client: Any) -> list[float
 
 @contextmanager
 def _server(folder: Path) -> Iterator[Any]:
-    """A client of a MinIO server that runs for as long as the block; kfdet's too."""
+    """Run a MinIO server for the block, which kfdet uses, too; yield a client."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -130,10 +129,8 @@ def test_a_stage_writes_few_files(run: Path) -> None:
 
 def test_the_same_command_again_redoes_nothing(run: Path, dataset: Path, kfdet: Any) -> None:
     model = (run / "model" / "1" / "saved_model.pb").read_bytes()
-    started = time.monotonic()
     done = kfdet("run", dataset, "-o", run, *OPTIONS, "--json")
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 20
     assert not any(stages(run).values())
     assert json.loads(done.stdout)["metrics"]["AP50"] is not None
     assert (run / "model" / "1" / "saved_model.pb").read_bytes() == model
