@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+import kfdet
 from kfdet.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -125,6 +126,17 @@ def test_every_option_belongs_to_a_command(page: Path) -> None:
     known = set().union(*commands().values())
     for option in re.findall(r"(?m)^(--[a-z][a-z0-9-]*)", code(page)[0]):
         assert option in known, option
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ident)
+def test_every_name_of_the_python_api_is_public(page: Path) -> None:
+    used = {
+        name
+        for line in code(page)[0].splitlines()
+        for name in re.findall(r"(?<![\w/.])kfdet\.([A-Za-z]\w*)", line)
+    }
+    rooms = {path.stem for path in (REPOSITORY / "kfdet").iterdir()} | {"components", "pipelines"}
+    assert used - rooms <= set(kfdet.__all__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ident)
