@@ -16,7 +16,7 @@ from kfdet.cli.app import Json, app, err, out, progress
 
 if TYPE_CHECKING:
     from kfdet.deployment.endpoint import Endpoint
-    from kfdet.deployment.smoke_test import Picture
+    from kfdet.deployment.smoke_test import LabelledPicture
 
 _WIDE = 400
 
@@ -80,7 +80,7 @@ def deploy(
 
     kfdet deploy run/model --name toys --image photo.jpg -n kubeflow-user-example-com
     """
-    from kfdet.cluster.api import connect
+    from kfdet.cluster.connection import connect
     from kfdet.deployment.deploy import deploy as deploy_model
     from kfdet.deployment.deploy import read_metrics
     from kfdet.deployment.rollout import Options
@@ -111,7 +111,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
 
     kfdet endpoints -n kubeflow-user-example-com
     """
-    from kfdet.cluster.api import connect
+    from kfdet.cluster.connection import connect
     from kfdet.deployment.endpoint import read
 
     cluster = connect(namespace)
@@ -154,7 +154,7 @@ def rollback(
 
     kfdet rollback toys
     """
-    from kfdet.cluster.api import connect
+    from kfdet.cluster.connection import connect
     from kfdet.deployment.rollout import Options, roll_back
 
     with progress():
@@ -162,7 +162,7 @@ def rollback(
     _show(served, as_json)
 
 
-def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Picture]:
+def _pictures(model: Path, run: Path | None, image: Path | None) -> list[LabelledPicture]:
     """Pictures to try the model with."""
     from kfdet.deployment.smoke_test import picture_of, validation_pictures
     from kfdet.errors import InputError

@@ -8,7 +8,6 @@ from typing import Any
 
 from kfdet.cluster.names import STORAGE_SECRET
 from kfdet.files import atomic_file
-from kfdet.storage.address import is_bucket_uri
 
 STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the Secret, and environment variables of every pod that reads or writes buckets."""
@@ -34,13 +33,14 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
         InputError: The file cannot be written.
     """
     outputs: list[dict[str, Any]] = []
-    if is_bucket_uri(root):
+    _, scheme, location = root.partition("://")
+    if scheme:
         variables = [_variable(name, False) for name in STORAGE_VARIABLES]
         variables += [_variable(name, True) for name in OPTIONAL_STORAGE_VARIABLES]
         outputs.append(
             {
                 "type": "tensorboard",
-                "source": f"s3://{root.partition('://')[2]}",
+                "source": f"s3://{location}",
                 "image": image,
                 "pod_template_spec": {"spec": {"containers": [{"env": variables}]}},
             }

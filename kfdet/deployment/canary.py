@@ -1,4 +1,4 @@
-"""Whether a cluster can give a new version a share of the requests."""
+"""Whether a cluster can route a share of the requests to a new version."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from kfdet.deployment.endpoint import Mode
 from kfdet.errors import InputError
 
 _GATEWAY_GROUP = "gateway.networking.k8s.io"
-_HINT = "Deploy without a canary share: the new version is tried out before it serves anybody."
+_HINT = "Deploy without --canary-percent: the new version is tested before it gets requests."
 
 
 def check_canary(cluster: Cluster, mode: Mode | None) -> None:
-    """Refuse a canary where requests would not be shared.
+    """Refuse a canary where the cluster cannot share requests.
 
-    KServe shares them by Knative's revisions, or, since 0.20 and where it runs plain Deployments,
-    by the weights of a Gateway API HTTPRoute.
+    KServe shares them through Knative's revisions or, since 0.20 and with plain Deployments,
+    through the weights of a Gateway API HTTPRoute.
 
     Args:
         cluster: The cluster.
         mode: How KServe runs the endpoint.
 
     Raises:
-        InputError: With what is missing.
+        InputError: Names what is missing.
     """
     if mode == "Knative":
         return
@@ -42,6 +42,6 @@ def check_canary(cluster: Cluster, mode: Mode | None) -> None:
     if not cluster.endpoint_has_field("canary"):
         raise InputError(
             "this cluster cannot share requests between two versions: its KServe is older than "
-            "0.20, which brought spec.canary for plain Deployments.",
+            "0.20, the first with spec.canary for plain Deployments.",
             hint=_HINT,
         )

@@ -10,13 +10,13 @@ from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Endpoint, Release
 from kfdet.deployment.publish import publish, version_of
 from kfdet.deployment.rollout import Options, check_deployment, roll_out
-from kfdet.deployment.smoke_test import Picture, smoke_test
+from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
 
 _FIGURES = ("AP", "AP50")
-"""What the endpoint says about the evaluation of its model."""
+"""Figures of the evaluation that an endpoint's annotations carry."""
 
 
 def deploy(
@@ -26,26 +26,26 @@ def deploy(
     *,
     model_root: str,
     metrics: dict[str, float],
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     options: Options,
 ) -> Endpoint:
-    """Serve a model under a name; whatever goes wrong, the endpoint stays what it was.
+    """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
     Args:
-        cluster: Where to.
+        cluster: Where to deploy.
         model: Folder with numbered versions of a SavedModel.
         name: The endpoint.
-        model_root: Bucket path that keeps every deployed version.
+        model_root: Bucket path with all deployed versions.
         metrics: Figures of its evaluation, as `read_metrics` gives them.
-        pictures: What the model is asked about before it serves anybody.
-        options: How.
+        pictures: For the smoke test, before the model gets requests.
+        options: How to deploy.
 
     Returns:
         The endpoint afterwards.
 
     Raises:
-        InputError: Model, name, bucket or cluster do not allow it.
-        KfdetError: The model does not become ready, or does not answer well.
+        InputError: The model, name, bucket or cluster prevents it.
+        KfdetError: The model does not become ready, or fails the smoke test.
     """
     saved_model = find_saved_model(model)
     current = check_deployment(cluster, name, options.canary_percent)

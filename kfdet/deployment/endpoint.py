@@ -1,4 +1,4 @@
-"""An endpoint as a value, and the InferenceService that says the same to KServe.
+"""An endpoint as a value, and as the InferenceService that makes KServe serve it.
 
 Source of the format: KServe's pkg/apis/serving/v1beta1 (0.20): inference_service.go, component.go
 and inference_service_status.go.
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kfdet.cluster import names
+from kfdet.cluster.api import Manifest
 from kfdet.errors import InputError, KfdetError
 
-Manifest = dict[str, Any]
 Mode = Literal["Standard", "Knative"]
 
 _MODES: Mapping[str, Mode] = {
     "Standard": "Standard",
-    "RawDeployment": "Standard",  # an older name of it
+    "RawDeployment": "Standard",  # its older name
     "Knative": "Knative",
-    "Serverless": "Knative",  # an older name of it
+    "Serverless": "Knative",  # its older name
 }
 
 
@@ -32,8 +32,8 @@ class Release:
 
     Args:
         version: First 12 hexadecimal digits of its content's hash.
-        storage_uri: s3://bucket/prefix, which holds 1/saved_model.pb.
-        metrics: Few figures of its evaluation, such as AP50.
+        storage_uri: s3://bucket/prefix; the model is at 1/saved_model.pb below it.
+        metrics: A few figures of its evaluation, such as AP50.
     """
 
     version: str
@@ -51,7 +51,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What an endpoint serves: a release, the one before it, and one on trial."""
+    """What an endpoint serves: a release, the previous one, and one on trial."""
 
     stable: Release
     previous: Release | None = None
@@ -68,16 +68,16 @@ class Serving:
         return replace(self, canary=Canary(release, percent))
 
     def rolled_back(self, name: str) -> Serving:
-        """Without the canary where there is one, else with the previous release; twice: as it was.
+        """Without the canary where there is one, else with the previous release.
 
         Raises:
-            InputError: There is nothing to go back to.
+            InputError: There is no previous release.
         """
         if self.canary:
             return replace(self, canary=None)
         if self.previous is None:
             raise InputError(
-                f"version {self.stable.version} of {name} is its first: there is none before it.",
+                f"version {self.stable.version} of {name} is its first; there is no previous one.",
                 hint="`kfdet endpoints` lists the versions.",
             )
         return Serving(self.previous, self.stable)
@@ -91,11 +91,11 @@ class Endpoint:
         name: Its name.
         namespace: Its namespace.
         serving: What it should serve.
-        ready: Whether KServe says that it is ready.
-        url: Where it answers, as `kubectl get isvc` shows it; "" as long as it does not.
-        address: Where it answers inside the cluster; "" as long as it does not.
+        ready: Whether KServe reports it as ready.
+        url: Its address, as `kubectl get isvc` shows it; "" while it has none.
+        address: Its address inside the cluster; "" while it has none.
         created: Time of its creation, as RFC 3339.
-        mode: How KServe runs it; None before KServe has seen it.
+        mode: How KServe runs it; None before KServe has processed it.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Endpoint:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that KServe would not take, or that becomes too long behind the scenes.
+    """Refuse a name that KServe rejects, or that becomes too long in names derived from it.
 
     Raises:
         InputError: With the rule.
@@ -117,12 +117,12 @@ def check_name(name: str) -> None:
     if len(name) > names.LONGEST_NAME or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
         raise InputError(
             f'"{name}" cannot be the name of an endpoint.',
-            hint="Use small letters, digits and -, with a letter first and no - last; at most "
-            f"{names.LONGEST_NAME} of them.",
+            hint="Use lower-case letters, digits and hyphens, at most "
+            f"{names.LONGEST_NAME}; begin with a letter and do not end with a hyphen.",
         )
     if name.endswith(names.CANDIDATE_SUFFIX):
         raise InputError(
-            f'"{name}" ends in {names.CANDIDATE_SUFFIX}, which kfdet puts behind a name itself.',
+            f'"{name}" ends in {names.CANDIDATE_SUFFIX}, which kfdet itself appends to names.',
             hint="Choose another name.",
         )
 
@@ -206,16 +206,16 @@ def _predictor(release: Release, standard: bool) -> Manifest:
 
 
 def is_managed(manifest: Manifest) -> bool:
-    """Whether kfdet made this InferenceService."""
+    """Whether kfdet created this InferenceService."""
     labels = manifest["metadata"].get("labels") or {}
     return labels.get(names.MANAGED_LABEL) == names.MANAGED_BY
 
 
 def read(manifest: Manifest) -> Endpoint:
-    """The endpoint that an InferenceService of kfdet stands for.
+    """The endpoint of an InferenceService that kfdet created.
 
     Raises:
-        KfdetError: Its annotations were changed by hand and do not name a version any more.
+        KfdetError: Its annotations were changed by hand and no longer name a version.
     """
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     annotations = metadata.get("annotations") or {}
@@ -235,7 +235,7 @@ def read(manifest: Manifest) -> Endpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise KfdetError(
             f"InferenceService {metadata['name']}: an annotation of kfdet is missing or damaged "
-            f"({error}). Put it right, or delete the endpoint and deploy it again."
+            f"({error}). Correct it, or delete the endpoint and deploy it again."
         ) from error
     return Endpoint(
         name=metadata["name"],
@@ -250,12 +250,12 @@ def read(manifest: Manifest) -> Endpoint:
 
 
 def mode_of(manifest: Manifest) -> Mode | None:
-    """How KServe runs an InferenceService; None before KServe has seen it."""
+    """How KServe runs an InferenceService; None before KServe has processed it."""
     return _MODES.get((manifest.get("status") or {}).get("deploymentMode", ""))
 
 
 def condition(manifest: Manifest, kind: str) -> dict[str, str]:
-    """One condition of an object's status; {} where it is not there."""
+    """One condition of an object's status; {} where it is missing."""
     conditions = (manifest.get("status") or {}).get("conditions") or []
     return next((entry for entry in conditions if entry["type"] == kind), {})
 

@@ -1,4 +1,4 @@
-"""A SavedModel's lasting place in the bucket: one folder a version, never written again."""
+"""The copy of a SavedModel in the bucket: one folder per version, never changed."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _GRAPH = "saved_model.pb"
 
 
 def version_of(saved_model: Path) -> str:
-    """12 hexadecimal digits that follow from the names and the content of a SavedModel's files.
+    """12 hexadecimal digits: start of the hash of a SavedModel's file names and contents.
 
     Args:
-        saved_model: The folder that holds saved_model.pb.
+        saved_model: The folder with saved_model.pb.
     """
     return hash_folder(saved_model)[:12]
 
 
 def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
-    """Copy a SavedModel to `model_root`/`name`/`version`/1; what is there already stays.
+    """Copy a SavedModel to `model_root`/`name`/`version`/1; what is there already is kept.
 
     Args:
-        saved_model: The folder that holds saved_model.pb.
+        saved_model: The folder with saved_model.pb.
         model_root: minio://bucket/prefix or s3://bucket/prefix.
         name: The endpoint.
         version: The model's version.
 
     Returns:
-        The folder of the version as KServe wants it: s3://bucket/prefix/name/version.
+        The folder of the version, in KServe's notation: s3://bucket/prefix/name/version.
 
     Raises:
         InputError: The store refuses.
-        Away: The store stopped answering.
+        StoreUnavailableError: The store stopped answering.
     """
     location = BucketPath.parse(model_root)
     folder = location.key(f"{name}/{version}")
@@ -49,7 +49,7 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
     )
     with Store(model_root) as store, ThreadPoolExecutor(CONNECTIONS) as parts:
         make_bucket(store, location.bucket)
-        # The graph last: a version whose graph is there is whole.
+        # The graph comes last: a version with a graph is complete.
         for path in sorted(files, key=lambda path: path.name == _GRAPH):
             key = f"{folder}/1/{path.relative_to(saved_model).as_posix()}"
             target = target_for(path, location.bucket, key)

@@ -1,7 +1,7 @@
 """Whether an endpoint serves what it should, and why not.
 
-KServe alone does not tell: while a Deployment is rolled over it stays Ready with the old pods. So
-the pods are asked, too: one that was made for the model's storageUri has to be ready.
+KServe's status alone is not enough: during a rolling update of a Deployment it stays Ready with
+the old pods. So a pod that was created for the model's storageUri has to be ready, too.
 
 Sources of the reasons: Kubernetes' pkg/kubelet/images/types.go and
 pkg/kubelet/kuberuntime/kuberuntime_container.go; KServe's
@@ -16,31 +16,31 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kfdet.cluster import names
-from kfdet.cluster.api import Cluster, UnreachableError
-from kfdet.deployment.endpoint import Manifest, condition, mode_of
+from kfdet.cluster.api import Cluster, Manifest
+from kfdet.cluster.refusals import ClusterUnreachableError
+from kfdet.deployment.endpoint import condition, mode_of
 from kfdet.errors import KfdetError
 
 INTERVAL_SECONDS = 2.0
 _OUTAGE_SECONDS = 60.0
-"""How long the API server may be away before waiting ends."""
+"""How long the API server may be unreachable before waiting ends."""
 
 _MANIFESTS = "kubectl apply -k manifests/overlays/standalone (or the overlay that you use)"
 
 
 class SupersededError(KfdetError):
-    """Another deployment has taken the endpoint over; it is the other's now."""
+    """Another deployment has changed the endpoint, which now belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What can be said about an endpoint at one moment.
+    """The state of an endpoint at one moment.
 
     Args:
-        kind: "blocked" may resolve itself, "waiting" is on its way.
+        kind: "blocked" may resolve itself, "waiting" makes progress.
         reason: One sentence without its full stop.
         hint: What to do about it.
-        patience: Seconds that "blocked" has to last before nobody should wait any longer; None:
-            until the time is up.
+        patience: Seconds that "blocked" has to last until waiting ends; None: until the timeout.
     """
 
     kind: Literal["ready", "waiting", "blocked"]
@@ -55,7 +55,7 @@ def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
     Args:
         manifest: The InferenceService as the API server gives it.
         pods: Its pods.
-        uri: The storageUri that it was told to serve last: of the release, or of a canary.
+        uri: The storageUri that it should serve: of the release, or of a canary.
     """
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     wanted = [pod for pod in living if uri in _uris(pod)]
@@ -63,7 +63,7 @@ def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
         shared = names.CANARY in (manifest["metadata"].get("annotations") or {})
         # A Knative revision that nobody asks may linger; a Deployment's old pod still answers.
         if len(wanted) < len(living) and mode_of(manifest) == "Standard" and not shared:
-            return State("waiting", "the pod of the version before is ending")
+            return State("waiting", "the pod of the previous version is ending")
         return State("ready")
     for pod in wanted:
         for trouble in _pod_troubles(pod):
@@ -86,36 +86,35 @@ def wait_until_ready(
     Args:
         cluster: Where it is.
         name: The InferenceService.
-        version: The version that it was given; another one means that somebody else deploys.
+        version: The version that it should have; another one means that somebody else deploys.
         uri: As for `judge`.
-        timeout: Seconds to wait at most.
-        report: Gets a few words about the state whenever they change.
+        timeout: Longest wait in seconds.
+        report: Callback: a few words about the state, whenever they change.
 
     Raises:
-        KfdetError: It does not become ready, with the reason of its pods; or somebody has deleted
-            it.
+        KfdetError: It does not become ready, with the pods' reason; or it has been deleted.
         SupersededError: Somebody else has changed it.
     """
     started = time.monotonic()
     blocked_since: dict[str, float] = {}
-    said = ""
+    reported = ""
     for manifest, pods in _watch(cluster, name):
         if manifest is None:
             raise KfdetError(f"Somebody has deleted {name} while it was being deployed.")
         found = (manifest["metadata"].get("annotations") or {}).get(names.VERSION)
         if found != version:
             raise SupersededError(
-                f"Somebody else deploys version {found} as {name} at the same time. Wait for the "
-                "other deployment to end, then deploy again."
+                f"Somebody else deploys version {found} as {name} at the same time. Wait until "
+                "that deployment has ended, then deploy again."
             )
         state = judge(manifest, pods, uri)
         if state.kind == "ready":
             return manifest
         now = time.monotonic()
         since = blocked_since.setdefault(state.reason, now) if state.kind == "blocked" else now
-        if state.reason != said:
+        if state.reason != reported:
             report(state.reason)
-            said = state.reason
+            reported = state.reason
         impatient = state.patience is not None and now - since >= state.patience
         if (state.kind == "blocked" and impatient) or now - started >= timeout:
             took = f" after {now - started:.0f} s" if not impatient else ""
@@ -124,13 +123,13 @@ def wait_until_ready(
 
 
 def _watch(cluster: Cluster, name: str) -> Iterator[tuple[Manifest | None, list[Manifest]]]:
-    """The InferenceService and its pods, over and over; the API server may be away for a while."""
+    """The InferenceService and its pods, repeatedly; bridges outages of the API server."""
     seen = time.monotonic()
     while True:
         try:
             manifest = cluster.get(name)
             pods = cluster.pods(name) if manifest else []
-        except UnreachableError:
+        except ClusterUnreachableError:
             if time.monotonic() - seen > _OUTAGE_SECONDS:
                 raise
         else:
@@ -140,7 +139,7 @@ def _watch(cluster: Cluster, name: str) -> Iterator[tuple[Manifest | None, list[
 
 
 def _uris(pod: Manifest) -> set[str]:
-    """What the pod's model is fetched from: KServe's annotation, and the fetching container."""
+    """Where the pod's model comes from: KServe's annotation, and arguments of containers."""
     annotations = pod["metadata"].get("annotations") or {}
     found = {annotations.get(names.SOURCE_URI, "")}
     for container in pod["spec"].get("initContainers") or []:
@@ -159,9 +158,9 @@ def _pod_troubles(pod: Manifest) -> Iterator[State]:
     if scheduled.get("status") == "False":
         yield State(
             "blocked",
-            f"no node takes the pod: {_sentence(scheduled.get('message', ''))}",
-            "Free a node, add one, or lower what the ServingRuntime "
-            f"{names.RUNTIME} asks for (kubectl edit servingruntime).",
+            f"the pod cannot be scheduled: {_sentence(scheduled.get('message', ''))}",
+            "Free a node, add one, or lower the requests of the ServingRuntime "
+            f"{names.RUNTIME} (kubectl edit servingruntime).",
         )
     if status.get("phase") == "Failed":
         yield State(
@@ -194,7 +193,7 @@ def _container_troubles(entry: Manifest, pod: Manifest) -> Iterator[State]:
         yield State(
             "blocked",
             f"container {name} cannot be started ({reason}): {message}",
-            f"Does the Secret {names.STORAGE_SECRET} exist? {_MANIFESTS} makes it.",
+            f"Does the Secret {names.STORAGE_SECRET} exist? {_MANIFESTS} creates it.",
             patience=30,
         )
     elif (reason == "CrashLoopBackOff" or state.get("terminated")) and ended.get("exitCode", 0):
@@ -206,7 +205,7 @@ def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
     if ended.get("reason") == "OOMKilled":
         return State(
             "blocked",
-            f"container {name} was killed: it needs more memory than it may have",
+            f"container {name} was killed: it needs more memory than its limit",
             f"Raise the memory limit of the ServingRuntime {names.RUNTIME}.",
             patience,
         )
@@ -214,7 +213,7 @@ def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
         return State(
             "blocked",
             f"the model cannot be fetched from {', '.join(sorted(_model_uris(pod)))}: {lines}",
-            f"Do the Secret {names.STORAGE_SECRET} and its annotations name the store that the "
+            f"Does the Secret {names.STORAGE_SECRET} with its annotations name a store that the "
             f"cluster reaches, and the ServiceAccount {names.SERVING_ACCOUNT} that Secret?",
             patience,
         )
@@ -231,7 +230,7 @@ def _model_uris(pod: Manifest) -> set[str]:
 
 
 def _service_trouble(manifest: Manifest) -> State | None:
-    """What KServe itself holds against the InferenceService, where there is no pod to ask."""
+    """KServe's own objection to the InferenceService, where no pod gives a reason."""
     status = manifest.get("status") or {}
     model = status.get("modelStatus") or {}
     failure = model.get("lastFailureInfo") or {}
@@ -240,7 +239,7 @@ def _service_trouble(manifest: Manifest) -> State | None:
             "blocked",
             f"KServe refuses it ({failure.get('reason', '')}): "
             f"{_sentence(failure.get('message', ''))}",
-            f"{_MANIFESTS} makes the ServingRuntime {names.RUNTIME} in its namespace.",
+            f"{_MANIFESTS} creates the ServingRuntime {names.RUNTIME} in its namespace.",
             patience=10,
         )
     for kind in ("PredictorReady", "CanaryPredictorReady", "IngressReady"):
@@ -250,13 +249,13 @@ def _service_trouble(manifest: Manifest) -> State | None:
                 "blocked",
                 f"{kind} is False ({entry.get('reason', '')}): {_sentence(entry['message'])}",
                 f"Do the ServiceAccount {names.SERVING_ACCOUNT} and the Secret "
-                f"{names.STORAGE_SECRET} exist? {_MANIFESTS} makes them.",
+                f"{names.STORAGE_SECRET} exist? {_MANIFESTS} creates them.",
                 patience=30 if entry.get("reason") == "FailedCreate" else None,
             )
     if not status:
         return State(
             "blocked",
-            "KServe has not looked at it",
+            "KServe has not processed it",
             "Is its controller running (kubectl get pods -n kserve)?",
         )
     return None
@@ -289,5 +288,5 @@ def _last_lines(text: str, count: int = 3) -> str:
     lines = [line.strip(" │╭╮╰╯─") for line in text.splitlines()]  # some are framed
     lines = [line for line in lines if line]
     if "Traceback (most recent call last):" in lines or (lines and lines[0].startswith("File ")):
-        count = 1  # the others say where, not what
+        count = 1  # the other lines are the stack
     return " / ".join(lines[-count:]).rstrip(".") or "it left no message"

@@ -1,4 +1,4 @@
-"""Bringing a release to an endpoint without an interruption, and back."""
+"""Rolling a release out to an endpoint without an interruption, and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kfdet.cluster import names
-from kfdet.cluster.api import Cluster, ConflictError
+from kfdet.cluster.api import Cluster, Manifest
+from kfdet.cluster.refusals import ConflictError
 from kfdet.deployment.canary import check_canary
 from kfdet.deployment.endpoint import (
     Endpoint,
-    Manifest,
     Mode,
     Release,
     Serving,
@@ -26,13 +26,13 @@ from kfdet.events import Progress, warn
 _KNATIVE_GROUP = "serving.knative.dev"
 
 _TRIES = 10
-"""How often an endpoint is looked at again because its status changed before it was switched."""
+"""How often a switch is tried again after the endpoint's status changed meanwhile."""
 
 _NONE_YET = "1"
-"""A resourceVersion that no InferenceService has: applying it makes one or is a conflict."""
+"""A resourceVersion that no InferenceService has: applying it creates one or conflicts."""
 
 SmokeTest = Callable[[Endpoint], None]
-"""Asks an endpoint for detections; raises KfdetError when they cannot be right."""
+"""Checks the detections of an endpoint; raises KfdetError when they cannot be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Options:
 
     Args:
         canary_percent: Share of the requests that the release gets beside the stable one; 0: all.
-        force: Take fields over that somebody else has changed.
-        timeout: Seconds that a version may take until it is ready.
+        force: Overwrite fields that somebody else has changed.
+        timeout: Seconds to wait until a version is ready.
     """
 
     canary_percent: int = 0
@@ -62,24 +62,24 @@ def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoi
         The endpoint as it is; None where there is none yet.
 
     Raises:
-        InputError: The name, the share, the cluster or somebody else's InferenceService does not
-            allow it.
+        InputError: The name, the share, the cluster or somebody else's InferenceService
+            prevents it.
     """
     check_name(name)
     if not 0 <= canary_percent < 100:
         raise InputError(
-            f"{canary_percent} % is no share of the requests.",
-            hint="Give 1 to 99, or 0 for all of them.",
+            f"--canary-percent must be 0–99, got {canary_percent}.",
+            hint="0 gives the new version all requests.",
         )
     manifest = cluster.get(name)
-    if manifest is None or _is_going(manifest):
+    if manifest is None or _is_being_deleted(manifest):
         if canary_percent:
             warn(f"{name} does not exist yet: its first version gets every request.")
         return None
     if not is_managed(manifest):
         raise InputError(
-            f"there is an InferenceService {name} in namespace {cluster.namespace} that kfdet did "
-            "not make.",
+            f"the InferenceService {name} in namespace {cluster.namespace} was not created by "
+            "kfdet.",
             hint="Choose another name.",
         )
     endpoint = read(manifest)
@@ -98,8 +98,8 @@ def roll_out(
 ) -> Endpoint:
     """Serve `release` under `name`.
 
-    A candidate beside the endpoint shows first that the cluster can serve the release and that it
-    answers well. Whatever goes wrong, the endpoint stays, or becomes again, what it was.
+    Tries the release as a candidate beside the endpoint first. If anything fails, the endpoint
+    keeps, or gets back, what it served before.
 
     Args:
         cluster: Where to deploy.
@@ -107,13 +107,13 @@ def roll_out(
         current: The endpoint as `check_deployment` found it.
         release: What to serve; its files are in the bucket.
         options: How.
-        smoke_test: Tries the candidate.
+        smoke_test: Checks the candidate.
 
     Returns:
         The endpoint afterwards.
 
     Raises:
-        InputError: The cluster does not let kfdet do it, or somebody else changed the endpoint.
+        InputError: The cluster does not allow it, or somebody else changed the endpoint.
         SupersededError: Another deployment has switched the endpoint meanwhile.
         KfdetError: The release does not become ready or does not answer well.
     """
@@ -128,7 +128,7 @@ def roll_out(
     else:
         wanted = current.serving.promoted(release)
     mode = _mode_for(cluster, current)
-    # What the cluster would refuse at the end is better known at the beginning.
+    # A refusal should come now, not after the candidate.
     manifest = build(name, cluster.namespace, wanted, mode)
     cluster.apply(manifest, force=options.force, dry_run=True)
     mode = _try_out(cluster, name, release, mode, options, smoke_test)
@@ -136,7 +136,7 @@ def roll_out(
 
 
 def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
-    """Take a canary away; without one, serve the version before. Twice: as it was.
+    """Remove the canary; without one, serve the previous version. A second call undoes the first.
 
     Args:
         cluster: Where the endpoint is.
@@ -144,13 +144,13 @@ def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
         options: How; the canary share does not matter.
 
     Raises:
-        InputError: There is no such endpoint, or no version before.
-        KfdetError: The version before does not become ready; then the endpoint stays as it is.
+        InputError: There is no such endpoint, or no previous version.
+        KfdetError: The previous version does not become ready; the endpoint stays as it is.
     """
     manifest = cluster.get(name)
     if manifest is None or not is_managed(manifest):
         raise InputError(
-            f"there is no endpoint {name} of kfdet's in namespace {cluster.namespace}.",
+            f"there is no endpoint {name} in namespace {cluster.namespace}.",
             hint="`kfdet endpoints` lists them; -n chooses the namespace.",
         )
     current = read(manifest)
@@ -159,7 +159,7 @@ def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
 
 
 def _mode_for(cluster: Cluster, current: Endpoint | None) -> Mode | None:
-    """How KServe runs the endpoint, or should; None: Knative is there, the cluster decides."""
+    """How KServe runs the endpoint, or should; None: with Knative, the cluster decides."""
     if current and current.mode:
         return current.mode
     return None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
@@ -173,9 +173,9 @@ def _try_out(
     options: Options,
     smoke_test: SmokeTest,
 ) -> Mode | None:
-    """Serve `release` beside the endpoint and ask it; returns how KServe runs it."""
+    """Serve `release` beside the endpoint and check it; returns how KServe runs it."""
     candidate = name + names.CANDIDATE_SUFFIX
-    progress = Progress(f"trying out {candidate}", 2, "steps")
+    progress = Progress(f"trying {candidate}", 2, "steps")
     try:
         # By force: the candidate is nobody else's, and a killed deployment may have left one.
         cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
@@ -213,7 +213,7 @@ def _switch(
     mode: Mode | None,
     options: Options,
 ) -> Endpoint:
-    """Make the endpoint serve `wanted`; put it back when that does not become ready."""
+    """Make the endpoint serve `wanted`; restore it when that does not become ready."""
     progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
     before = current.serving if current else None
     _exchange(cluster, name, before, wanted, mode, force=options.force)
@@ -238,17 +238,17 @@ def _switch(
 def _put_back(
     cluster: Cluster, name: str, before: Serving | None, wanted: Serving, mode: Mode | None
 ) -> str:
-    """Undo a switch; returns what to tell the user about it."""
+    """Undo a switch; returns a sentence about it for the user."""
     try:
         if before is None:
             _find(cluster, name, wanted)
             cluster.delete(name)
-            return f"{name} was taken away again."
+            return f"{name} was deleted again."
         _exchange(cluster, name, wanted, before, mode, force=True)
     except SupersededError as error:
         return str(error)
     except KfdetError as error:
-        return f"Nor could {name} be put back: {error} Use `kfdet rollback {name}`."
+        return f"{name} could not be restored: {error} Use `kfdet rollback {name}`."
     return f"{name} serves {_describe(before)} as before."
 
 
@@ -261,10 +261,10 @@ def _exchange(
     *,
     force: bool,
 ) -> None:
-    """Make the endpoint serve `after`, provided that it serves `before`; None: there is none.
+    """Make the endpoint serve `after`, provided that it serves `before`; None: it does not exist.
 
     Raises:
-        SupersededError: It serves something else: another deployment was quicker.
+        SupersededError: It serves something else: another deployment was faster.
     """
     manifest = build(name, cluster.namespace, after, mode)
     for left in reversed(range(_TRIES)):
@@ -288,18 +288,17 @@ def _find(cluster: Cluster, name: str, *expected: Serving | None) -> Manifest | 
         SupersededError: It serves something else.
     """
     found = cluster.get(name)
-    serving = None if found is None or _is_going(found) else read(found).serving
+    serving = None if found is None or _is_being_deleted(found) else read(found).serving
     if serving not in expected:
-        now = f"it serves {_describe(serving)}" if serving else "there is none any more"
+        now = f"it serves {_describe(serving)}" if serving else "it no longer exists"
         raise SupersededError(
-            f"Somebody else has changed {name} meanwhile: {now}. If that is not to stay, deploy "
-            "again."
+            f"Somebody else has changed {name} meanwhile: {now}. To replace that, deploy again."
         )
     return found
 
 
-def _is_going(manifest: Manifest) -> bool:
-    """Whether an InferenceService has been deleted and KServe is tidying up."""
+def _is_being_deleted(manifest: Manifest) -> bool:
+    """Whether an InferenceService is being deleted."""
     return "deletionTimestamp" in manifest["metadata"]
 
 

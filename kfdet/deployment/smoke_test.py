@@ -1,4 +1,4 @@
-"""Trying a served model out: does it answer, and does it see what a person saw?"""
+"""A smoke test of a served model: does it answer, and does it find what a person labelled?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from kfdet.boxes.tables import Boxes, iou_matrix
-from kfdet.cluster.api import Cluster, UnreachableError
+from kfdet.cluster.api import Cluster
+from kfdet.cluster.refusals import ClusterUnreachableError
 from kfdet.deployment.endpoint import Endpoint
 from kfdet.detection import Detections, Detector
 from kfdet.detection.backend import Answer
@@ -21,22 +22,22 @@ from kfdet.detection.endpoint import ATTEMPTS
 from kfdet.errors import InputError, KfdetError
 
 PICTURES = 4
-"""How many validation pictures are asked about."""
+"""Number of validation pictures in a test."""
 
 _PAUSE_SECONDS = 2.0
 
 _SAME_PLACE = 0.5
-"""Intersection over union from which a detection shows a labelled object."""
+"""Least intersection over union of a detection and the labelled object that it shows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A picture to ask about.
+class LabelledPicture:
+    """A picture for the test.
 
     Args:
-        name: What error messages call it.
+        name: Its name in error messages.
         image: JPEG or PNG.
-        boxes: (N, 4) xmin, ymin, xmax, ymax in its pixels; what a person drew on it.
+        boxes: (N, 4) xmin, ymin, xmax, ymax in its pixels, as a person drew them; may be empty.
         labels: N label names.
     """
 
@@ -46,11 +47,11 @@ class Picture:
     labels: Sequence[str]
 
 
-def validation_pictures(records: Path) -> list[Picture]:
+def validation_pictures(records: Path) -> list[LabelledPicture]:
     """The first validation pictures with objects, from the folder of the TFRecord build.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no such picture.
     """
     from kfdet.records.tfrecord import parse, read_records
 
@@ -61,7 +62,9 @@ def validation_pictures(records: Path) -> list[Picture]:
             if example.labels:
                 size = np.array([example.width, example.height] * 2)
                 pictures.append(
-                    Picture(example.filename, example.jpeg, example.boxes * size, example.labels)
+                    LabelledPicture(
+                        example.filename, example.jpeg, example.boxes * size, example.labels
+                    )
                 )
             if len(pictures) == PICTURES:
                 return pictures
@@ -70,8 +73,8 @@ def validation_pictures(records: Path) -> list[Picture]:
     return pictures
 
 
-def picture_of(path: Path) -> Picture:
-    """A picture of the user's, about which nobody has said what it shows.
+def picture_of(path: Path) -> LabelledPicture:
+    """A picture without ground truth.
 
     Raises:
         InputError: It cannot be read.
@@ -79,24 +82,24 @@ def picture_of(path: Path) -> Picture:
     try:
         image = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
-    return Picture(str(path), image, np.zeros((0, 4)), ())
+        raise InputError(f"cannot read: {error.strerror}.", file=path) from error
+    return LabelledPicture(str(path), image, np.zeros((0, 4)), ())
 
 
-def smoke_test(cluster: Cluster, pictures: Sequence[Picture], endpoint: Endpoint) -> None:
-    """Ask an endpoint about pictures.
+def smoke_test(cluster: Cluster, pictures: Sequence[LabelledPicture], endpoint: Endpoint) -> None:
+    """Check the detections of an endpoint on a few pictures.
 
-    It passes when every answer holds possible numbers, and when at least one object that a person
-    labelled is among the detections at its place: a model that was damaged on its way, or is
-    served by a TensorFlow that computes something else, finds none.
+    The test passes if all numbers are valid, and if at least one labelled object is detected at
+    its place: a model that was damaged in transfer, or is served by an incompatible TensorFlow,
+    finds none.
 
     Args:
         cluster: Where the endpoint is.
-        pictures: What to ask about.
+        pictures: Pictures to detect in.
         endpoint: The endpoint.
 
     Raises:
-        KfdetError: It does not answer, or not with such detections.
+        KfdetError: It does not answer, or fails the test.
     """
     seen = 0
     with _detector(cluster, endpoint) as detector:
@@ -107,23 +110,23 @@ def smoke_test(cluster: Cluster, pictures: Sequence[Picture], endpoint: Endpoint
     labelled = sum(len(picture.labels) for picture in pictures)
     if labelled and not seen:
         raise KfdetError(
-            f"{endpoint.name} answers, but sees none of the {labelled} objects in "
+            f"{endpoint.name} answers, but detects none of the {labelled} objects in "
             f"{len(pictures)} validation pictures. Is the model in the bucket the one that was "
-            "evaluated, and is the serving runtime's TensorFlow not older than the training's?"
+            "evaluated, and is the serving runtime's TensorFlow at least as new as the training's?"
         )
 
 
-def _check_numbers(name: str, picture: Picture, found: Detections) -> None:
+def _check_numbers(name: str, picture: LabelledPicture, found: Detections) -> None:
     finite = np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()
     if not finite or found.scores.min(initial=0) < 0 or found.scores.max(initial=0) > 1:
         raise KfdetError(
-            f"{name} answers to {picture.name} with boxes or scores that cannot be: the model or "
-            "its serving runtime is broken."
+            f"{name} answers to {picture.name} with invalid boxes or scores: the model or its "
+            "serving runtime is broken."
         )
 
 
-def _objects_found(picture: Picture, found: Detections) -> int:
-    """How many labelled objects a detection of the same label shows."""
+def _objects_found(picture: LabelledPicture, found: Detections) -> int:
+    """How many labelled objects overlap with a detection of the same label."""
     same_label = np.array(picture.labels)[:, None] == np.array(found.labels)[None]
     same_place = iou_matrix(picture.boxes, found.boxes) >= _SAME_PLACE
     return int((same_label & same_place).any(axis=1).sum())
@@ -133,13 +136,13 @@ def _detector(cluster: Cluster, endpoint: Endpoint) -> Detector:
     """The endpoint's detector, from wherever this process runs."""
     if cluster.inside:
         return Detector.load(endpoint.address, name=endpoint.name)
-    if endpoint.mode == "Knative":  # its Services lead to a gateway that wants the right host
+    if endpoint.mode == "Knative":  # its Services lead to a gateway, which needs the right host
         return Detector.load(endpoint.url, name=endpoint.name)
     return Detector(_ApiServerBackend(cluster, endpoint))
 
 
 class _ApiServerBackend:
-    """TensorFlow Serving's REST API of a Service that only the cluster's own network reaches."""
+    """TensorFlow Serving's REST API of a Service inside the cluster, through the API server."""
 
     labels = None
     input_size = None
@@ -156,7 +159,7 @@ class _ApiServerBackend:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return Answer(self._post(body)["predictions"], seconds=None)
-            except UnreachableError:
+            except ClusterUnreachableError:
                 # A pod is ready a moment before its Service knows it.
                 if attempt == ATTEMPTS:
                     raise

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from kfdet.cluster.api import load_kubeconfig
+from kfdet.cluster.connection import load_kubeconfig
 from kfdet.errors import InputError, KfdetError
 
 TOKEN_VARIABLE = "KFDET_KFP_TOKEN"  # noqa: S105
@@ -48,8 +48,8 @@ class Backend:
         api: kfp_server_api.ApiClient.
         page: Address of its UI; "" if unknown.
         namespace: Namespace of the runs, on an installation for several users; "" on others.
-        same_cluster: Whether it is in the cluster that kfdet.cluster.api.connect returns; False
-            when `host` is given.
+        same_cluster: Whether it is in the cluster that kfdet.cluster.connection.connect returns;
+            False when `host` is given.
     """
 
     api: Any

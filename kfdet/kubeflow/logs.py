@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kfdet.cluster.api import load_kubeconfig
+from kfdet.cluster.connection import load_kubeconfig
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Answer, Backend
 

@@ -130,7 +130,7 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     More than the name is checked only if Kubeflow Pipelines runs in the kubeconfig's cluster.
     """
-    from kfdet.cluster.api import connect
+    from kfdet.cluster.connection import connect
     from kfdet.deployment.endpoint import check_name
     from kfdet.deployment.rollout import check_deployment
 
@@ -188,7 +188,7 @@ def _read_metrics(uri: str) -> dict[str, Any]:
 
 
 def _url(namespace: str, endpoint: str) -> str:
-    from kfdet.cluster.api import connect
+    from kfdet.cluster.connection import connect
     from kfdet.deployment.endpoint import read
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfdet.cluster.api import connect
+from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.rollout import Options

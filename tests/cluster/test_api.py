@@ -11,7 +11,8 @@ import yaml
 from support.fake_cluster import FakeCluster, running
 
 from kfdet.cluster import names
-from kfdet.cluster.api import UnreachableError, connect
+from kfdet.cluster.connection import connect
+from kfdet.cluster.refusals import ClusterUnreachableError
 from kfdet.deployment.endpoint import Release, Serving, build
 from kfdet.errors import InputError, KfdetError
 
@@ -67,11 +68,21 @@ REFUSALS: dict[str, tuple[int, Any, type[KfdetError], str]] = {
     ),
     "webhook": (500, WEBHOOK, KfdetError, r"KServe does not answer: .* Is its controller running"),
     "denied": (400, DENIED, KfdetError, r"refused \(400\): .*only supported in Standard"),
-    "no words": (503, "", UnreachableError, r"refused \(503\): Service Unavailable\."),
-    "throttled": (429, {"message": "slow down"}, UnreachableError, r"\(429\): slow down\."),
-    "etcd": (500, {"message": "etcdserver: leader changed"}, UnreachableError, r"\(500\): etcd"),
-    "proxy": (502, "<html>", UnreachableError, r"refused \(502\): Bad Gateway\."),
-    "slow": (504, {"reason": "Timeout"}, UnreachableError, r"refused \(504\): Gateway Timeout\."),
+    "no words": (503, "", ClusterUnreachableError, r"refused \(503\): Service Unavailable\."),
+    "throttled": (429, {"message": "slow down"}, ClusterUnreachableError, r"\(429\): slow down\."),
+    "etcd": (
+        500,
+        {"message": "etcdserver: leader changed"},
+        ClusterUnreachableError,
+        r"\(500\): etcd",
+    ),
+    "proxy": (502, "<html>", ClusterUnreachableError, r"refused \(502\): Bad Gateway\."),
+    "slow": (
+        504,
+        {"reason": "Timeout"},
+        ClusterUnreachableError,
+        r"refused \(504\): Gateway Timeout\.",
+    ),
 }
 
 
@@ -125,7 +136,7 @@ def test_one_that_is_being_deleted_is_waited_for(monkeypatch: pytest.MonkeyPatch
         cluster.apply(MANIFEST)
         left = iter(range(10**9))
         monkeypatch.setattr("kfdet.cluster.api._DELETION_SECONDS", 0)
-        with pytest.raises(KfdetError, match="still there"):
+        with pytest.raises(KfdetError, match="still exists"):
             cluster.delete("toys")
 
 
@@ -228,7 +239,9 @@ def test_the_namespace(kubeconfig: Path, asked: str, of_context: str, expected: 
 
 def test_nobody_listens(kubeconfig: Path) -> None:
     kubeconfig.write_text(yaml.safe_dump(KUBECONFIG))
-    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1 cannot be reached: .*refused") as e:
+    with pytest.raises(
+        ClusterUnreachableError, match=r"127\.0\.0\.1:1 cannot be reached: .*refused"
+    ) as e:
         connect().get("toys")
     assert "hidden-word" not in str(e.value)
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from kfdet.cluster import names
+from kfdet.cluster.api import Manifest
 from kfdet.deployment.endpoint import (
     Canary,
-    Manifest,
     Mode,
     Release,
     Serving,

@@ -6,8 +6,9 @@ import pytest
 from support.fake_cluster import FakeCluster, pod, ready_status, running
 
 from kfdet.cluster import names
+from kfdet.cluster.api import Manifest
 from kfdet.deployment import readiness
-from kfdet.deployment.endpoint import Manifest, Release, Serving, build
+from kfdet.deployment.endpoint import Release, Serving, build
 from kfdet.deployment.readiness import SupersededError, judge, wait_until_ready
 from kfdet.errors import KfdetError
 
@@ -41,7 +42,7 @@ UNSCHEDULABLE = {
 BLOCKED: dict[str, tuple[Manifest, str]] = {
     "unschedulable": (
         pod(URI, conditions=[UNSCHEDULABLE]),
-        "no node takes the pod: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
+        "the pod cannot be scheduled: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
     ),
     "image": (
         pod(
@@ -118,7 +119,7 @@ BLOCKED: dict[str, tuple[Manifest, str]] = {
                 container(state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
             ],
         ),
-        "container kserve-container was killed: it needs more memory than it may have",
+        "container kserve-container was killed: it needs more memory than its limit",
     ),
     "evicted": (
         pod(
@@ -139,7 +140,7 @@ def test_the_pods_own_reason(one: Manifest, reason: str) -> None:
 
 NOT_READY = [{"type": "Ready", "status": "False"}]
 WITHOUT_PODS: dict[str, tuple[Manifest, str, str]] = {
-    "new": ({"metadata": {"name": "toys"}}, "blocked", "KServe has not looked at it"),
+    "new": ({"metadata": {"name": "toys"}}, "blocked", "KServe has not processed it"),
     "no runtime": (
         service(
             conditions=NOT_READY,
@@ -207,7 +208,7 @@ STATES: dict[str, tuple[Manifest, list[Manifest], str, str]] = {
         service(),
         [pod(URI), pod(OLD)],
         "waiting",
-        "the pod of the version before is ending",
+        "the pod of the previous version is ending",
     ),
     "old revision of Knative": (
         service(deploymentMode="Knative"),
@@ -287,11 +288,15 @@ def test_somebody_deploys_at_the_same_time_or_deletes() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_short_outage_of_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kfdet.cluster.api import Cluster, UnreachableError
+    from kfdet.cluster.api import Cluster
+    from kfdet.cluster.refusals import ClusterUnreachableError
 
     fake = FakeCluster()
     deployed(fake)
-    get, failures = Cluster.get, iter([UnreachableError("away"), UnreachableError("away")])
+    get, failures = (
+        Cluster.get,
+        iter([ClusterUnreachableError("away"), ClusterUnreachableError("away")]),
+    )
 
     def flaky(self: Cluster, name: str) -> Manifest | None:
         for failure in failures:
@@ -302,8 +307,8 @@ def test_a_short_outage_of_the_api_server(monkeypatch: pytest.MonkeyPatch) -> No
     with running(fake) as cluster:
         assert wait_until_ready(cluster, "toys", "2", URI, 60, lambda note: None)
         monkeypatch.setattr(readiness, "_OUTAGE_SECONDS", 0)
-        failures = iter([UnreachableError("away")])
-        with pytest.raises(UnreachableError):
+        failures = iter([ClusterUnreachableError("away")])
+        with pytest.raises(ClusterUnreachableError):
             wait_until_ready(cluster, "toys", "2", URI, 60, lambda note: None)
 
 

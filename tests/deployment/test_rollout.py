@@ -6,9 +6,10 @@ import pytest
 from support.fake_cluster import FakeCluster, running
 
 from kfdet.cluster import names
-from kfdet.cluster.api import Cluster, ConflictError
+from kfdet.cluster.api import Cluster, Manifest
+from kfdet.cluster.refusals import ConflictError
 from kfdet.deployment import readiness
-from kfdet.deployment.endpoint import Endpoint, Manifest, Release, Serving, build, read
+from kfdet.deployment.endpoint import Endpoint, Release, Serving, build, read
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
 from kfdet.errors import InputError, KfdetError
@@ -142,7 +143,7 @@ def test_a_first_version_that_fails_leaves_nothing(fake: FakeCluster, cluster: C
             fake.broken[FIRST.storage_uri] = "the node is full"
 
     fake.after_apply = breaks
-    with pytest.raises(KfdetError, match="toys was taken away again"):
+    with pytest.raises(KfdetError, match="toys was deleted again"):
         deploy(cluster, FIRST)
     assert fake.objects == {}
 
@@ -286,7 +287,7 @@ def test_somebody_elses_service_is_left_alone(fake: FakeCluster, cluster: Cluste
     manifest = build("toys", "default", Serving(FIRST), "Standard")
     manifest["metadata"]["labels"] = {}
     fake.objects["toys"] = manifest
-    with pytest.raises(InputError, match="that kfdet did not make"):
+    with pytest.raises(InputError, match="was not created by kfdet"):
         deploy(cluster, SECOND)
     with pytest.raises(InputError, match="there is no endpoint toys"):
         roll_back(cluster, "toys", Options())
@@ -373,5 +374,5 @@ def test_where_requests_cannot_be_shared_nothing_is_applied(
 
 @pytest.mark.parametrize("percent", [-1, 100])
 def test_no_share(cluster: Cluster, percent: int) -> None:
-    with pytest.raises(InputError, match="is no share"):
+    with pytest.raises(InputError, match="--canary-percent must be 0–99, got"):
         check_deployment(cluster, "toys", percent)

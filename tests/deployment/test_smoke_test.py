@@ -12,7 +12,7 @@ from support.fake_cluster import FakeCluster, running
 from kfdet.deployment.endpoint import Endpoint, Release, Serving
 from kfdet.deployment.smoke_test import (
     PICTURES,
-    Picture,
+    LabelledPicture,
     picture_of,
     smoke_test,
     validation_pictures,
@@ -34,7 +34,7 @@ ENDPOINT = Endpoint(
     created="",
     mode="Standard",
 )
-TRUTH = Picture("film/1.jpg", GIF, np.array([[0.1, 0.1, 0.9, 0.9]]), ["ball"])
+TRUTH = LabelledPicture("film/1.jpg", GIF, np.array([[0.1, 0.1, 0.9, 0.9]]), ["ball"])
 
 
 def answer(
@@ -54,7 +54,7 @@ def answer(
     }
 
 
-def ask(prediction: dict[str, Any], *pictures: Picture) -> None:
+def ask(prediction: dict[str, Any], *pictures: LabelledPicture) -> None:
     fake = FakeCluster()
     path = "/services/toys-candidate-predictor:80/proxy/v1/models/toys-candidate:predict"
     fake.answers["POST", path] = (200, prediction)
@@ -67,12 +67,12 @@ def test_it_sees_what_a_person_saw() -> None:
 
 
 def test_one_object_of_several_pictures_is_enough() -> None:
-    other = Picture("film/2.jpg", GIF, np.array([[0.0, 0.0, 0.1, 0.1]]), ["mug"])
+    other = LabelledPicture("film/2.jpg", GIF, np.array([[0.0, 0.0, 0.1, 0.1]]), ["mug"])
     ask(answer(), other, TRUTH)
 
 
 def test_about_a_picture_of_the_users_it_need_only_answer() -> None:
-    ask(answer(label="mug"), Picture("photo.gif", GIF, np.zeros((0, 4)), ()))
+    ask(answer(label="mug"), LabelledPicture("photo.gif", GIF, np.zeros((0, 4)), ()))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_about_a_picture_of_the_users_it_need_only_answer() -> None:
     ids=["another label", "another place"],
 )
 def test_it_sees_nothing_of_it(prediction: dict[str, Any]) -> None:
-    with pytest.raises(KfdetError, match="sees none of the 1 objects in 1 validation pictures"):
+    with pytest.raises(KfdetError, match="detects none of the 1 objects in 1 validation pictures"):
         ask(prediction, TRUTH)
 
 
@@ -95,9 +95,7 @@ def test_it_sees_nothing_of_it(prediction: dict[str, Any]) -> None:
     ],
 )
 def test_numbers_that_cannot_be(prediction: dict[str, Any]) -> None:
-    with pytest.raises(
-        KfdetError, match=r"answers to film/1\.jpg with boxes or scores that cannot be"
-    ):
+    with pytest.raises(KfdetError, match=r"answers to film/1\.jpg with invalid boxes or scores"):
         ask(prediction, TRUTH)
 
 
@@ -148,7 +146,7 @@ def test_the_first_pictures_with_objects(tmp_path: Path) -> None:
 
 def test_a_picture_of_the_users(tmp_path: Path) -> None:
     path = tmp_path / "photo.gif"
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot read: No such file"):
         picture_of(path)
     path.write_bytes(GIF)
     assert picture_of(path).image == GIF

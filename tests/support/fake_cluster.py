@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kfdet.cluster import names
-from kfdet.cluster.api import Cluster
-from kfdet.deployment.endpoint import Manifest
+from kfdet.cluster.api import Cluster, Manifest
 
 Answer = tuple[int, Any]
 

@@ -23,7 +23,8 @@ from support.blob_detector import save_blob_model, write_blob_records
 
 from kfdet.cli import main
 from kfdet.cluster import names
-from kfdet.cluster.api import Cluster, connect
+from kfdet.cluster.api import Cluster
+from kfdet.cluster.connection import connect
 from kfdet.deployment.endpoint import Release, build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
 from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 from support.stage_names import STAGES
 
-from kfdet.cluster.api import connect as connect_cluster
+from kfdet.cluster.connection import connect as connect_cluster
 from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
 from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError

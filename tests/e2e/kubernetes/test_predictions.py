@@ -23,7 +23,7 @@ from support.blob_detector import save_blob_model, write_blob_records
 
 from kfdet.cli import main
 from kfdet.cluster import names
-from kfdet.cluster.api import connect as connect_cluster
+from kfdet.cluster.connection import connect as connect_cluster
 from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
