@@ -20,7 +20,7 @@ def running(tmp_path: Path, wait_for: Any, processes_of: Any) -> Iterator[subpro
     write_square_video(tmp_path / "dataset" / "clip.mp4")
     command = [sys.executable, "-m", "kfdet", "run", str(tmp_path / "dataset"), "-o", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: processes_of(tmp_path / "run", "kfp.dsl.executor_main"), process)
+        wait_for(lambda: processes_of(tmp_path / "run", "kfdet.components"), process)
         yield process
 
 
@@ -39,7 +39,7 @@ def test_a_stage_that_is_killed(
     running: subprocess.Popen[bytes], tmp_path: Path, processes_of: Any
 ) -> None:
     for process in processes_of(tmp_path / "run", "--function_to_execute"):
-        if b"executor_main" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0", 3)[2]:
+        if b"kfdet.components" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0", 3)[2]:
             os.kill(process, signal.SIGKILL)
     _, error = running.communicate(timeout=20)
     assert running.returncode == 1
