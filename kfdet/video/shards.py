@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -208,11 +208,6 @@ class FrameStore:
                 "the shard is cut off.", file=shard, frame=frame, hint="Extract the frames again."
             )
         return data
-
-    def iterate(self, pairs: Iterable[tuple[str, int]]) -> Iterator[bytes]:
-        """The JPEGs of these (video, frame) pairs, in that order."""
-        for video, frame in pairs:
-            yield self.read(video, frame)
 
 
 def _read_index(folder: Path) -> pa.Table:
