@@ -216,7 +216,12 @@ class Parameters(
     FrameSettings,
     SamplingSettings,
 ):
-    """All parameters of a training run."""
+    """All parameters of a training run; each has a default.
+
+    >>> parameters = kfdet.Parameters(steps=300, frame_rate=5)
+    >>> parameters.steps, parameters.network
+    (300, 'ssd_mobilenet_v3_small_fpnlite')
+    """
 
     seed: int = parameter(0, "Training", "Seed of every random choice.")
 

@@ -132,7 +132,7 @@ def load_dataset(folder: str | Path) -> Dataset:
 
     >>> dataset = kfdet.load_dataset("videos")
     >>> dataset.labels, len(dataset.items), dataset.problems
-    (['toy'], 2, [])
+    (['square'], 2, [])
 
     Raises:
         InputError: The folder does not exist, or holds no video and no image.
