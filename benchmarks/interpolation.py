@@ -141,8 +141,8 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
         _compare(boxes.slice(0, len(reference)), reference)
         per_track = TRACKS * GAP * (KEYS - 1)
         theirs = {
-            "NumPy a track": _millions_a_second(lambda: numpy_a_track(tracks), per_track, 2),
-            "a dictionary a box": _millions_a_second(
+            "NumPy per track": _millions_a_second(lambda: numpy_a_track(tracks), per_track, 2),
+            "a dictionary per box": _millions_a_second(
                 lambda: dictionaries_a_frame(some), per_track // 4, 2
             ),
         }

@@ -54,7 +54,7 @@ def test_examples(module: str, working_folder: Path, monkeypatch: pytest.MonkeyP
     assert result.attempted > 0
 
 
-@pytest.mark.parametrize("name", getattr(kfdet, "__all__", []))
+@pytest.mark.parametrize("name", kfdet.__all__)
 def test_a_public_name_has_an_example_that_runs(name: str) -> None:
     found = doctest.DocTestFinder().find(getattr(kfdet, name), name)
     examples = [example for test in found for example in test.examples]
