@@ -17,7 +17,7 @@ class Run:
 
     >>> run = kfdet.Run.load("run")
     >>> run.verdict, run.model.name, run.metrics["split"]["strategy"]
-    (False, 'model', 'video')
+    (False, 'model', 'time-block')
 
     Args:
         folder: The run's folder.
