@@ -7,31 +7,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
 
 if TYPE_CHECKING:
     from kfdet.planning.check import SplitSummary, Summary
 
 _MOST_ROWS = 20
-
-Format = Literal[
-    "parquet",
-    "cvat-video",
-    "cvat-images",
-    "voc",
-    "coco",
-    "yolo",
-    "mot",
-    "datumaro",
-    "label-studio",
-]
 
 
 @app.command()
@@ -152,7 +141,8 @@ def convert(
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
     to: Annotated[
-        Format, typer.Option(metavar="FORMAT", help=f"One of {', '.join(get_args(Format))}.")
+        FormatName,
+        typer.Option(metavar="FORMAT", help=f"One of {', '.join(get_args(FormatName))}."),
     ],
     key_frames: Annotated[
         bool, typer.Option("--key-frames", help="Only frames that a person drew on.")

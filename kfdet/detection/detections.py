@@ -48,6 +48,8 @@ class Detections:
         model_seconds: Time of the model for this picture (its share of a batch), JPEG decoding
             included; None if unknown.
         picture: The picture itself, for `draw`: encoded bytes or (height, width, 3) uint8 RGB.
+        vocabulary: All labels that the detector knows, class id 1 first, so that `draw` gives each
+            the colour that it has in the report; empty if unknown.
     """
 
     boxes: Boxes
@@ -56,6 +58,7 @@ class Detections:
     size: tuple[int, int]
     model_seconds: float | None = None
     picture: bytes | Picture | None = field(default=None, repr=False)
+    vocabulary: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,14 +89,14 @@ class Detections:
         Args:
             picture: Draw on this picture (height, width, 3) uint8 RGB instead of the detected one.
             threshold: Leave out detections with a lower score.
-            colors: By label; by default the label's text decides.
+            colors: By label; by default those of the report, or else the label's text decides.
 
         Raises:
             InputError: These detections do not hold a picture, and none is given.
         """
         from PIL import Image
 
-        from kfdet.detection.drawing import draw_boxes
+        from kfdet.detection.drawing import draw_boxes, palette
         from kfdet.detection.pictures import decode
 
         source = self.picture if picture is None else picture
@@ -101,4 +104,5 @@ class Detections:
             raise InputError("these detections hold no picture.", hint="Give draw() one.")
         pixels = decode(source) if isinstance(source, bytes) else source
         shown = self.above(threshold)
+        colors = colors or palette(self.vocabulary) or None
         return Image.fromarray(draw_boxes(pixels, shown.boxes, shown.labels, shown.scores, colors))

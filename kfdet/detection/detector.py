@@ -147,6 +147,7 @@ class Detector:
             size=picture.size,
             model_seconds=seconds,
             picture=picture.original,
+            vocabulary=self.labels or (),
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 from support.toy_server import picture
 
 from kfdet.detection import Detections
+from kfdet.detection.drawing import palette
 from kfdet.errors import InputError
 
 
@@ -60,3 +61,21 @@ def test_importing_is_light():
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert ended.stdout == b"[]\n"
+
+
+def test_a_label_has_the_same_colour_on_every_picture() -> None:
+    black = np.zeros((60, 80, 3), np.uint8)
+
+    def color(label: str, vocabulary: tuple[str, ...]) -> tuple[int, ...]:
+        found = Detections(
+            np.array([[10.0, 10.0, 70.0, 50.0]]),
+            (label,),
+            np.ones(1),
+            (80, 60),
+            vocabulary=vocabulary,
+        )
+        pixels = np.asarray(found.draw(black))
+        return tuple(pixels[50 - 1, 40])
+
+    assert color("mug", ("ball", "mug")) == palette(("ball", "mug"))["mug"]
+    assert color("mug", ("ball", "mug")) != color("mug", ("mug", "ball"))

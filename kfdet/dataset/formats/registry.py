@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfdet.dataset.formats import (
+    FormatName,
     coco,
     cvat_images,
     cvat_video,
@@ -44,7 +45,7 @@ class Format:
         images: It can hold images.
     """
 
-    name: str
+    name: FormatName
     title: str
     read: Reader | None
     write: Writer
@@ -100,7 +101,7 @@ _TABLE = (
         images=False,
     ),
 )
-FORMATS = {entry.name: entry for entry in _TABLE}
+FORMATS: dict[str, Format] = {entry.name: entry for entry in _TABLE}
 
 
 def detect_format(path: Path) -> str | None:
