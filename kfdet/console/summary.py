@@ -63,7 +63,9 @@ def duration(seconds: float) -> str:
 
 def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """Print what metrics.json holds: the detector's figures and the verdict."""
-    title = f"measured on {metrics['split']['val_frames']} frames that training never saw"
+    split = metrics["split"]
+    unit = "images" if split["strategy"] == "image" else "frames"
+    title = f"measured on {split['val_frames']} {unit} that training never saw"
     table = Table(title=title, title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -74,7 +76,9 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
         table.add_row(label, *("-" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)
     if metrics["verdict"]:
-        console.print("[green]verdict: good enough to serve[/]")
+        # Another stretch of the same videos was measured, not another place.
+        place = " in this place" if split["strategy"] == "time-block" else ""
+        console.print(f"[green]verdict: good enough to serve{place}[/]")
     else:
         console.print("[red]verdict: not good enough to serve[/]")
     for reason in metrics["verdict_reasons"]:
