@@ -24,11 +24,11 @@ from kfdet.stages.export import export
 def exported(trained_model: Path, square_records: Path, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("exported")
     export(
-        str(trained_model),
-        str(square_records),
-        str(root / "model"),
-        str(root / "model.tflite"),
-        str(root / "model.zip"),
+        trained_model,
+        square_records,
+        saved_model=root / "model",
+        tflite=root / "model.tflite",
+        bundle=root / "model.zip",
     )
     return root
 
