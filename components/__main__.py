@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kfdet.errors import KfdetError
+from kfdet.errors import KfdetError, explain_missing_packages
 from kfdet.events import STAGE_VARIABLE, emit
 from kfdet.files import unexplained_os_error
 from kfdet.signals import exit_on_sigterm
@@ -52,7 +52,7 @@ def run_stage(name: str, work: Callable[[], object]) -> int:
     started = time.monotonic()
     emit("start")
     try:
-        with exit_on_sigterm():
+        with exit_on_sigterm(), explain_missing_packages():
             work()
     except Exception as error:
         expected = error if isinstance(error, KfdetError) else None

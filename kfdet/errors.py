@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
+
+_EXTRAS = {
+    "train": (
+        *("PIL", "av", "cv2", "datumaro", "imagehash", "jinja2", "official", "orbit"),
+        *("pycocotools", "scipy", "simplejpeg", "tensorboard", "tensorflow"),
+    ),
+    "serve": ("fastapi", "grpc", "kserve", "orjson", "tensorflow_serving", "uvicorn"),
+}
+"""The modules that an extra of kfdet installs; only the first extra of those in both."""
 
 
 def _where(file: str, line: int | None, frame: int | None) -> str:
@@ -63,6 +74,25 @@ class InputError(KfdetError):
         place = _where(self.file, line, frame)
         message = f"{place}: {problem}" if place else problem
         super().__init__(f"{message} {hint}" if hint else message)
+
+
+@contextmanager
+def explain_missing_packages() -> Iterator[None]:
+    """Name the extra to install where the block, or the decorated function, needs a package of it.
+
+    Raises:
+        KfdetError: A package of one of kfdet's extras is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        for extra, packages in _EXTRAS.items():
+            if package in packages:
+                raise KfdetError(
+                    f"The module {package} is not installed: pip install 'kfdet[{extra}]'."
+                ) from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
-from kfdet.errors import KfdetError
+from kfdet.errors import KfdetError, explain_missing_packages
 from kfdet.files import unexplained_os_error
 from kfdet.signals import exit_on_sigterm
 
@@ -25,7 +25,7 @@ __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "stora
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     try:
-        with exit_on_sigterm():
+        with exit_on_sigterm(), explain_missing_packages():
             app(args=arguments)
     except KfdetError as error:
         message, notes, status = str(error), getattr(error, "__notes__", []), error.exit_status

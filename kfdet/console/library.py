@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfdet.console.display import show_events
+from kfdet.errors import explain_missing_packages
 from kfdet.events import listening, with_aliases
 from kfdet.local.results import Run
 from kfdet.parameters import DEFAULTS, Parameters
@@ -62,6 +63,7 @@ def run(
         return run_pipeline(dataset, folder, parameters, on_event, replace=replace_run)
 
 
+@explain_missing_packages()
 def check(
     dataset: str | Path,
     parameters: Parameters = DEFAULTS,
@@ -93,6 +95,7 @@ def check(
         return replace(found, problems=tuple(map(with_aliases, found.problems)))
 
 
+@explain_missing_packages()
 def convert(
     source: str | Path,
     target: str | Path,
@@ -125,6 +128,7 @@ def convert(
         return replace(done, warnings=tuple(map(with_aliases, done.warnings)))
 
 
+@explain_missing_packages()
 def load_dataset(folder: str | Path) -> Dataset:
     """Read a dataset, match its annotations to its videos and images, and check all of it.
 

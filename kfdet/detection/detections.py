@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.boxes.tables import Boxes
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class Detections:
         threshold: float = DRAWN_SCORE,
         colors: Mapping[str, Color] | Sequence[Color] | None = None,
     ) -> Image.Image:
-        """The picture with boxes, labels and scores drawn on a copy of it. Needs Pillow and OpenCV.
+        """The picture with boxes, labels and scores drawn on a copy of it.
 
         Args:
             picture: Draw on this picture (height, width, 3) uint8 RGB instead of the detected one.
@@ -93,10 +93,17 @@ class Detections:
 
         Raises:
             InputError: These detections do not hold a picture, and none is given.
+            KfdetError: Pillow or OpenCV is not installed.
         """
-        from PIL import Image
+        try:
+            from PIL import Image
 
-        from kfdet.detection.drawing import draw_boxes, palette
+            from kfdet.detection.drawing import draw_boxes, palette
+        except ModuleNotFoundError as error:
+            raise KfdetError(
+                "Drawing needs the packages Pillow and OpenCV: "
+                "pip install pillow opencv-python-headless."
+            ) from error
         from kfdet.detection.pictures import decode
 
         source = self.picture if picture is None else picture

@@ -120,3 +120,12 @@ def test_the_command_of_a_component_runs_its_stage(tmp_path: Path) -> None:
     start, error = (json.loads(line) for line in done.stderr.splitlines())
     assert (start["event"], error["event"], error["exit_status"]) == ("start", "error", 2)
     assert str(tmp_path) in error["message"]
+
+
+def test_a_stage_without_its_extra_names_it(
+    termination_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_stage("training", failing(ModuleNotFoundError(name="tensorflow"))) == 1
+    assert termination_log.read_text() == (
+        "The module tensorflow is not installed: pip install 'kfdet[train]'."
+    )
