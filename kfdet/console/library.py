@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from kfdet.console.display import show_events
-from kfdet.errors import explain_missing_packages
+from kfdet.errors import InputError, explain_missing_packages
 from kfdet.events import listening, with_aliases
 from kfdet.local.results import Run
 from kfdet.parameters import DEFAULTS, Parameters
@@ -57,8 +59,7 @@ def run(
     """
     from kfdet.local.runner import run as run_pipeline
 
-    parameters = replace(parameters, **changes)
-    parameters.check()
+    parameters = _changed(parameters, changes)
     with _progress(show_progress) as on_event:
         return run_pipeline(dataset, folder, parameters, on_event, replace=replace_run)
 
@@ -84,12 +85,13 @@ def check(
         changes: Single parameters in place of those in `parameters`, by name.
 
     Raises:
-        InputError: The folder or the bucket cannot be read, or holds no video and no image.
+        InputError: The folder or the bucket cannot be read, or holds no video and no image; or a
+            parameter has a wrong value.
     """
     from kfdet.planning.check import check as check_dataset
     from kfdet.storage.copies import local_dataset
 
-    parameters = replace(parameters, **changes)
+    parameters = _changed(parameters, changes)
     with _progress(show_progress), local_dataset(str(dataset)) as folder:
         found = check_dataset(folder, parameters)
         return replace(found, problems=tuple(map(with_aliases, found.problems)))
@@ -118,7 +120,8 @@ def convert(
         show_progress: Whether progress is shown.
 
     Raises:
-        InputError: Bad annotations, a target that exists, or an input that the format cannot hold.
+        InputError: Bad annotations, a target folder that is not empty, or an input that the format
+            cannot hold.
     """
     from kfdet.dataset.conversion import convert as convert_annotations
     from kfdet.storage.copies import local_source
@@ -133,6 +136,7 @@ def load_dataset(folder: str | Path) -> Dataset:
     """Read a dataset, match its annotations to its videos and images, and check all of it.
 
     A bad file, box or label becomes one of the dataset's `problems` and is left out of its items.
+    The videos stay where they are, so that a dataset in a bucket has to be copied here first.
 
     >>> dataset = kfdet.load_dataset("videos")
     >>> dataset.labels, len(dataset.items), dataset.problems
@@ -142,7 +146,10 @@ def load_dataset(folder: str | Path) -> Dataset:
         InputError: The folder does not exist, or holds no video and no image.
     """
     from kfdet.dataset.loading import load
+    from kfdet.storage.address import is_bucket_uri
 
+    if is_bucket_uri(str(folder)):
+        raise InputError("is not on this machine.", file=str(folder), hint="Copy it here first.")
     return load(Path(folder))
 
 
@@ -159,12 +166,38 @@ def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
 
     Returns:
         One row per box (`kfdet.boxes.tables.BOX_SCHEMA`): absolute float pixels, right and bottom
-        exclusive; 0-based frames of the video; `method` says where the box comes from.
+        exclusive; 0-based frames of the video; `method` names where the box comes from.
+
+    Raises:
+        InputError: There is no such method.
     """
+    from kfdet.boxes.interpolation import Method
     from kfdet.boxes.interpolation import interpolate as interpolate_keys
+
+    if method not in get_args(Method):
+        raise InputError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}.")
 
     tasks = {item.name: (item.start, item.stop, item.step) for item in dataset.items}
     return interpolate_keys(dataset.key_table(), tasks, method)
+
+
+def _changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
+    """The parameters with single ones changed, checked; a path counts as its text.
+
+    Raises:
+        InputError: A parameter has a wrong value.
+        TypeError: There is no parameter of that name.
+    """
+    names = [each.name for each in fields(parameters)]
+    for name in changes:
+        if name not in names:
+            similar = get_close_matches(name, names, n=1)
+            hint = f"Did you mean {similar[0]!r}?" if similar else "help(kfdet.Parameters) has all."
+            raise TypeError(f"there is no parameter {name!r}. {hint}")
+    texts = {name: str(value) for name, value in changes.items() if isinstance(value, PathLike)}
+    changed = replace(parameters, **{**changes, **texts})
+    changed.check()
+    return changed
 
 
 @contextmanager

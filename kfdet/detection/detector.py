@@ -72,6 +72,9 @@ class Detector:
 
         return cls(SavedModelBackend(path))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._backend.place}>"
+
     @property
     def labels(self) -> tuple[str, ...] | None:
         """Label names, class id 1 first; None for an endpoint."""
@@ -101,6 +104,8 @@ class Detector:
 
         The same arguments and errors as `detect`; sizes may differ.
         """
+        if isinstance(pictures, str | bytes | PathLike):
+            raise InputError("this is one picture, not several.", hint="Use detect() for one.")
         encoded = [encode(picture) for picture in pictures]
         if not encoded:
             return []
@@ -153,6 +158,10 @@ class Detector:
 
 def _connect(url: str, name: str, timeout: float) -> Backend:
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:  # not a number, or above 65535
+        raise _no_address(url) from None
     base, _, named = parts.path.partition("/v1/models/")
     model = unquote(named.strip("/")) or name
     if parts.scheme in ("http", "https") and parts.hostname:
@@ -160,11 +169,15 @@ def _connect(url: str, name: str, timeout: float) -> Backend:
 
         address = f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}"
         return RestBackend(address, model, timeout)
-    if parts.scheme == "grpc" and parts.port:
+    if parts.scheme == "grpc" and port:
         from kfdet.detection.grpc import GrpcBackend
 
         return GrpcBackend(parts.netloc, model, timeout)
-    raise InputError(
+    raise _no_address(url)
+
+
+def _no_address(url: str) -> InputError:
+    return InputError(
         f"{url!r} is not the address of an endpoint.",
         hint="Give http://HOST:PORT, https://HOST or grpc://HOST:PORT.",
     )

@@ -49,8 +49,8 @@ def encode(picture: Source) -> Encoded:
     EXIF turns them; everything else that Pillow reads is re-encoded without loss.
 
     Raises:
-        InputError: The file cannot be read, the bytes are not a picture, or the array is not
-            uint8 of shape (height, width, 3).
+        InputError: The file cannot be read, the bytes are not a picture, the array is not uint8 of
+            shape (height, width, 3), or it is something else.
     """
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
@@ -60,6 +60,11 @@ def encode(picture: Source) -> Encoded:
             )
         height, width = picture.shape[:2]
         return Encoded(_bmp(picture), (width, height), picture)
+    if not isinstance(picture, str | bytes | PathLike):
+        raise InputError(
+            f"a picture must be a file's name, bytes or an array, got {type(picture).__name__}.",
+            hint="np.asarray(image.convert('RGB')) makes an array of a Pillow image.",
+        )
     file = "" if isinstance(picture, bytes) else str(picture)
     data = picture if isinstance(picture, bytes) else _read(Path(picture))
     size = _size_of_upright(data)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +119,9 @@ def test_nobody_there(scheme: str) -> None:
         detector.detect(picture(4, 4, (0, 0, 0)))
 
 
-@pytest.mark.parametrize("address", ["ftp://host", "grpc://host", "http://"])
+@pytest.mark.parametrize(
+    "address", ["ftp://host", "grpc://host", "http://", "http://host:99999", "grpc://host:x"]
+)
 def test_no_address(address: str) -> None:
     with pytest.raises(InputError, match="is not the address of an endpoint"):
         Detector.load(address, name="toy")
@@ -186,3 +190,17 @@ def test_other_answers(answer: tuple[int, str], message: str) -> None:
         pytest.raises(EndpointError, match=message),
     ):
         detector.detect(picture(4, 4, (0, 0, 0)))
+
+
+@pytest.mark.parametrize("picture", ["photo.jpg", b"\xff\xd8\xff", Path("photo.jpg")])
+def test_a_batch_is_more_than_one_picture(picture: Any) -> None:
+    with (
+        Detector.load("http://localhost:1") as detector,
+        pytest.raises(InputError, match="this is one picture, not several"),
+    ):
+        detector.detect_batch(picture)
+
+
+def test_a_detector_shows_where_it_is() -> None:
+    with Detector.load("http://localhost:1", name="toys") as detector:
+        assert repr(detector) == "<Detector http://localhost:1 (model toys)>"

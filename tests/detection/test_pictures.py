@@ -64,3 +64,10 @@ def test_files_that_are_not_pictures(tmp_path):
     (tmp_path / "text.jpg").write_text("hello")
     with pytest.raises(InputError, match=r"text\.jpg: this is not a picture"):
         encode(tmp_path / "text.jpg")
+
+
+def test_a_picture_of_pillow():
+    image = Image.new("P", (4, 4))
+    with pytest.raises(InputError, match=r"got Image\. np\.asarray\(image\.convert\('RGB'\)\)"):
+        encode(image)
+    assert encode(np.asarray(image.convert("RGB"))).size == (4, 4)
