@@ -9,7 +9,7 @@ from support.annotation_samples import box, cvat, track, write_text, write_video
 from support.command_line import Refused, kfdet
 
 from kfdet.cli import main
-from kfdet.cli.data import Format
+from kfdet.dataset.formats import FormatName
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_check_fails_on_errors_only_unless_it_is_strict(
 def test_the_formats_are_those_that_convert_knows() -> None:
     from kfdet.dataset.conversion import FORMATS
 
-    assert get_args(Format) == tuple(FORMATS)
+    assert get_args(FormatName) == tuple(FORMATS)
 
 
 def test_convert_as_json(tmp_path: Path) -> None:
