@@ -26,7 +26,7 @@ def deployment(
         records: The TFRecords, for an image to test the endpoint with.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
-        canary_percent: Share of the requests that the new model gets; 0: all.
+        canary_percent: Percentage of the requests that the new model gets; 0: all.
 
     Returns:
         The endpoint's URL and the version it serves.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
@@ -81,6 +82,8 @@ def _violated(value: Any, kind: Any, limits: Any) -> str:
         return "" if value in choices else f"one of {', '.join(choices)}"
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         return _KINDS[kind]
+    if kind is float and not math.isfinite(value):
+        return "a finite number"
     low, high = limits.get("min"), limits.get("max")
     if (low is None or value >= low) and (high is None or value <= high):
         return ""
@@ -172,8 +175,9 @@ class TrainingSettings(Settings):
     init_checkpoint: str = parameter(
         "",
         "Training",
-        "Checkpoint to start from: a file, URL or bucket path; heads that do not fit are left out.",
-        metavar="FILE|URL",
+        "Weights to start from: an earlier run, or a checkpoint's path or URL; heads that do not "
+        "fit are left out.",
+        metavar="RUN|FILE|URL",
     )
     overrides: str = parameter(
         "",
@@ -182,7 +186,7 @@ class TrainingSettings(Settings):
         metavar="YAML",
     )
     early_stop: int = parameter(
-        4, "Training", "Stop after this many evaluations without a better AP50; 0: never.", min=0
+        4, "Training", "Stop after this many validations without a better AP50; 0: never.", min=0
     )
 
 

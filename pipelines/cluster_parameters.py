@@ -35,8 +35,8 @@ class ClusterParameters(Settings):
     canary_percent: int = parameter(
         0,
         "Serving",
-        "Share of the requests that the new model gets beside the previous one, where the cluster "
-        "can split them; 0: all.",
+        "Percentage of the requests that the new model gets beside the current one, where the "
+        "cluster can split them; 0: all.",
         min=0,
         max=99,
     )
@@ -62,7 +62,10 @@ class ClusterParameters(Settings):
         show_default="tensorboard in the dataset's bucket",
     )
     accelerator_type: str = parameter(
-        "nvidia.com/gpu", "Cluster", "Resource name of the GPUs that training requests."
+        "nvidia.com/gpu",
+        "Cluster",
+        "Resource name of the GPUs that training requests.",
+        metavar="NAME",
     )
     accelerator_count: int = parameter(
         0, "Cluster", "How many GPUs training requests; 0: it runs on the CPU.", min=0
@@ -123,10 +126,15 @@ class ClusterParameters(Settings):
 class Compilation(Settings):
     """What is compiled into the pipeline."""
 
-    image: str = parameter(IMAGE, "Images", "Image of the stages.")
-    training_image: str = parameter(TRAINING_IMAGE, "Images", "Image of the training stage.")
+    image: str = parameter(IMAGE, "Images", "Image of the stages.", metavar="IMAGE")
+    training_image: str = parameter(
+        TRAINING_IMAGE, "Images", "Image of the training stage.", metavar="IMAGE"
+    )
     tensorboard_image: str = parameter(
-        TENSORBOARD_IMAGE, "Images", "Image of the TensorBoard that the run's page starts."
+        TENSORBOARD_IMAGE,
+        "Images",
+        "Image of the TensorBoard that the run's page starts.",
+        metavar="IMAGE",
     )
     shared_memory: str = parameter(
         "1Gi",

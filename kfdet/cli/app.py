@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from kfdet import __version__
 
@@ -21,7 +21,7 @@ _ORDER = ("demo", "run", "check", "convert", "serve", "upload", "submit", "compi
 
 _USE = (
     "To use a detector: 'kfdet serve RUN', or in Python "
-    "kfdet.Detector.load('RUN/model').detect('photo.jpg')."
+    "kfdet.Detector.load('RUN').detect('photo.jpg')."
 )
 _RUN = "'kfdet run' trains, exports and evaluates."
 _ELSEWHERE = {
@@ -32,9 +32,32 @@ _ELSEWHERE = {
 }
 """What other programs call a command, and where it is in this one."""
 
+_SIMILAR = 0.65
+"""From which similarity on a name counts as misspelt: "chek" and "runs", but not "sweep"."""
+
+
+def _without_types_of_flags(parameters: list[Any]) -> list[Any]:
+    """Show no type in the help of an option that takes no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    """One command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's arguments and options."""
+        return _without_types_of_flags(super().get_params(ctx))
+
 
 class _Commands(TyperGroup):
     """The commands of kfdet; an unknown one is answered with what there is."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options before the name of a command."""
+        return _without_types_of_flags(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands in the order of the help text."""
@@ -46,7 +69,7 @@ class _Commands(TyperGroup):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             names = self.list_commands(ctx)
-            similar = next(iter(get_close_matches(name, [*names, *_ELSEWHERE], n=1)), "")
+            similar = next(iter(get_close_matches(name, [*names, *_ELSEWHERE], 1, _SIMILAR)), "")
             hint = _ELSEWHERE.get(similar) or (f"Did you mean '{similar}'?" if similar else "")
             ctx.fail(f"No such command '{name}'. {hint or 'Commands: ' + ', '.join(names) + '.'}")
         return super().resolve_command(ctx, args)
@@ -61,7 +84,8 @@ class _Application(typer.Typer):
         def register(function: F) -> F:
             paragraphs = (inspect.getdoc(function) or "").split("\n\n")
             text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-            return super(_Application, self).command(name, help=text, **options)(function)
+            add = super(_Application, self).command(name, cls=_Command, help=text, **options)
+            return add(function)
 
         return register
 

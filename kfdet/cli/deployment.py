@@ -25,6 +25,7 @@ _Namespace = Annotated[
     typer.Option(
         "-n",
         "--namespace",
+        metavar="NAME",
         help="Namespace; default: that of your kubeconfig's context, else kubeflow.",
     ),
 ]
@@ -44,7 +45,9 @@ def deploy(
             metavar="MODEL", help="A run's folder, or a folder with 1/saved_model.pb in it."
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name of the endpoint (the InferenceService).")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the endpoint (the InferenceService).")
+    ],
     image: Annotated[
         Path | None,
         typer.Option(
@@ -55,13 +58,15 @@ def deploy(
     canary_percent: Annotated[
         int,
         typer.Option(
+            metavar="NUMBER",
             min=0,
             max=99,
-            help="Percentage of the requests that the new version gets beside the old; 0: all.",
+            help="Percentage of the requests that the new version gets beside the current one; "
+            "0: all.",
         ),
     ] = 0,
     model_root: Annotated[
-        str, typer.Option(help="Bucket path that keeps every deployed version.")
+        str, typer.Option(metavar="URI", help="Bucket path that keeps every deployed version.")
     ] = "minio://kfdet/models",
     timeout: _Timeout = 600.0,
     force: _Force = False,
@@ -71,8 +76,9 @@ def deploy(
     """Serve a model on the cluster under a name, with KServe and TensorFlow Serving.
 
     The model is copied to the bucket (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY),
-    started beside the endpoint and asked for detections; only then the endpoint switches to it,
-    without an interruption. Whatever goes wrong, the endpoint keeps serving what it served before.
+    started beside the endpoint and asked for detections; only then does the endpoint switch to
+    it, without an interruption. If anything goes wrong, the endpoint keeps serving what it served
+    before.
 
     [bold]Examples[/]
 
@@ -132,7 +138,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
             serving.stable.version,
             f"{serving.stable.metrics['AP50']:.3f}" if "AP50" in serving.stable.metrics else "-",
             "yes" if endpoint.ready else "no",
-            f"{canary.percent} % {canary.release.version}" if canary else "-",
+            f"{canary.percent}% {canary.release.version}" if canary else "-",
             serving.previous.version if serving.previous else "-",
             _age(endpoint.created),
             escape(endpoint.url) or "-",
@@ -187,7 +193,7 @@ def _show(endpoint: Endpoint, as_json: bool) -> None:
     serving = endpoint.serving
     text = f"{escape(endpoint.name)} serves version {serving.stable.version}"
     if serving.canary:
-        text += f", and {serving.canary.release.version} to {serving.canary.percent} %"
+        text += f", and {serving.canary.release.version} to {serving.canary.percent}%"
     out.print(f"{text}: {escape(endpoint.url)}", soft_wrap=True)
 
 

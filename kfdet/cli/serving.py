@@ -24,19 +24,27 @@ def serve(
             "saved_model.pb each, or one of them.",
         ),
     ],
-    model_name: Annotated[str, typer.Option(help="Name of the model in URLs.")] = "detector",
+    model_name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the model in URLs.")
+    ] = "detector",
     rest_api_port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port of the REST API.")
+        int, typer.Option(metavar="NUMBER", min=1, max=65535, help="Port of the REST API.")
     ] = 8501,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gRPC API.")] = 8500,
+    port: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, max=65535, help="Port of the gRPC API.")
+    ] = 8500,
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; 0.0.0.0: let other machines send requests."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on; 0.0.0.0: let other machines send requests.",
+        ),
     ] = "127.0.0.1",
 ) -> None:
     """Serve an exported model with TensorFlow Serving's REST and gRPC API until it is stopped.
 
-    The highest version in the folder is served; a version that is added later takes a restart. On
+    The highest version in the folder is served; a version that is added later
+    needs a restart. On
     SIGTERM, running requests are answered before the process ends. Needs the extra "serve".
 
     [bold]Examples[/]

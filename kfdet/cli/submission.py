@@ -38,9 +38,16 @@ def submit(
     ] = "",
     namespace: Annotated[
         str,
-        typer.Option("-n", "--namespace", help="Your profile, where several users share Kubeflow."),
+        typer.Option(
+            "-n",
+            "--namespace",
+            metavar="NAME",
+            help="Your profile, where several users share Kubeflow.",
+        ),
     ] = "",
-    experiment: Annotated[str, typer.Option(help="The experiment that lists the run.")] = "kfdet",
+    experiment: Annotated[
+        str, typer.Option(metavar="NAME", help="The experiment that lists the run.")
+    ] = "kfdet",
     follow: Annotated[
         str, typer.Option(metavar="RUN", help="Follow this run instead of starting one.")
     ] = "",

@@ -40,7 +40,8 @@ class Options:
     """How to deploy.
 
     Args:
-        canary_percent: Share of the requests that the release gets beside the stable one; 0: all.
+        canary_percent: Percentage of the requests that the release gets beside the stable one;
+            0: all.
         force: Overwrite fields that somebody else has changed.
         timeout: Seconds to wait until a version is ready.
     """
@@ -56,7 +57,7 @@ def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoi
     Args:
         cluster: Where to deploy.
         name: The endpoint.
-        canary_percent: Share of the requests, 0 to 99.
+        canary_percent: Percentage of the requests, 0 to 99.
 
     Returns:
         The endpoint as it is; None where there is none yet.
@@ -68,7 +69,7 @@ def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoi
     check_name(name)
     if not 0 <= canary_percent < 100:
         raise InputError(
-            f"--canary-percent must be 0–99, got {canary_percent}.",
+            f"--canary-percent must be 0 to 99, got {canary_percent}.",
             hint="0 gives the new version all requests.",
         )
     manifest = cluster.get(name)
@@ -305,5 +306,5 @@ def _is_being_deleted(manifest: Manifest) -> bool:
 def _describe(serving: Serving) -> str:
     text = f"version {serving.stable.version}"
     if serving.canary:
-        text += f" with {serving.canary.percent} % {serving.canary.release.version}"
+        text += f" with {serving.canary.percent}% {serving.canary.release.version}"
     return text

@@ -28,7 +28,7 @@ def deploy(
         records: Folder of the TFRecord build, for validation pictures to test with.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
-        canary_percent: Share of the requests that the new model gets; 0: all.
+        canary_percent: Percentage of the requests that the new model gets; 0: all.
 
     Returns:
         The endpoint's URL, and the model's version.

@@ -43,6 +43,7 @@ def test_every_command_explains_itself(
     assert f" {command} [OPTIONS]" in text
     assert f" kfdet {command}" in text.partition("Example")[2], "an example"
     assert "…" not in text, "nothing is cut"
+    assert "bool" not in text, "no type where no value is taken"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +56,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["fly"], "No such command 'fly'. Commands: demo, run, check, "),
         (["runn"], "No such command 'runn'. Did you mean 'run'?"),
-        (["predict"], "'kfdet serve RUN', or in Python kfdet.Detector.load('RUN/model')"),
+        (["sweep"], "No such command 'sweep'. Commands: demo, run, check, "),
+        (["predict"], "'kfdet serve RUN', or in Python kfdet.Detector.load('RUN')"),
         (["trian"], "'kfdet run' trains, exports and evaluates."),
     ],
 )

@@ -255,7 +255,7 @@ def test_what_somebody_else_shares_meanwhile_is_not_undone(
             fake.objects["toys"] = theirs
 
     fake.after_apply = overtakes
-    with pytest.raises(KfdetError, match=r"the node is full.* with 5 % 333333333333"):
+    with pytest.raises(KfdetError, match=r"the node is full.* with 5% 333333333333"):
         deploy(cluster, SECOND)
     assert fake.objects["toys"] is theirs
 
@@ -374,5 +374,5 @@ def test_where_requests_cannot_be_shared_nothing_is_applied(
 
 @pytest.mark.parametrize("percent", [-1, 100])
 def test_no_share(cluster: Cluster, percent: int) -> None:
-    with pytest.raises(InputError, match="--canary-percent must be 0–99, got"):
+    with pytest.raises(InputError, match="--canary-percent must be 0 to 99, got"):
         check_deployment(cluster, "toys", percent)
