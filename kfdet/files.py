@@ -83,10 +83,11 @@ def _atomic(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
-        if temporary.is_dir():
+        # os.path.isdir(), unlike Path.is_dir(), raises nothing where the place cannot be looked at
+        if os.path.isdir(temporary):
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            with suppress(FileNotFoundError, NotADirectoryError):  # nothing was created
+            with suppress(OSError):  # nothing was created
                 temporary.unlink()
 
 

@@ -57,6 +57,15 @@ def test_whole_or_absent(tmp_path: Path) -> None:
         assert list(path.parent.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    for manager in (atomic_file, atomic_folder):
+        with (
+            pytest.raises(InputError, match="cannot write: File name too long"),
+            manager(tmp_path / ("n" * 300)),
+        ):
+            pytest.fail("nothing to write to")
+
+
 def test_a_new_folder_replaces_the_old_one(tmp_path: Path) -> None:
     for name in ("old", "new"):
         with atomic_folder(tmp_path / "folder") as folder:
