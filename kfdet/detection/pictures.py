@@ -94,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 def _size_of_upright(data: bytes) -> tuple[int, int] | None:
     """Width and height of a picture that a model decodes upright; None for all others."""
-    if not data.startswith(_DECODABLE):
+    if not data.startswith(_DECODABLE) or _is_turned_png(data) or _is_bmp_with_palette(data):
         return None
     try:
         found = imagesize.get_info(io.BytesIO(data))
@@ -103,6 +103,19 @@ def _size_of_upright(data: bytes) -> tuple[int, int] | None:
     if found.width <= 0 or found.rotation not in _UPRIGHT:
         return None
     return found.width, found.height
+
+
+def _is_turned_png(data: bytes) -> bool:
+    """Whether a PNG has EXIF, of which imagesize does not read the orientation."""
+    return data.startswith(b"\x89PNG") and b"eXIf" in data
+
+
+def _is_bmp_with_palette(data: bytes) -> bool:
+    """Whether the pixels of a bitmap are not colours; TensorFlow takes numbers of colours as gray.
+
+    The header has the bits per pixel at offset 28.
+    """
+    return data.startswith(b"BM") and data[28:30] not in (b"\x18\0", b"\x20\0")
 
 
 def _open_with_pillow(data: bytes, file: str) -> Picture:

@@ -35,14 +35,25 @@ def test_other_formats_are_converted(kind):
     assert encoded.size == (40, 20)
 
 
+@pytest.mark.parametrize("mode", ["P", "L", "1"])
+def test_bitmaps_with_a_palette_become_colours(mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    image.save(file := io.BytesIO(), "BMP")
+    encoded = encode(file.getvalue())
+    assert encoded.data[28] == 24
+    assert np.array_equal(encoded.original, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize(("orientation", "size"), [(1, (40, 20)), (3, (40, 20)), (6, (20, 40))])
-def test_exif_turns_the_picture(orientation, size):
+def test_exif_turns_the_picture(kind, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:8, :8] = 255
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", exif=exif)
+    Image.fromarray(pixels).save(file, kind, exif=exif)
     encoded = encode(file.getvalue())
     assert encoded.size == size
     upright = np.asarray(Image.open(io.BytesIO(encoded.data)))
