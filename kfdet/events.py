@@ -64,11 +64,15 @@ def emit(kind: str, **fields: Any) -> None:
 
 
 def parse_event(line: str) -> dict[str, Any] | None:
-    """The event in a line of a process's output; None where the line is something else."""
-    if not line.startswith('{"event": '):
+    """The event in a line of a process's output; None where the line is something else.
+
+    Another program's progress bar, which ends without a line break, may precede the event.
+    """
+    start = line.find('{"event": "')
+    if start < 0:
         return None
     try:
-        event: dict[str, Any] = json.loads(line)
+        event: dict[str, Any] = json.loads(line[start:])
     except ValueError:  # cut off
         return None
     return event

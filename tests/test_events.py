@@ -33,6 +33,7 @@ def test_a_stage_prints_one_line_per_event(
     (line,) = capsys.readouterr().err.splitlines()
     event = parse_event(line)
     assert event is not None
+    assert parse_event(f"100% 3/3 [00:01<00:00]{line}") == event
     assert (event["event"], event["stage"]) == ("warning", "planning")
     assert event["message"] == '2 errors:\na = "b"\nc'
 
