@@ -51,8 +51,11 @@ class Settings:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.type == "float" and isinstance(value, int):  # equal settings look alike
+            # equal settings look alike, and JSON does not tell 10 from 10.0
+            if each.type == "float" and type(value) is int:
                 object.__setattr__(self, each.name, float(value))
+            elif each.type == "int" and isinstance(value, float) and value.is_integer():
+                object.__setattr__(self, each.name, int(value))
 
     def check(self) -> None:
         """Compare every value with its type and its limits.
@@ -227,7 +230,7 @@ class Parameters(
     (300, 'ssd_mobilenet_v3_small_fpnlite')
     """
 
-    seed: int = parameter(0, "Training", "Seed of every random choice.")
+    seed: int = parameter(0, "Training", "Seed of every random choice.", min=0, max=2**32 - 1)
 
     def check(self) -> None:
         """Find what would fail only after the frames are extracted.

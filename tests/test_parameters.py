@@ -47,6 +47,8 @@ def test_the_defaults_are_good() -> None:
         ({"steps": True}, "steps must be a whole number, got True."),
         ({"val_share": float("nan")}, "val_share must be a finite number, got nan."),
         ({"frame_rate": float("inf")}, "frame_rate must be a finite number, got inf."),
+        ({"frame_rate": True}, "frame_rate must be a number, got True."),
+        ({"seed": -1}, "seed must be 0 to 4294967295, got -1."),
         ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'."),
         ({"interpolation": "round"}, "interpolation must be one of linear, cubic, got 'round'."),
         ({"init_checkpoint": Path("a")}, "init_checkpoint must be text, got "),
@@ -64,6 +66,7 @@ def test_bad_values(given: dict[str, Any], message: str) -> None:
 
 def test_equal_settings_look_alike() -> None:
     assert repr(TrainingSettings(learning_rate=1)) == repr(TrainingSettings(learning_rate=1.0))
+    assert repr(TrainingSettings(steps=300.0)) == repr(TrainingSettings(steps=300))  # type: ignore[arg-type]
 
 
 def test_a_part() -> None:
