@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 from support.annotation_samples import cvat, write_text
 
-from kfdet.dataset.formats import FormatName
 from kfdet.dataset.formats.registry import FORMATS, detect_format, read_annotations
 from kfdet.errors import InputError
 
@@ -39,7 +36,3 @@ def test_unknown_format(tmp_path):
     with pytest.raises(InputError, match="not in a known annotation format") as caught:
         read_annotations(write_text(tmp_path / "a.csv", ""))
     assert "CVAT for video" in caught.value.hint
-
-
-def test_every_name_has_a_format() -> None:
-    assert tuple(FORMATS) == get_args(FormatName)
