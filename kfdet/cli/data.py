@@ -55,7 +55,7 @@ def check(
         _print_problems(found.problems)
         _print_summary(found.summary)
         if found.split:
-            _print_split(found.split)
+            _print_split(found.split, found.summary)
         errors = len(found.errors)
         counts = _count(errors, "error"), _count(len(found.problems) - errors, "warning")
         out.print(", ".join(counts))
@@ -94,7 +94,7 @@ def _print_summary(summary: Summary) -> None:
     videos = [source for source in summary.sources if source.kind == "video"]
     if any(source.train_frames or source.val_frames for source in videos):
         table = Table("video", box=None, pad_edge=False)
-        for title in ("frames", "boxes", "training", "validation"):
+        for title in ("frames", "boxes", "training", "evaluation"):
             table.add_column(title, justify="right")
         for source in videos[:_MOST_ROWS]:
             numbers = (source.frames, source.boxes, source.train_frames, source.val_frames)
@@ -104,19 +104,21 @@ def _print_summary(summary: Summary) -> None:
             out.print(f"... and {len(videos) - _MOST_ROWS} more videos")
 
 
-def _print_split(split: SplitSummary) -> None:
+def _print_split(split: SplitSummary, summary: Summary) -> None:
     how = {
-        "video": "whole videos are kept for validation",
-        "time-block": "a stretch of each video is kept for validation",
-        "image": "images are kept for validation",
+        "video": "whole videos are kept for evaluation",
+        "time-block": "a stretch of each video is kept for evaluation",
+        "image": "images are kept for evaluation",
     }[split.strategy]
-    noun = "image" if split.strategy == "image" else "frame"
+    noun = "frame" if not summary.images else "picture" if summary.videos else "image"
     gap = "" if split.gap_seconds is None else f", with a gap of {split.gap_seconds:.1f} s"
+    if gap and split.strategy != "time-block":
+        gap = f", and a stretch of a video without objects{gap}"
     sides = " and ".join(
         f"{verb} {_count(frames, noun)}" + (f" ({empty} without an object)" if empty else "")
         for verb, frames, empty in (
             ("train on", split.train_frames, split.train_background),
-            ("validate with", split.val_frames, split.val_background),
+            ("evaluate on", split.val_frames, split.val_background),
         )
     )
     out.print(f"A run would {sides}: {how}{gap}", soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Literal
 from kfdet.errors import Problem
 
 MIN_BOXES = 3
-"""A class with fewer key boxes cannot be learnt and measured at all: an error."""
+"""A class with fewer key boxes cannot be learned and measured at all: an error."""
 FEW_BOXES = 10
 RARE_SHARE = 0.1
 

@@ -24,34 +24,33 @@ def judge(
 ) -> Verdict:
     """Hold the measured values against the gate; a value that could not be measured fails it."""
     checks = [
-        _at_least("AP50", ap50, gate.min_ap50),
-        _at_least("Recall", recall, gate.min_recall),
+        _at_least("AP50", ap50, gate.min_ap50, "--min-ap50"),
+        _at_least("Recall", recall, gate.min_recall, "--min-recall"),
     ]
     most = gate.max_false_positives
     if most > 0:
         found = false_positives_per_background_image
-        name = "False positives per background image"
+        name = "False detections per frame without objects"
         if found is None:
             checks.append(
-                (False, f"{name} could not be measured: every validation image has boxes.")
+                (False, f"{name} could not be measured: every evaluation frame has an object.")
             )
         else:
             good = found <= most
             relation = "within" if good else "above"
-            checks.append((good, f"{name}: {found:.3f}, {relation} the allowed {most:g}."))
+            limit = f"{relation} the allowed {most:g} (--max-false-positives)"
+            checks.append((good, f"{name}: {found:.3f}, {limit}."))
     made = [check for check in checks if check is not None]
     if not made:
-        return Verdict(True, ["The gate checks nothing."])
+        return Verdict(True, ["No limit was set."])
     return Verdict(all(good for good, _ in made), [reason for _, reason in made])
 
 
-def _at_least(name: str, found: float | None, least: float) -> tuple[bool, str] | None:
+def _at_least(name: str, found: float | None, least: float, option: str) -> tuple[bool, str] | None:
     if least <= 0:
         return None
     if found is None:
-        return False, f"{name} could not be measured: the validation images hold no box."
+        return False, f"{name} could not be measured: no evaluation frame has a box."
     good = found >= least
-    return (
-        good,
-        f"{name} is {found:.3f}, {'at or above' if good else 'below'} the gate's {least:g}.",
-    )
+    relation = "at or above" if good else "below"
+    return good, f"{name} is {found:.3f}, {relation} the required {least:g} ({option})."

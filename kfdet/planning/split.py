@@ -402,7 +402,7 @@ def _judge(
     for label, in_train, in_val in zip(labels, train, val, strict=True):
         if not in_train:
             warnings.append(
-                f"label {label!r} cannot be learnt: none of its boxes is left for training. "
+                f"label {label!r} cannot be learned: none of its boxes is left for training. "
                 "Annotate it in another video or another part of the video."
             )
         elif not in_val:

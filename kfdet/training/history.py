@@ -51,7 +51,7 @@ class History:
     def best(self) -> dict[str, float] | None:
         """The last validation with the highest AP50, None before the first validation.
 
-        The last, because weights that are equal so far (all at 0, say) have learnt for longer.
+        The last, because weights that are equal so far (all at 0, say) have learned for longer.
         """
         return max(self.val, key=lambda v: (v["AP50"], v["step"]), default=None)
 

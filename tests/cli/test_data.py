@@ -10,6 +10,8 @@ from support.command_line import Refused, kfdet
 
 from kfdet.cli import main
 from kfdet.dataset.formats import FormatName
+from kfdet.planning.check import Check, SplitSummary, Summary
+from kfdet.planning.split import Strategy
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,46 @@ def test_check_fails_on_errors_only_unless_it_is_strict(
     capsys.readouterr()
     assert main(["check", str(tmp_path)]) == 2
     assert "1 error, 0 warnings\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("strategy", "gap", "videos", "images", "sentence"),
+    [
+        (
+            *("video", None, 3, 0),
+            "train on 4 frames (1 without an object) and evaluate on 1 frame: "
+            "whole videos are kept for evaluation",
+        ),
+        (
+            *("video", 0.4, 3, 0),
+            "1 frame: whole videos are kept for evaluation, and a stretch of a video without "
+            "objects, with a gap of 0.4 s",
+        ),
+        (
+            *("time-block", 3.0, 1, 0),
+            "1 frame: a stretch of each video is kept for evaluation, with a gap of 3.0 s",
+        ),
+        ("image", None, 0, 5, "on 1 image: images are kept for evaluation"),
+        ("image", 0.4, 1, 5, "on 1 picture: images are kept for evaluation, and a stretch of"),
+    ],
+)
+def test_check_describes_the_split(
+    strategy: Strategy,
+    gap: float | None,
+    videos: int,
+    images: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    summary = Summary(videos, images, 0, 0.0, 0, {}, 0, ())
+    found = Check((), summary, SplitSummary(strategy, 4, 1, 1, 0, gap))
+    monkeypatch.setattr("kfdet.planning.check.check", lambda _: found)
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert sentence in said
+    assert said.count("gap") == (gap is not None)
 
 
 def test_the_formats_are_those_that_convert_knows() -> None:

@@ -13,11 +13,11 @@ OFF = {"min_ap50": 0.0}
 @pytest.mark.parametrize(
     ("gate", "measured", "good", "words"),
     [
-        (OFF, NOTHING, True, ["checks nothing"]),
+        (OFF, NOTHING, True, ["No limit was set."]),
         ({}, NOTHING, False, ["could not be measured"]),
         ({}, GOOD, True, ["AP50 is 0.800, at or above"]),
-        ({"min_ap50": 0.8}, GOOD, True, ["at or above the gate's 0.8"]),
-        ({"min_ap50": 0.81}, GOOD, False, ["AP50 is 0.800, below the gate's 0.81"]),
+        ({"min_ap50": 0.8}, GOOD, True, ["at or above the required 0.8 (--min-ap50)"]),
+        ({"min_ap50": 0.81}, GOOD, False, ["AP50 is 0.800, below the required 0.81"]),
         (OFF | {"min_recall": 0.7}, GOOD, True, ["Recall is 0.700"]),
         (OFF | {"min_recall": 0.71}, GOOD, False, ["Recall is 0.700, below"]),
         (OFF | {"max_false_positives": 0.1}, GOOD, True, ["within"]),

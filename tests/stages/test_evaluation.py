@@ -164,7 +164,7 @@ def test_gate(inputs, tmp_path):
     assert run(inputs, tmp_path, min_ap50=0.99) is False
     metrics = read_metrics(tmp_path)
     assert metrics["verdict"] is False
-    assert "below the gate's 0.99" in metrics["verdict_reasons"][0]
+    assert "below the required 0.99" in metrics["verdict_reasons"][0]
     assert "Not good enough to serve" in (tmp_path / "report.html").read_text()
 
 

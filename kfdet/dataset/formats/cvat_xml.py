@@ -290,7 +290,7 @@ def unread_shape(owner: Literal["image", "track"], shape: str, file: str, line: 
         f"a {shape} in this {owner} is left out: only boxes are read.",
         file,
         line,
-        hint="Redraw it as a rectangle if the object should be learnt; unlabelled, it counts as "
+        hint="Redraw it as a rectangle if the object should be learned; unlabelled, it counts as "
         "background.",
     )
 

@@ -81,7 +81,7 @@ def _unfinished(
     history: Mapping[str, Any],
     command: Command,
 ) -> list[Advice]:
-    """Whether training ended before it had learnt what it could."""
+    """Whether training ended before it had learned what it could."""
     ap50, validations = metrics["AP50"], [v["AP50"] for v in history.get("val", [])]
     if ap50 is None or not validations:
         return []
@@ -105,7 +105,7 @@ def _unfinished(
         if not falling:
             return []
         finding = "Training stopped early, although the loss was still falling."
-        return [Advice(finding, "Train on.", str(command.with_option("--early-stop", 0)))]
+        return [Advice(finding, "Train longer.", str(command.with_option("--early-stop", 0)))]
     if rising or falling:
         finding = f"{'AP50 was still rising' if rising else 'The loss was still falling'} when "
         finding += "training ended."
@@ -115,12 +115,13 @@ def _unfinished(
 
 def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
     """Labels and objects that are missing in the evaluation frames."""
-    share = float(metrics["split"]["val_share"])
+    unit, share = _unit(metrics), float(metrics["split"]["val_share"])
+    more = "Label it in more images" if unit == "image" else "Film and label it in one more video"
     larger = str(command.with_option("--val-share", f"{min(0.5, share + 0.1):g}"))
     advice = [
         Advice(
-            f"No evaluation frame has a box of “{label}”: nothing is known about it.",
-            "Film and label it in one more video, or keep more frames for evaluation.",
+            f"No evaluation {unit} has a box of “{label}”: nothing is known about it.",
+            f"{more}, or keep more {unit}s for evaluation.",
             larger,
         )
         for label, values in metrics["per_class"].items()
@@ -130,8 +131,8 @@ def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
     if boxes < _FEW_VALIDATION_BOXES:
         advice.append(
             Advice(
-                f"The evaluation frames have only {boxes} {_boxes(boxes)}: every number is rough.",
-                "Label more, or keep more frames for evaluation.",
+                f"The evaluation {unit}s have only {boxes} {_boxes(boxes)}: every number is rough.",
+                f"Label more, or keep more {unit}s for evaluation.",
                 larger,
             )
         )
@@ -151,7 +152,7 @@ def _labels(
             continue
         if boxes < _FEW_TRAINING_BOXES and values["AP50"] < _GOOD:
             finding = f"“{label}” has {boxes} training {_boxes(boxes)}, which is few."
-            action = "Label it in more videos, in other places, light and sizes, and train again."
+            action = "Label more of it, in other places, light and sizes, and train again."
         elif metrics["AP50"] - values["AP50"] > _WEAKER:
             finding = (
                 f"“{label}” is found worst: AP50 {values['AP50']:.2f}, while all labels reach "
@@ -197,7 +198,7 @@ def _false_positives(metrics: Mapping[str, Any], command: Command) -> list[tuple
     if many or per_image >= _FALSE_POSITIVES:
         finding = f"{errors['background']} of {wrong} false positives lie on nothing labelled"
         if per_image >= _FALSE_POSITIVES:
-            finding += f"; frames without objects have {per_image:.2f} each"
+            finding += f"; {_unit(metrics)}s without objects have {per_image:.2f} each"
         share = float(command.option("--negative-share") or DEFAULTS.negative_share)
         found = Advice(
             f"{finding}.",
@@ -209,7 +210,7 @@ def _false_positives(metrics: Mapping[str, Any], command: Command) -> list[tuple
     if errors["duplicate"] > max(_FEW_ERRORS, wrong / 3):
         found = Advice(
             f"{errors['duplicate']} of {wrong} false positives are second boxes on one object.",
-            "Check that no object is labelled twice; longer training helps too.",
+            "Check that no object is labelled twice; longer training helps, too.",
             f"kfdet check {command.dataset}",
         )
         advice.append((errors["duplicate"], found))
@@ -288,16 +289,16 @@ def _uncovered(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
             )
         )
     if metrics["false_positives_per_background_image"] is None:
-        if metrics["split"]["strategy"] == "image":
-            finding = "Every evaluation image has an object"
+        if _unit(metrics) == "image":
             action = "Add images without objects, each with an annotation that has no box."
         else:
-            finding = "Every evaluation frame has an object"
             action = (
                 "Film the place without the objects, and add that video with an annotation file "
                 "that has no box: all its frames then count as background."
             )
-        finding += ": false alarms could not be measured."
+        finding = (
+            f"Every evaluation {_unit(metrics)} has an object: false alarms could not be measured."
+        )
         advice.append(Advice(finding, action, str(command)))
     return advice
 
@@ -311,6 +312,11 @@ def _larger_input(history: Mapping[str, Any], command: Command) -> Command:
         math.ceil(1.25 * int(side) / _INPUT_MULTIPLE) * _INPUT_MULTIPLE for side in size.split("x")
     ]
     return command.with_option("--input-size", "x".join(map(str, sides)))
+
+
+def _unit(metrics: Mapping[str, Any]) -> str:
+    """What was kept for evaluation, in the singular."""
+    return "image" if metrics["split"]["strategy"] == "image" else "frame"
 
 
 def _boxes(count: int) -> str:

@@ -252,8 +252,13 @@ def _false_positive_text(
     return {
         "duplicate": f"{name}: second box on the same object",
         "confusion": f"{name}: labelled {true}",
-        "localisation": f"{name}: too loose or shifted, IoU {error.iou:.2f}",
+        "localisation": f"{name}: too loose or shifted, IoU {_below(error.iou)}",
     }[error.kind]
+
+
+def _below(iou: float) -> str:
+    """An IoU with two digits, rounded down: what is not enough does not look like enough."""
+    return f"{math.floor(100 * iou + 1e-9) / 100:.2f}"
 
 
 def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
@@ -261,7 +266,9 @@ def _miss_text(error: Miss, truth: GroundTruth, labels: Sequence[str]) -> str:
     if error.iou >= MATCH_IOU:
         near = f"the detection here (IoU {error.iou:.2f}) counts for another object"
     else:
-        near = f"nearest detection IoU {error.iou:.2f}" if error.iou > 0 else "no detection near"
+        near = (
+            f"nearest detection IoU {_below(error.iou)}" if error.iou > 0 else "no detection near"
+        )
     name = labels[truth.classes[error.box] - 1]
     return f"{name}, {width:.0f} × {height:.0f} px: {near}"
 

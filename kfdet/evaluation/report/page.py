@@ -127,7 +127,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
+    return "–" if value is None else f"{100 * value:.0f}%"
 
 
 def _thousands(value: int) -> str:
@@ -151,7 +151,7 @@ def _val_kinds(statistics: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _heat(confusion: Mapping[str, Any]) -> list[list[tuple[int, int]]]:
-    """Each cell with its share of the label's objects in whole per cent.
+    """Each cell with its share of the label's objects, in whole percent.
 
     Background has no objects: in its row the shares are those of the column.
     """

@@ -56,6 +56,8 @@ def test_typical_images_have_objects_and_are_in_order(hand):
 CAPTIONS = [
     (FAR, 1, "cat 90%: nothing labelled here (IoU below 0.1)"),
     ((160, 100, 260, 200), 1, "cat 90%: too loose or shifted, IoU 0.25"),
+    # 0.497 would look like enough if it were rounded
+    ((133.6, 100, 233.6, 200), 1, "cat 90%: too loose or shifted, IoU 0.49"),
     (A, 2, "dog 90%: labelled cat"),
 ]
 

@@ -67,7 +67,7 @@ def page(hand):
             Speed(10.0, 8.0, 1.0, "CPU", 2, ()),
             0.1,
             Gate(),
-            Verdict(True, ["AP50 is 0.500, at or above the gate's 0.5."]),
+            Verdict(True, ["AP50 is 0.500, at or above the required 0.5 (--min-ap50)."]),
         )
         empty = {key: [] for key in ("false_positives", "misses", "typical")}
         return render_report(
@@ -103,6 +103,19 @@ def test_what_the_split_can_measure(page, strategy, verdict, place):
     html = page(strategy=strategy)
     assert verdict in html
     assert ("measures the place that was filmed" in html) is place
+
+
+def test_images_are_not_called_frames(page):
+    html = page(strategy="image")
+    assert "measured on 1 image kept" in html
+    assert "false detections per image without objects" in html
+
+
+def test_a_background_video_that_is_on_both_sides(page):
+    """Other videos change sides as a whole, a single one without objects is cut."""
+    html = page(strategy="video")
+    assert "Of videos without objects, a stretch was kept, at least 0.3 s away" in html
+    assert "other file" not in html
 
 
 def test_nothing_is_called_drawn_by_a_person(page):
