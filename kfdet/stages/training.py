@@ -11,11 +11,8 @@ from kfdet.files import atomic_folder, hash_files
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.mirroring import mirrored, unordered
 from kfdet.training.history import HISTORY_FILE
-from kfdet.training.resuming import earlier_runs, run_name
+from kfdet.training.resuming import CHECKPOINT_STATE, earlier_runs, run_name
 from kfdet.training.run import find_gpus, train_detector
-
-CHECKPOINT_STATE = "checkpoint"
-"""The file that names the newest checkpoint; TensorFlow writes it last."""
 
 _EXAMPLES = "examples"
 

@@ -7,17 +7,22 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from kfdet.events import warn
+from kfdet.files import atomic_file
 from kfdet.parameters import TrainingSettings
-from kfdet.storage.address import is_bucket_uri
-from kfdet.storage.download import download
-from kfdet.storage.listing import list_folders
-from kfdet.training.history import read_history
+from kfdet.storage.address import BucketPath, is_bucket_uri
+from kfdet.storage.download import fetch
+from kfdet.storage.listing import entries, list_folders
+from kfdet.storage.store import Store, StoreError
+from kfdet.training.history import HISTORY_FILE, read_history
+
+CHECKPOINT_STATE = "checkpoint"
+"""The file that names the newest checkpoint; TensorFlow writes it last."""
 
 _STEPS = "-steps-"
 
@@ -80,38 +85,56 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     learning rate falls over more steps: where it takes over, the rate rises again to the longer
     schedule's value (a warm restart) and falls from there.
 
+    A shorter training that still goes on may remove what is being copied: then this one begins at
+    the start, with a warning.
+
     Args:
         earlier: As `earlier_runs` gives it.
         checkpoints: Checkpoint folder of the new training.
         steps: Its last step.
     """
     with tempfile.TemporaryDirectory(prefix="kfdet-earlier-") as scratch:
-        folders = [_local(place, Path(scratch, str(i))) for i, place in enumerate(earlier)]
-        found = [
-            (latest_step(folder), folder)
-            for folder in folders
-            if 0 < read_history(folder).parameters.get("steps", 0) < steps
-        ]
-        step, folder = max(found, default=(0, Path()))
+        found = []
+        for number, place in enumerate(earlier):
+            folder = _local(place, Path(scratch, str(number)), (CHECKPOINT_STATE, HISTORY_FILE))
+            if 0 < read_history(folder).parameters.get("steps", 0) < steps:
+                found.append((_named_step(folder), place))
+        step, place = max(found, default=(0, ""))
         if 0 < step < steps:
-            # Another process may be removing its older checkpoints just now.
-            with suppress(FileNotFoundError):
-                _copy(folder, checkpoints, step)
+            try:
+                _copy(_local(place, Path(scratch, "chosen")), checkpoints, step)
+            except (FileNotFoundError, StoreError):
+                warn(f"{place} changes just now: this training does not continue it.")
 
 
-def _local(place: str, scratch: Path) -> Path:
+def _local(place: str, scratch: Path, names: Collection[str] = ()) -> Path:
+    """The folder itself, or a copy of what is in the bucket: of `names` only, where given."""
     if not is_bucket_uri(place):
         return Path(place)
-    scratch.mkdir()
-    return download(place, scratch)
+    location = BucketPath.parse(place)
+    with Store(place) as store:
+        found = [each for each in entries(store, location) if not names or each.name in names]
+        fetch(store, location.bucket, found, scratch)
+    return scratch
+
+
+def _named_step(folder: Path) -> int:
+    """Step of the checkpoint that the state file names, whether or not that is there; or 0."""
+    state = tf.train.get_checkpoint_state(str(folder))
+    return int(state.model_checkpoint_path.rsplit("-", 1)[1]) if state else 0
 
 
 def _copy(source: Path, target: Path, step: int) -> None:
+    """Copy the checkpoint of one step; FileNotFoundError where it is not there as a whole."""
+    name = f"ckpt-{step}"
     (target / "best").mkdir(parents=True, exist_ok=True)
-    for part in [*source.glob("ckpt-*"), *source.glob("best/weights.*")]:
+    for part in [*source.glob(f"{name}.data-*"), *source.glob("best/weights.*")]:
         shutil.copyfile(part, target / part.relative_to(source))
+    # TensorFlow removes it first: while it is there, so were the parts above.
+    shutil.copyfile(source / f"{name}.index", target / f"{name}.index")
     history = read_history(source)
     history.continued_from = step
     history.write(target)
     # Last: without this file there is no checkpoint to continue from.
-    shutil.copyfile(source / "checkpoint", target / "checkpoint")
+    with atomic_file(target / CHECKPOINT_STATE) as path:
+        path.write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')

@@ -17,8 +17,9 @@ import urllib3
 from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError, KfdetError
-from kfdet.stages.training import CHECKPOINT_STATE, checkpoint_rank
+from kfdet.stages.training import checkpoint_rank
 from kfdet.storage.mirroring import mirrored
+from kfdet.training.resuming import CHECKPOINT_STATE
 
 ROOT = f"minio://{BUCKET}/checkpoints"
 PREFIX = "checkpoints/run/"

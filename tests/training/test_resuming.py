@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from support.object_store import BUCKET, ObjectStore
 
+from kfdet.events import listening
 from kfdet.parameters import TrainingSettings
 from kfdet.training.history import History, read_history
 from kfdet.training.resuming import earlier_runs, latest_step, run_name, take_over
@@ -81,8 +82,29 @@ def test_the_longest_shorter_one_is_continued(runs, expected, tmp_path):
         assert restored.numpy() == expected
 
 
-def test_shorter_runs_in_a_bucket(tmp_path, object_store: ObjectStore):
+@pytest.mark.parametrize("gone", ["ckpt-300.index", "ckpt-300.*"])
+def test_a_shorter_run_that_moves_on_meanwhile(gone, tmp_path):
+    """Its state file, read before, names a checkpoint that it has removed by now."""
+    write_run(tmp_path / "300", 300, 400)
+    for part in (tmp_path / "300").glob(gone):
+        part.unlink()
+    warnings = []
+    with listening(lambda event: warnings.append(event["message"])):
+        take_over([str(tmp_path / "300")], tmp_path / "new", 600)
+    assert latest_step(tmp_path / "new") == 0
+    assert read_history(tmp_path / "new").continued_from == 0
+    assert len(warnings) == 1
 
+
+def test_only_the_newest_checkpoint_is_copied(tmp_path):
+    write_run(tmp_path / "300", 200, 400)
+    write_run(tmp_path / "300", 300, 400)
+    take_over([str(tmp_path / "300")], tmp_path / "new", 600)
+    assert latest_step(tmp_path / "new") == 300
+    assert not list((tmp_path / "new").glob("ckpt-200.*"))
+
+
+def test_shorter_runs_in_a_bucket(tmp_path, object_store: ObjectStore):
     root = f"minio://{BUCKET}/checkpoints"
     write_run(tmp_path / "run", 300, 300)
     name = run_name(SETTINGS, 0, "digest", 0)
@@ -91,5 +113,13 @@ def test_shorter_runs_in_a_bucket(tmp_path, object_store: ObjectStore):
     longer = run_name(replace(SETTINGS, steps=600), 0, "digest", 0)
     earlier = earlier_runs(root, longer)
     assert earlier == [f"{root}/{name}"]
+    write_run(tmp_path / "shortest", 200, 200)
+    object_store.put(tmp_path / "shortest", "checkpoints/shortest")
+    earlier.append(f"{root}/shortest")
+    History(parameters={"steps": 500}).write(tmp_path / "begun")
+    object_store.put(tmp_path / "begun", "checkpoints/begun")
+    earlier.append(f"{root}/begun")
     take_over(earlier, tmp_path / "new", 600)
     assert latest_step(tmp_path / "new") == 300
+    loaded = [line for line in object_store.log if line.startswith("GET") and "shortest/" in line]
+    assert sorted(line.rpartition("/")[2] for line in loaded) == ["checkpoint", "history.json"]
