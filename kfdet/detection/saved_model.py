@@ -25,6 +25,8 @@ def find_saved_model(folder: Path) -> Path:
     Raises:
         InputError: There is no SavedModel.
     """
+    if not folder.exists():
+        raise InputError("no such folder.", file=folder, hint="Give the folder of a run.")
     for start in (folder / name for name in _SUBFOLDERS):
         versions = [p.parent for p in start.glob("*/saved_model.pb") if p.parent.name.isdigit()]
         if versions:
@@ -34,7 +36,7 @@ def find_saved_model(folder: Path) -> Path:
     raise InputError(
         "no SavedModel here.",
         file=folder,
-        hint="Expected the folder of a run, or <folder>/1/saved_model.pb, as exported.",
+        hint="Give the folder of a run, or one that holds 1/saved_model.pb.",
     )
 
 

@@ -94,7 +94,7 @@ def _unfinished(
             Advice(
                 f"Training had only {asked} {'step' if asked == 1 else 'steps'}; about {usual} "
                 "suit this dataset.",
-                "Train longer: without --steps, their number is fitted to the dataset.",
+                "Train longer: leave out the number of steps, and it is fitted to the dataset.",
                 str(command.without("--steps")),
             )
         ]

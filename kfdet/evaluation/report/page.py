@@ -25,7 +25,7 @@ from kfdet.records.statistics import SAMPLES_FILE
 _MOST_VIDEO_BYTES = 8 * 1024 * 1024
 _MOST_TIMELINES = 16
 _SPLIT_NAMES = {"train": "training", "val": "evaluation"}
-_KIND_NAMES = {"frame": "frame with objects", "background": "background", "crop": "background crop"}
+_KIND_NAMES = {"frame": "with objects", "background": "background", "crop": "background crop"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ def test_images_are_not_called_frames(page):
     html = page(strategy="image")
     assert "measured on 1 image kept" in html
     assert "false detections per image without objects" in html
+    assert "Images with objects" in html
+    assert "rames with objects" not in html
 
 
 def test_a_background_video_that_is_on_both_sides(page):
