@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from kfdet.cli.app import Dataset, Json, app, err, out, progress
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
-
-if TYPE_CHECKING:
-    from kfdet.planning.check import SplitSummary, Summary
-
-_MOST_ROWS = 20
 
 
 @app.command()
@@ -53,12 +46,7 @@ def check(
         print(json.dumps(found.to_dict()))
     else:
         _print_problems(found.problems)
-        _print_summary(found.summary)
-        if found.split:
-            _print_split(found.split, found.summary)
-        errors = len(found.errors)
-        counts = _count(errors, "error"), _count(len(found.problems) - errors, "warning")
-        out.print(", ".join(counts))
+        print(found.description)
     if found.errors or (strict and found.problems):
         raise typer.Exit(2)
 
@@ -68,69 +56,6 @@ def _print_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         colour = colours[problem.severity]
         out.print(f"[{colour}]{problem.severity}:[/] {escape(str(problem))}", soft_wrap=True)
-
-
-def _print_summary(summary: Summary) -> None:
-    parts = []
-    if summary.videos:
-        length = timedelta(seconds=round(summary.seconds))
-        frames = _count(summary.frames, "frame")
-        parts.append(f"{_count(summary.videos, 'video')} ({frames}, {length})")
-    if summary.images:
-        parts.append(_count(summary.images, "image"))
-    out.print(", ".join(parts))
-    if summary.labels:
-        labels = ", ".join(f"{escape(label)} {count}" for label, count in summary.labels.items())
-        tracks = f" (in {_count(summary.tracks, 'track')})" if summary.tracks else ""
-        out.print(f"Boxes drawn by a person{tracks}: {labels}", soft_wrap=True)
-    if summary.frames:
-        share = summary.annotated_frames / summary.frames
-        out.print(f"Annotated: {summary.annotated_frames} frames of videos ({share:.0%})")
-    background = [escape(source.name) for source in summary.sources if source.background]
-    if background:
-        out.print(
-            "Background, annotated without a single box: " + _some(background), soft_wrap=True
-        )
-    videos = [source for source in summary.sources if source.kind == "video"]
-    if any(source.train_frames or source.val_frames for source in videos):
-        table = Table("video", box=None, pad_edge=False)
-        for title in ("frames", "boxes", "training", "evaluation"):
-            table.add_column(title, justify="right")
-        for source in videos[:_MOST_ROWS]:
-            numbers = (source.frames, source.boxes, source.train_frames, source.val_frames)
-            table.add_row(escape(source.name), *map(str, numbers))
-        out.print(table)
-        if len(videos) > _MOST_ROWS:
-            out.print(f"... and {len(videos) - _MOST_ROWS} more videos")
-
-
-def _print_split(split: SplitSummary, summary: Summary) -> None:
-    how = {
-        "video": "whole videos are kept for evaluation",
-        "time-block": "a stretch of each video is kept for evaluation",
-        "image": "images are kept for evaluation",
-    }[split.strategy]
-    noun = "frame" if not summary.images else "picture" if summary.videos else "image"
-    gap = "" if split.gap_seconds is None else f", with a gap of {split.gap_seconds:.1f} s"
-    if gap and split.strategy != "time-block":
-        gap = f", and a stretch of a video without objects{gap}"
-    sides = " and ".join(
-        f"{verb} {_count(frames, noun)}" + (f" ({empty} without an object)" if empty else "")
-        for verb, frames, empty in (
-            ("train on", split.train_frames, split.train_background),
-            ("evaluate on", split.val_frames, split.val_background),
-        )
-    )
-    out.print(f"A run would {sides}: {how}{gap}", soft_wrap=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 @app.command()

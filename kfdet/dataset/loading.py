@@ -37,7 +37,7 @@ _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Dataset:
     """A dataset that was loaded and checked.
 
@@ -52,6 +52,12 @@ class Dataset:
     items: list[Item]
     labels: list[str]
     problems: list[Problem]
+
+    def __repr__(self) -> str:
+        boxes = sum(not key.outside for item in self.items for key in item.keys)
+        sizes = {"items": len(self.items), "boxes": boxes, "problems": len(self.problems)}
+        text = ", ".join(f"{number} {name}" for name, number in sizes.items())
+        return f"<Dataset {self.root}: {text}; labels: {', '.join(self.labels)}>"
 
     def key_table(self) -> pa.Table:
         """All key boxes in KEY_SCHEMA, in the order of the items and of their files."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -23,7 +24,11 @@ DRAWN_SCORE = 0.3
 """`Detections.draw` leaves out detections below this score unless another threshold is given."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+_SHOWN = 10
+"""Detections that are listed where a notebook shows the value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
     """The objects found on one picture, best score first.
 
@@ -38,6 +43,10 @@ class Detections:
         2
         >>> found.above(0.5).labels
         ('mug',)
+        >>> found
+        2 detections on a picture of 640x360 pixels
+          93%  mug (20, 40, 200, 300)
+          12%  robot (5, 5, 60, 80)
 
     Args:
         boxes: (N, 4) xmin, ymin, xmax, ymax in float pixels of the picture; right and bottom
@@ -57,11 +66,22 @@ class Detections:
     scores: npt.NDArray[np.float64]
     size: tuple[int, int]
     model_seconds: float | None = None
-    picture: bytes | Picture | None = field(default=None, repr=False)
-    vocabulary: tuple[str, ...] = field(default=(), repr=False)
+    picture: bytes | Picture | None = None
+    vocabulary: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        noun = "detection" if len(self) == 1 else "detections"
+        lines = [f"{len(self)} {noun} on a picture of {width}x{height} pixels"]
+        rows = zip(self.labels, self.scores, self.boxes, strict=True)
+        for label, score, box in islice(rows, _SHOWN):
+            lines.append(f"  {score:3.0%}  {label} ({', '.join(f'{side:.0f}' for side in box)})")
+        if len(self) > _SHOWN:
+            lines.append(f"  ... and {len(self) - _SHOWN} more")
+        return "\n".join(lines)
 
     def above(self, threshold: float) -> Self:
         """Only the detections with a score of at least `threshold`."""

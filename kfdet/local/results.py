@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from kfdet.files import read_json_object
 from kfdet.local.folder import METRICS, RECORD
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A finished run.
 
@@ -26,8 +26,14 @@ class Run:
     """
 
     folder: Path
-    metrics: dict[str, Any] = field(repr=False)
-    record: dict[str, Any] = field(repr=False)
+    metrics: dict[str, Any]
+    record: dict[str, Any]
+
+    def __repr__(self) -> str:
+        ap50 = self.metrics["AP50"]
+        figure = "not measured" if ap50 is None else f"{ap50:.3f}"
+        verdict = "good enough to serve" if self.verdict else "not good enough to serve"
+        return f"<Run {self.folder}: AP50 {figure}, {verdict}>"
 
     @classmethod
     def load(cls, folder: str | Path) -> Run:

@@ -1,4 +1,4 @@
-"""A dataset's problems, its contents, and the split that a run would make of it."""
+"""A dataset's problems, beside its contents and the split that a run would make of it."""
 
 from __future__ import annotations
 
@@ -14,83 +14,13 @@ from kfdet.errors import InputError, Problem
 from kfdet.parameters import DEFAULTS, Parameters
 from kfdet.planning.planner import split_inputs
 from kfdet.planning.ranges import contains
-from kfdet.planning.split import Sides, SplitInput, Strategy, split
+from kfdet.planning.split import Sides, SplitInput, split
+from kfdet.planning.summary import SourceSummary, SplitSummary, Summary, count, describe_split
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSummary:
-    """One video or image.
-
-    Args:
-        name: Path relative to the dataset.
-        kind: "video" or "image".
-        frames: Frames in the file.
-        boxes: Boxes that a person drew.
-        annotated_frames: Frames with boxes or that a person has looked at.
-        background: A video that was annotated without a single box.
-        train_frames: Frames that a run would train on; 0 where there is no split.
-        val_frames: Frames that a run would validate with.
-    """
-
-    name: str
-    kind: str
-    frames: int
-    boxes: int
-    annotated_frames: int
-    background: bool
-    train_frames: int
-    val_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The contents of a dataset.
-
-    Args:
-        videos: Number of videos that can be read.
-        images: Number of images that can be read.
-        frames: Frames of all videos.
-        seconds: Length of all videos.
-        annotated_frames: Frames of videos with boxes or that a person has looked at.
-        labels: Boxes that a person drew, by label.
-        tracks: Number of tracks.
-        sources: Every video and image.
-    """
-
-    videos: int
-    images: int
-    frames: int
-    seconds: float
-    annotated_frames: int
-    labels: dict[str, int]
-    tracks: int
-    sources: tuple[SourceSummary, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SplitSummary:
-    """The split that a run with these parameters would make.
-
-    Args:
-        strategy: What changes sides as a whole: videos, blocks of videos, or images.
-        train_frames: Frames and images on the training side, at the run's frame rate.
-        val_frames: Frames and images on the validation side.
-        train_background: Those of the training side without any object.
-        val_background: Those of the validation side without any object.
-        gap_seconds: Shortest gap between the two sides of one video; None where none is cut.
-    """
-
-    strategy: Strategy
-    train_frames: int
-    val_frames: int
-    train_background: int
-    val_background: int
-    gap_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Check:
-    """The result of `check`.
+    """The result of `check`; as text, what `kfdet check` prints.
 
     Args:
         problems: Errors, which stop a run, and warnings, which do not; those of the whole dataset
@@ -107,6 +37,23 @@ class Check:
     def errors(self) -> tuple[Problem, ...]:
         """The problems that stop a run."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def description(self) -> str:
+        """Contents, split, and the number of problems as a person reads them."""
+        lines = [str(self.summary)]
+        if self.split:
+            lines.append(describe_split(self.split, self.summary))
+        errors = len(self.errors)
+        warnings = len(self.problems) - errors
+        return "\n".join([*lines, f"{count(errors, 'error')}, {count(warnings, 'warning')}"])
+
+    def __str__(self) -> str:
+        problems = [f"{problem.severity}: {problem}" for problem in self.problems]
+        return "\n".join([*problems, self.description])
+
+    __repr__ = __str__
+    """What a notebook shows of the last value of a cell."""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON types: summary, split, problems."""

@@ -470,3 +470,10 @@ def test_loading_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == ""
+
+
+def test_a_notebook_shows_how_much_there_is(tmp_path):
+    dataset = Dataset(tmp_path, [], ["cup", "spoon"], [])
+    assert repr(dataset) == (
+        f"<Dataset {tmp_path}: 0 items, 0 boxes, 0 problems; labels: cup, spoon>"
+    )

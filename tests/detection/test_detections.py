@@ -79,3 +79,15 @@ def test_a_label_has_the_same_colour_on_every_picture() -> None:
 
     assert color("mug", ("ball", "mug")) == palette(("ball", "mug"))["mug"]
     assert color("mug", ("ball", "mug")) != color("mug", ("mug", "ball"))
+
+
+def test_a_notebook_shows_the_best_ones():
+    assert repr(detections()) == "0 detections on a picture of 40x20 pixels"
+    first, one = repr(detections(1.0)).splitlines()
+    assert (first, one) == (
+        "1 detection on a picture of 40x20 pixels",
+        "  100%  label 0 (0, 0, 8, 8)",
+    )
+    shown = repr(detections(*np.linspace(0.9, 0.1, 13), picture=b"x" * 1000)).splitlines()
+    assert len(shown) == 12
+    assert shown[-1] == "  ... and 3 more"

@@ -67,3 +67,14 @@ def test_too_little_to_be_split_is_an_error(tmp_path: Path) -> None:
     write_text(tmp_path / "a.xml", voc(*[("cup", (1, 1, 20, 20))] * 12))
     (error,) = check(tmp_path).errors
     assert "too small to be split" in error.problem
+
+
+def test_as_text_it_holds_problems_contents_and_counts(tmp_path: Path) -> None:
+    video(tmp_path, "clip", moving())
+    (tmp_path / "broken.mp4").touch()
+    found = check(tmp_path)
+    assert repr(found) == str(found)  # what a notebook shows
+    first, *_, last = str(found).splitlines()
+    assert first.startswith(f"error: {tmp_path / 'broken.mp4'}: ")
+    assert str(found.summary) in str(found)
+    assert last == "1 error, 0 warnings"
