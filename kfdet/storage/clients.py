@@ -12,6 +12,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kfdet.errors import InputError
 from kfdet.storage.environment import Connection
@@ -21,6 +22,7 @@ CONNECTIONS = 8
 
 _POOL_SIZE = 2 * CONNECTIONS
 _CONNECT_SECONDS = 10
+_BUCKET_IN_HOST = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com")
 _READ_SECONDS = 60
 
 
@@ -79,7 +81,7 @@ def multipart_client(connection: Connection) -> Any:
         verify=_ca_file(),
         config=Config(
             signature_version="s3v4",
-            s3={"addressing_style": "path"},
+            s3={"addressing_style": _addressing_style(connection)},
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
             max_pool_connections=_POOL_SIZE,
@@ -92,6 +94,15 @@ def multipart_client(connection: Connection) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def _addressing_style(connection: Connection) -> str:
+    """Where the bucket's name goes: into the host where the MinIO client puts it there as well.
+
+    AWS answers for buckets of other regions only there, Aliyun for all of them.
+    """
+    host = urlsplit(connection.url).hostname or ""
+    return "virtual" if host.endswith(_BUCKET_IN_HOST) else "path"
 
 
 def _ca_file() -> str | None:
