@@ -1,12 +1,15 @@
-"""The examples in kfdet's docstrings run, and every public name has one."""
+"""The examples in kfdet's docstrings and in the guide run, and every public name has one."""
 
 from __future__ import annotations
 
 import doctest
+import re
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -59,3 +62,23 @@ def test_a_public_name_has_an_example_that_runs(name: str) -> None:
     found = doctest.DocTestFinder().find(getattr(kfdet, name), name)
     examples = [example for test in found for example in test.examples]
     assert any(not example.options.get(doctest.SKIP) for example in examples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_guide_runs_as_written(
+    page: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(dataset: str, folder: str, **changes: Any) -> kfdet.Run:  # hundreds of steps
+        kfdet.Parameters(**changes).check()
+        assert Path(dataset).is_dir()
+        return kfdet.Run.load(folder)
+
+    monkeypatch.chdir(working_folder)
+    monkeypatch.setattr(kfdet, "run", run)
+    blocks = re.findall(r"(?m)^\n((?: {4}.*\n|\n(?= {4}))+)", (REPOSITORY / page).read_text())
+    program = "".join(textwrap.dedent(block) for block in blocks if "kfdet." in block)
+    names: dict[str, Any] = {}
+    exec(program, names)  # noqa: S102
+    assert names["run"].model.is_dir()
+    assert Path("drawn.jpg").is_file()

@@ -4,19 +4,13 @@ python examples/1-boxes-on-every-frame/boxes.py demo/dataset
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from kfdet.dataset.conversion import convert
+import kfdet
 
 
-def main(dataset: str) -> None:
+def main(folder: str) -> None:
     """Print both counts for every label."""
-    with tempfile.TemporaryDirectory() as scratch:
-        done = convert(Path(dataset), Path(scratch, "boxes.parquet"), "parquet")
-        boxes = pq.read_table(done.target)
+    boxes = kfdet.interpolate(kfdet.load_dataset(folder))
     counts = boxes.group_by("label").aggregate([("keyframe", "sum"), ("keyframe", "count")])
     for row in counts.sort_by("label").to_pylist():
         drawn, total = row["keyframe_sum"], row["keyframe_count"]

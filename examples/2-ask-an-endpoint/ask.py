@@ -10,14 +10,14 @@ this process.
 
 import sys
 
-from kfdet.detection import Detector
+import kfdet
 
 THRESHOLD = 0.3
 
 
 def main(model: str, name: str, photo: str, drawn: str) -> None:
     """Print one line per detection; write the photo with boxes to the file `drawn`."""
-    with Detector.load(model, name=name) as detector:
+    with kfdet.Detector.load(model, name=name) as detector:
         found = detector.detect(photo).above(THRESHOLD)
     for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True):
         print(f"{label} {score:.0%} at {', '.join(f'{side:.0f}' for side in box)}")
