@@ -15,7 +15,6 @@ Where kfp.local 2.17 falls short of what a run needs, the part is replaced here,
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -35,7 +34,8 @@ from kfp.local import status, subprocess_task_handler
 
 from kfdet.events import emit
 from kfdet.files import atomic_file, read_json_object
-from kfdet.local.folder import CHECKPOINTS, RECORD, located, portable
+from kfdet.local.folder import located, portable
+from kfdet.training import starting_point
 
 _task = threading.local()
 """The stage that the current thread runs; kfp.local takes one thread per task."""
@@ -60,7 +60,7 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         """The key of a task: KFP's, from what a path holds where the path itself may change.
 
         Of the dataset, its name; its content is in `dataset_version`, and in the plan. Of the run's
-        folder, nothing. Of a checkpoint to start from, the state of its files.
+        folder, nothing. Of a checkpoint to start from, its files.
         """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
         arguments = portable(self._serialize_value_for_key(arguments), self._folder)
@@ -68,7 +68,9 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         if dataset and "://" not in dataset:
             arguments["dataset"] = Path(dataset).name
         if checkpoint and "://" not in checkpoint:
-            arguments["init_checkpoint"] = _checkpoint_state(located(checkpoint, self._folder))
+            arguments["init_checkpoint"] = starting_point.identity(
+                located(checkpoint, self._folder)
+            )
         key: str = super().compute_key(component_name=component_name, arguments=arguments, **rest)
         return key
 
@@ -97,18 +99,6 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         with atomic_file(Path(self._entry_path(key))) as temporary:
             temporary.write_text(json.dumps(entry), encoding="utf-8")
         emit("task", stage=_task.stage, state="done", key=key, **times)
-
-
-def _checkpoint_state(checkpoint: str) -> list[tuple[str, int, int]]:
-    """Name, size and modification time of the files of a checkpoint: a folder, or a prefix."""
-    path = Path(checkpoint)
-    if path.is_dir():
-        folder = path / CHECKPOINTS if (path / RECORD).is_file() else path  # a run's folder
-        files = [file for file in folder.rglob("*") if file.is_file()]
-    else:
-        files = [Path(name) for name in glob.glob(f"{glob.escape(checkpoint)}*")]
-    states = [(str(file.relative_to(path.parent)), file.stat()) for file in sorted(files)]
-    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
 def _run_task(handler: subprocess_task_handler.SubprocessTaskHandler) -> status.Status:

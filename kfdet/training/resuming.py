@@ -19,6 +19,7 @@ from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import fetch
 from kfdet.storage.listing import entries, list_folders
 from kfdet.storage.store import Store, StoreError
+from kfdet.training import starting_point
 from kfdet.training.history import HISTORY_FILE, read_history
 
 CHECKPOINT_STATE = "checkpoint"
@@ -37,7 +38,12 @@ def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> s
         gpus: How many GPUs train; input size, batch and steps are fitted to them.
     """
     # Neither the last step nor the patience changes what a step does.
-    same = dataclasses.replace(settings, steps=0, early_stop=0)
+    same = dataclasses.replace(
+        settings,
+        steps=0,
+        early_stop=0,
+        init_checkpoint=starting_point.identity(settings.init_checkpoint),
+    )
     identity = json.dumps([digest, dataclasses.asdict(same), seed, gpus])
     key = hashlib.sha256(identity.encode()).hexdigest()[:8]
     parts = [

@@ -15,14 +15,13 @@ import tensorflow as tf
 
 from kfdet.errors import InputError
 from kfdet.events import Progress, emit, warn
+from kfdet.training.starting_point import bundle_of
 
 _HINT = (
     "Name the folder of an earlier run, its model.zip, a TensorFlow 2 checkpoint (folder, or path "
     "without .index) or an archive of one (.tar.gz, .zip)."
 )
 _CHUNK = 1 << 20
-_BUNDLE = "model.zip"
-"""What a run's folder offers for download; its folder checkpoint/ holds the best weights."""
 
 
 def warm_start(model: Any, source: str) -> None:
@@ -98,16 +97,8 @@ def _local(source: str, scratch: Path) -> Path:
     if scheme in ("minio", "s3"):
         from kfdet.storage.download import download
 
-        return _unpacked(_bundle_of(download(source, scratch)), scratch)
-    return _unpacked(_bundle_of(Path(source).expanduser()), scratch)
-
-
-def _bundle_of(path: Path) -> Path:
-    """The model.zip of a run, if `path` is the run's folder or the SavedModel in it."""
-    if (path / _BUNDLE).is_file():
-        return path / _BUNDLE
-    beside = path.parent / _BUNDLE
-    return beside if beside.is_file() and any(path.glob("*/saved_model.pb")) else path
+        return _unpacked(bundle_of(download(source, scratch)), scratch)
+    return _unpacked(bundle_of(Path(source).expanduser()), scratch)
 
 
 def _download(url: str, folder: Path) -> Path:

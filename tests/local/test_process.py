@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from kfp import dsl
 
 from kfdet import events
-from kfdet.local.folder import ARTIFACTS, CACHE, CHECKPOINTS, RECORD
+from kfdet.local.folder import ARTIFACTS, CACHE
 from kfdet.local.process import Cache
 
 
@@ -100,19 +99,18 @@ def test_a_dataset_counts_by_its_name(one: str, other: str, same: bool, tmp_path
     assert (key(tmp_path, dataset=one) == key(tmp_path, dataset=other)) is same
 
 
-@pytest.mark.parametrize("kind", ["prefix", "folder", "run"])
-def test_a_changed_checkpoint_misses(kind: str, tmp_path: Path) -> None:
-    start = tmp_path / "other"
-    weights = (start / CHECKPOINTS if kind == "run" else start) / "weights.index"
-    weights.parent.mkdir(parents=True)
-    weights.write_text("1")
-    if kind == "run":
-        (start / RECORD).write_text(json.dumps({}))
-    checkpoint = str(start / "weights" if kind == "prefix" else start)
-    before = key(tmp_path, init_checkpoint=checkpoint)
-    assert key(tmp_path, init_checkpoint=checkpoint) == before
-    if kind == "run":
-        (start / "report.html").write_text("not part of the checkpoint")
-        assert key(tmp_path, init_checkpoint=checkpoint) == before
+def test_a_changed_checkpoint_misses(tmp_path: Path) -> None:
+    (weights := tmp_path / "weights.index").write_text("1")
+    before = key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights"))
     os.utime(weights, ns=(5, 5))
-    assert key(tmp_path, init_checkpoint=checkpoint) != before
+    assert key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights")) == before
+    weights.write_text("2")
+    assert key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights")) != before
+
+
+def test_the_own_run_as_a_checkpoint_survives_a_move(tmp_path: Path) -> None:
+    (old := tmp_path / "old").mkdir()
+    (old / "model.zip").write_text("1")
+    before = key(old, init_checkpoint=str(old))
+    new = old.rename(tmp_path / "new")
+    assert key(new, init_checkpoint=str(new)) == before
