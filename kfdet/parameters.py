@@ -98,7 +98,10 @@ class SamplingSettings(Settings):
     """Which annotated frames are used."""
 
     frame_rate: float = parameter(
-        10.0, "Frames", "Use at most this many frames of a video per second.", min=0.001
+        10.0,
+        "Frames",
+        "Use at most this many frames of a video per second, and all key frames.",
+        min=0.001,
     )
     every: int = parameter(
         0, "Frames", "Use every Nth annotated frame instead of a rate; 0: by the rate.", min=0
