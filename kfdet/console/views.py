@@ -201,7 +201,9 @@ class NotebookView:
         self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> dict[str, str]:
-        """The output area as HTML and as text."""
+        """The output area as HTML and as text; without a line of its own where it is empty."""
+        if not self._lines and not self._bars:
+            return {"text/html": "", "text/plain": ""}
         console = Console(
             width=_NOTEBOOK_WIDTH,
             file=io.StringIO(),

@@ -37,6 +37,7 @@ class Detector:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._closed = False
 
     @classmethod
     def load(
@@ -95,6 +96,7 @@ class Detector:
         Raises:
             InputError: It is not a picture.
             EndpointError: No connection, no such model, not ready, or not a detector of kfdet.
+            ValueError: The detector is closed.
         """
         (found,) = self.detect_batch([picture])
         return found
@@ -104,6 +106,8 @@ class Detector:
 
         The same arguments and errors as `detect`; sizes may differ.
         """
+        if self._closed:
+            raise ValueError("the detector is closed.")
         if isinstance(pictures, str | bytes | PathLike):
             raise InputError("this is one picture, not several.", hint="Use detect() for one.")
         encoded = [encode(picture) for picture in pictures]
@@ -118,6 +122,7 @@ class Detector:
 
     def close(self) -> None:
         """Release connections and memory."""
+        self._closed = True
         self._backend.close()
 
     def __enter__(self) -> Self:

@@ -208,6 +208,7 @@ def test_a_notebook_has_one_output_area(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(views, "_REDRAW_SECONDS", 0)
     view = views.NotebookView()
     view.start()
+    assert set(shown[-1].values()) == {""}
     view.line("[yellow]warning:[/] odd <tag>")
     view.show([Bar("training", "steps", 3, 10)])
     assert "3/10 steps" in shown[-1]["text/plain"]

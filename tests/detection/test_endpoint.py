@@ -204,3 +204,10 @@ def test_a_batch_is_more_than_one_picture(picture: Any) -> None:
 def test_a_detector_shows_where_it_is() -> None:
     with Detector.load("http://localhost:1", name="toys") as detector:
         assert repr(detector) == "<Detector http://localhost:1 (model toys)>"
+
+
+def test_a_closed_detector() -> None:
+    with Detector.load("http://localhost:1") as detector:
+        pass
+    with pytest.raises(ValueError, match="the detector is closed"):
+        detector.detect(b"")
