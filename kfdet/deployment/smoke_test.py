@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,21 +54,18 @@ def validation_pictures(records: Path) -> list[LabelledPicture]:
     Raises:
         InputError: There is no such picture.
     """
-    from kfdet.records.tfrecord import parse, read_records
+    from kfdet.records.reading import read_examples
 
-    pictures = []
-    for path in sorted(records.glob("val-*.tfrecord")):
-        for record in read_records(path):
-            example = parse(record)
-            if example.labels:
-                size = np.array([example.width, example.height] * 2)
-                pictures.append(
-                    LabelledPicture(
-                        example.filename, example.jpeg, example.boxes * size, example.labels
-                    )
-                )
-            if len(pictures) == PICTURES:
-                return pictures
+    labelled = (example for example in read_examples(records, "val") if example.labels)
+    pictures = [
+        LabelledPicture(
+            example.filename,
+            example.jpeg,
+            example.boxes * np.array([example.width, example.height] * 2),
+            example.labels,
+        )
+        for example in itertools.islice(labelled, PICTURES)
+    ]
     if not pictures:
         raise InputError("there is no validation picture with an object.", file=records)
     return pictures

@@ -128,7 +128,7 @@ def write(folder: Path, labels: list[list[str]]) -> None:
 
 
 def test_no_validation_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no validation picture"):
+    with pytest.raises(InputError, match="there is no val-"):
         validation_pictures(tmp_path)
     write(tmp_path, [[], []])
     with pytest.raises(InputError, match="no validation picture"):
