@@ -121,7 +121,7 @@ def with_aliases(problem: Problem) -> Problem:
 
 
 def _with_aliases(text: str) -> str:
-    for path, name in _aliases.items():
+    for path, name in tuple(_aliases.items()):  # another thread may add one meanwhile
         text = text.replace(path, name)
     return text
 
