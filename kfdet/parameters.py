@@ -233,7 +233,7 @@ class Parameters(
     (300, 'ssd_mobilenet_v3_small_fpnlite')
     """
 
-    seed: int = parameter(0, "Training", "Seed of every random choice.", min=0, max=2**32 - 1)
+    seed: int = parameter(0, "Training", "Seed of every random choice.", min=0)
 
     def check(self) -> None:
         """Find what would fail only after the frames are extracted.
@@ -244,6 +244,8 @@ class Parameters(
         import yaml
 
         super().check()
+        if self.seed >= 1 << 32:  # a limit of NumPy's; as a range it would be too long for the help
+            raise InputError(f"seed must be less than {1 << 32}, got {self.seed}.")
         if self.input_size:
             parse_input_size(self.input_size)
         try:
