@@ -25,7 +25,7 @@ def compile_training(
     """
     compilation.check()
     pipeline = build_training_pipeline(compilation, bucket)
-    # KFP wants a file name that ends in .yaml, which an atomic file does not have
+    # KFP needs a file name that ends in .yaml, which an atomic file does not have
     with tempfile.TemporaryDirectory() as folder, atomic_file(output) as temporary:
         compiled = Path(folder, "pipeline.yaml")
         Compiler().compile(pipeline, str(compiled))

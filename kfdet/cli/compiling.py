@@ -25,7 +25,7 @@ def compile_(
         str,
         typer.Option(
             metavar="NAME",
-            help="Bucket that stores everything of a run, unless its parameters name another.",
+            help="Bucket for everything that a run stores, unless a parameter names another one.",
         ),
     ] = BUCKET,
     *,

@@ -27,7 +27,7 @@ def check(
     """Describe a dataset, the split that a run would make, and every problem.
 
     Problems name the file, line and frame. The exit status is 2 if there is an error, which would
-    stop a run; warnings do not count unless you ask for it.
+    stop a run; warnings count only with --strict.
 
     [bold]Examples[/]
 
@@ -63,7 +63,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC", help="A dataset's folder, or one annotation file; either in a bucket."
+            metavar="SRC",
+            help="A dataset's folder, or one annotation file; either may be in a bucket.",
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],

@@ -10,7 +10,7 @@ PLURAL = "inferenceservices"
 FIELD_MANAGER = "kfdet"
 
 NAMESPACE = "kubeflow"
-"""Where runs and endpoints live when nobody says otherwise."""
+"""The namespace of runs and endpoints, unless another one is given."""
 
 SERVING_ACCOUNT = "kfdet-serving"
 """ServiceAccount of the serving pods; names the Secret that the model is fetched with."""

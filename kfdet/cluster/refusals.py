@@ -101,10 +101,10 @@ def _forbidden(refusal: _Refusal, request: Request) -> Exception | None:
         return None
     return InputError(
         f"the cluster does not allow it: {refusal.message}.",
-        hint=f"{_MANIFESTS} creates the account that may ({names.DEPLOYER_ACCOUNT}), in one "
-        "namespace."
+        hint=f"{_MANIFESTS} creates the account that may do it ({names.DEPLOYER_ACCOUNT}), "
+        "in one namespace."
         if request.inside
-        else "Is it the right namespace (-n)? Else ask whoever runs the cluster for a Role.",
+        else "Is it the right namespace (-n)? If so, ask the cluster's administrator for a Role.",
     )
 
 

@@ -19,6 +19,8 @@ _BAR_WIDTH = 30
 _NARROW_BAR_WIDTH = 10
 _NARROW = 80
 """Columns; a narrower terminal gets shorter bars."""
+_NARROWEST = 50
+"""Columns; a narrower terminal gets no bars, so that their figures fit."""
 _SHORTEST_NOTE = 10
 _LOG_SECONDS = 30.0
 """Between two lines of a log about the same work."""
@@ -99,8 +101,9 @@ def _times(bar: Bar) -> str:
 
 def _table(bars: list[Bar], width: int) -> Table:
     """The bars, one per line of `width` columns: titles and notes are cut where space is short."""
-    wide = width >= _NARROW
-    bar_width = _BAR_WIDTH if wide else _NARROW_BAR_WIDTH
+    bar_width = _BAR_WIDTH if width >= _NARROW else _NARROW_BAR_WIDTH
+    if width < _NARROWEST:
+        bar_width = 0
     counts, times = [bar.count() for bar in bars], [_times(bar) for bar in bars]
     fixed = bar_width + sum(max(map(len, texts), default=0) for texts in (counts, times)) + 4
     title = min(max((len(bar.title) for bar in bars), default=0), max(width - fixed, 8))
@@ -108,7 +111,7 @@ def _table(bars: list[Bar], width: int) -> Table:
     cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
     table = Table.grid(
         Column(width=title, style="bold", **cut),
-        Column(width=bar_width),
+        *([Column(width=bar_width)] if bar_width else []),
         Column(justify="right", no_wrap=True),
         Column(no_wrap=True),
         *([Column(width=note, style="dim", **cut)] if note >= _SHORTEST_NOTE else []),
@@ -116,7 +119,8 @@ def _table(bars: list[Bar], width: int) -> Table:
     )
     for bar, count, clock in zip(bars, counts, times, strict=True):
         drawn = ProgressBar(bar.total or None, bar.done, width=bar_width, pulse=not bar.total)
-        cells: list[RenderableType] = [bar.title, drawn, count, clock, bar.note]
+        bars_cell = [drawn] if bar_width else []
+        cells: list[RenderableType] = [bar.title, *bars_cell, count, clock, bar.note]
         plain = [Text(cell) if isinstance(cell, str) else cell for cell in cells]
         table.add_row(*plain[: len(table.columns)])
     return table

@@ -82,7 +82,7 @@ def _size_problem(source: SourceAnnotations, media: Media) -> list[Problem]:
     hint = f"These may be the annotations of another {source.kind}; check which file they belong to"
     if stated == media.stored:
         hint = (
-            "The image is turned by its EXIF orientation, which the annotation tool ignored; "
+            "The image is rotated by its EXIF orientation, which the annotation tool ignored; "
             "save the image upright and annotate it again"
         )
     elif math.isclose(stated[0] / stated[1], real[0] / real[1], rel_tol=0.01):

@@ -200,7 +200,7 @@ def _from_base64(value: Mapping[str, Any]) -> bytes:
         raise _invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
     text = "".join(value["b64"].split()).rstrip("=")
     try:
-        # TensorFlow Serving wants neither padding nor a text without line ends.
+        # As in TensorFlow Serving, padding may be missing, and lines may end anywhere.
         return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError as error:
         raise _invalid("Unable to base64 decode") from error

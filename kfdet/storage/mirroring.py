@@ -57,8 +57,8 @@ def mirrored(
 ) -> Iterator[Path]:
     """The folder `name` below `root`: itself, or a temporary one that is copied to a bucket.
 
-    Copies are made in the background, every `interval` seconds. While the store is away the work
-    goes on and copying is tried again; at the end of the block it is waited for.
+    Copies are made in the background, every `interval` seconds. While the store is unreachable the
+    work goes on and copying is tried again; at the end of the block it is waited for.
 
     Args:
         root: A folder, or the URI of one in a bucket.

@@ -1,4 +1,4 @@
-"""A connection to MinIO or any other S3 store: retries while it is away, and clear errors."""
+"""A connection to MinIO or any other S3 store: retries in an outage, and clear errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kfdet.storage.environment import REQUIRED, read_connection
 from kfdet.storage.failures import Failure, explain
 
 RETRY_SECONDS = 150.0
-"""How long a store that answered before may be away."""
+"""How long a store that answered before may be unreachable."""
 
 _FIRST_CONTACT_SECONDS = 6.0  # for a person who mistyped the address
 _LONGEST_WAIT_SECONDS = 10.0
@@ -86,7 +86,7 @@ class Store:
         self._closed.set()
 
     def call_with_retries(self, what: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Call `what`, again and again while the store is away.
+        """Call `what`, again and again while the store is unreachable.
 
         Args:
             what: A method of a client, or a function that calls some; can be repeated.

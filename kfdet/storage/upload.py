@@ -114,7 +114,7 @@ class _Uploader:
         try:
             return sum([done.result() for done in [files.submit(self._send, n) for n in names]])
         except BaseException:
-            self._store.close()  # the threads must not wait for a store that is away
+            self._store.close()  # the threads must not wait for an unreachable store
             self._parts.shutdown(wait=False, cancel_futures=True)
             raise
         finally:

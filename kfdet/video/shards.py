@@ -143,7 +143,7 @@ class _Lane:
         return self._name, offset
 
     def close(self) -> None:
-        """End the open shard as tar wants it: two empty blocks."""
+        """End the open shard as tar requires it: two empty blocks."""
         if self._file is not None:
             with self._file:
                 self._file.write(bytes(2 * tarfile.BLOCKSIZE))

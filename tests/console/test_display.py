@@ -151,6 +151,14 @@ def test_no_bar_is_wider_than_the_terminal(width: int) -> None:
     assert "1234/5678 pictures" in lines[0]
 
 
+def test_figures_are_whole_in_a_very_narrow_terminal() -> None:
+    console, out = terminal(40)
+    bar = Bar("training", "steps", 120, 494)
+    bar.started, bar._pace = time.monotonic() - 60, (time.monotonic() - 60, 20)
+    console.print(views._table([bar], 40))
+    assert "training 120/494 steps 1:00, 3:44 left" in out.getvalue()
+
+
 def test_a_warning_breaks_between_words() -> None:
     console, out = terminal(60)
     message = "every one of these words has to be readable in a narrow terminal window"

@@ -1,7 +1,7 @@
 """COCO detection JSON.
 
-Read here and not by Datumaro, which wants the file in a folder called `annotations` and gives up at
-the first bad box, where `check` has to name them all; written by Datumaro.
+Read here and not by Datumaro, which expects the file in a folder called `annotations` and gives up
+at the first bad box, where `check` has to name them all; written by Datumaro.
 """
 
 from __future__ import annotations

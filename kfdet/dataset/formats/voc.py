@@ -1,7 +1,7 @@
 """Pascal VOC: one XML per image, as VOCdevkit has it or as LabelImg writes it.
 
-Read here and not by Datumaro, which wants VOCdevkit's folders and gives no line numbers; users have
-a folder of LabelImg's files. Written here too: Datumaro writes no file for an image without
+Read here and not by Datumaro, which expects VOCdevkit's folders and gives no line numbers; users
+have a folder of LabelImg's files. Written here too: Datumaro writes no file for an image without
 objects, which would turn an image that shows nothing into one that nobody has labelled.
 """
 
