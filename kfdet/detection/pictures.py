@@ -121,6 +121,8 @@ def _is_bmp_with_palette(data: bytes) -> bool:
 def _open_with_pillow(data: bytes, file: str) -> Picture:
     try:
         from PIL import Image, ImageOps
+
+        from kfdet.video.rgb import to_rgb
     except ModuleNotFoundError as error:
         raise KfdetError(
             "Pictures other than upright JPEG, PNG, GIF and BMP need the package Pillow: "
@@ -128,7 +130,7 @@ def _open_with_pillow(data: bytes, file: str) -> Picture:
         ) from error
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(
             "this is not a picture.", file=file, hint="Use JPEG, PNG, GIF, BMP or WebP."

@@ -7,13 +7,13 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kfdet.errors import InputError
 from kfdet.video.extraction import EncodedFrame
 from kfdet.video.jpeg import fit
+from kfdet.video.rgb import to_rgb
 
 _ORIENTATION = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
@@ -60,7 +60,7 @@ def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
         shrunk = fit(width, height, longest_side) != (width, height)
         if not turned and not shrunk and _is_colour_jpeg(data):
             return EncodedFrame(0, data, width, height, width, height, 0.0)
-        upright = _rgb(ImageOps.exif_transpose(image))
+        upright = to_rgb(ImageOps.exif_transpose(image))
     source_width, source_height = upright.size
     width, height = fit(source_width, source_height, longest_side)
     pixels = (
@@ -81,11 +81,3 @@ def _is_colour_jpeg(data: bytes) -> bool:
     # An eighth of the size is enough to read every byte, and takes a fraction of the time.
     simplejpeg.decode_jpeg(data, min_height=1, min_width=1, min_factor=8)
     return True
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would cut 16-bit gray off at 255.
-        deep: npt.NDArray[np.int64] = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((deep >> 8).clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.toy_server import picture
 
-from kfdet.detection.pictures import encode
+from kfdet.detection.pictures import decode, encode
 from kfdet.errors import InputError
 
 
@@ -43,6 +43,13 @@ def test_bitmaps_with_a_palette_become_colours(mode):
     encoded = encode(file.getvalue())
     assert encoded.data[28] == 24
     assert np.array_equal(encoded.original, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_of_16_bit_gray_the_upper_half_counts(kind):
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 40), np.uint16)
+    Image.fromarray(deep).save(file := io.BytesIO(), kind)
+    assert np.array_equal(decode(encode(file.getvalue()).data)[..., 0], deep >> 8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
