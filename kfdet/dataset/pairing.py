@@ -141,7 +141,7 @@ def _without_media(missing: Iterable[SourceAnnotations]) -> Iterator[Problem]:
         more = f", nor {len(sources) - 1} more that the file names" if len(sources) > 1 else ""
         yield Problem(
             "error" if kind == "video" else "warning",
-            f"it belongs to no {kind}: the dataset {missing_name}{more}.",
+            f"the dataset {missing_name}{more}.",
             file,
             hint=f"Add the {kind}, or give the annotation file the name of its {kind}.",
         )

@@ -160,7 +160,7 @@ class TestVideos:
         write_text(tmp_path / "stray.xml", dump())
 
         (text,) = texts(load(tmp_path), "error")
-        assert text == "it belongs to no video: the dataset has no video of that name."
+        assert text == "the dataset has no video of that name."
 
     @pytest.mark.parametrize(
         ("elements", "background"),
@@ -186,7 +186,7 @@ class TestVideos:
         write_text(tmp_path / "stray.xml", dump(source="stray.mp4"))
 
         (text,) = texts(load(tmp_path), "error")
-        assert "it belongs to no video: the dataset has no video 'stray.mp4'." in text
+        assert "the dataset has no video 'stray.mp4'." in text
 
     def test_two_annotations_of_one_video(self, tmp_path, clip):
         shutil.copy(clip, tmp_path)
