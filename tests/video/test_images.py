@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -143,11 +145,21 @@ def test_absent_image_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg")
 
 
-def test_enormous_image_is_refused(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_000, 20_000])  # above Pillow's limit, and above twice that
+def test_enormous_image_is_refused(side: int, tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
-    Image.new("1", (20_000, 20_000)).save(path)
+    Image.new("1", (side, side)).save(path)
     with pytest.raises(InputError, match="more pixels"):
         read_image(path)
+
+
+def test_threads_leave_the_filters_of_warnings_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_image, [tmp_path / "a.png"] * 500))
+    assert list(warnings.filters) == before
 
 
 def test_real_images_pass_through(shared_data: Path) -> None:
