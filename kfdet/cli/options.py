@@ -13,9 +13,6 @@ import typer
 from kfdet.errors import InputError
 from kfdet.parameters import flatten
 
-_LONGEST_LIMIT = 9999
-"""A larger one would take the help texts' room."""
-
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field in place of each argument that is a dataclass.
@@ -48,8 +45,6 @@ def _option(field: Field[Any], kind: Any) -> tuple[Any, Any]:
     options, default = dict(field.metadata), field.default
     if kind in (int, float):
         options.setdefault("metavar", "NUMBER")  # short, so that help texts are not cut
-        if options.get("max", 0) > _LONGEST_LIMIT:
-            del options["max"]  # Settings.check refuses what is above it
     if field.name == "overrides":
         kind, default = Path | None, None
         options |= {
