@@ -85,9 +85,9 @@ def _violated(value: Any, kind: Any, limits: Any) -> str:
         return "" if value in choices else f"one of {', '.join(choices)}"
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         return _KINDS[kind]
-    if kind is float and not math.isfinite(value):
-        return "a finite number"
     low, high = limits.get("min"), limits.get("max")
+    if kind is float and high is None and not math.isfinite(value):
+        return "a finite number"
     if (low is None or value >= low) and (high is None or value <= high):
         return ""
     return f"at least {low}" if high is None else f"{low} to {high}"
