@@ -45,7 +45,7 @@ def test_the_defaults_are_good() -> None:
         ({"steps": -1}, "steps must be at least 0, got -1."),
         ({"steps": 1.5}, "steps must be a whole number, got 1.5."),
         ({"steps": True}, "steps must be a whole number, got True."),
-        ({"val_share": float("nan")}, "val_share must be a finite number, got nan."),
+        ({"val_share": float("nan")}, "val_share must be 0.01 to 0.9, got nan."),
         ({"frame_rate": float("inf")}, "frame_rate must be a finite number, got inf."),
         ({"frame_rate": True}, "frame_rate must be a number, got True."),
         ({"seed": -1}, "seed must be at least 0, got -1."),

@@ -252,7 +252,8 @@ def kill(core: Any, pod: str) -> None:
     script = (
         "import os, pathlib\n"
         "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
-        "    if b'executor_main' in (p / 'cmdline').read_bytes() and int(p.name) != os.getpid():\n"
+        "    command = (p / 'cmdline').read_bytes()\n"
+        "    if b'kfdet.components' in command and int(p.name) != os.getpid():\n"
         "        os.kill(int(p.name), 9)\n"
     )
     command = ["python3", "-c", script]
