@@ -95,9 +95,9 @@ def submit(
         )
     if parameters.init_checkpoint and "://" not in parameters.init_checkpoint:
         raise InputError(
-            "is a file on this machine, which the cluster cannot read.",
+            "is on this machine, where the cluster cannot read it.",
             file=parameters.init_checkpoint,
-            hint="Give a URL or a bucket path.",
+            hint="Give a URL or a bucket path, such as that of a model.zip.",
         )
     parameters.check()
     cluster.check()
