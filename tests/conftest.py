@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
     from support.toy_server import Served
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# A shell starts what runs in its background with SIGINT ignored, which the processes that tests
+# start and interrupt would inherit.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

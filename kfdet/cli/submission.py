@@ -108,7 +108,8 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     except RunFailedError:
         raise
     except BaseException:  # an interrupt as well: the run itself goes on
-        err.print(f"the run goes on; to follow it again: kfdet submit --follow {run_id}")
+        again = f"kfdet submit --follow {run_id}"
+        err.print(f"the run goes on; to follow it again: {again}", soft_wrap=True)
         raise
     with progress():
         found = result(backend, ended)
@@ -131,7 +132,8 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     if found.metrics:
         print_metrics(out, found.metrics)
     else:
-        err.print(f"the metrics are on the run's page; from here: {escape(found.unread)}")
+        message = f"the metrics are on the run's page; from here: {escape(found.unread)}"
+        err.print(message, soft_wrap=True)
     if found.endpoint:
         out.print(f"  endpoint {escape(found.endpoint)} {escape(found.url)}", soft_wrap=True)
     out.print(f"{duration(ended.seconds)}, {ended.progress.pods} pods")
