@@ -178,7 +178,7 @@ def _command(dataset: DatasetRecord, folder: Path, parameters: Parameters) -> st
 def _costs(
     stages: list[StageRecord], started: float, before: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Time and memory of a run; those of the run before where this one computed nothing."""
+    """Time and memory of a run; those of the previous run where this one computed nothing."""
     names = ("finished", "seconds", "peak_memory_mb")
     if before and all(stage.cached == stage.tasks for stage in stages):
         return {name: before[name] for name in names if name in before}
