@@ -285,7 +285,7 @@ def interpolate(keys: pa.Table, tasks: Mapping[str, Task], method: Method = "lin
     rows = pa.array(filled.key)
     copied = {
         c: table.column(c).combine_chunks().take(rows)
-        for c in ("video", "track_id", "label", "occluded")
+        for c in ("video", "track_id", "label", "occluded", "difficult", "crowd")
     }
     coordinates = zip(("xmin", "ymin", "xmax", "ymax"), filled.columns, strict=True)
     return pa.table(

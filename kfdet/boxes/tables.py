@@ -3,6 +3,9 @@
 Coordinates are absolute float pixels of the source frame, right and bottom exclusive; frames are
 0-based indices of the source video (0 for an image). `video` is the source's path relative to the
 dataset, for videos and images alike. `track_id` is UNTRACKED for a box that belongs to no track.
+
+A `crowd` box is no object, but a region that may hold any number of objects of its label, or with
+NO_LABEL of every label: neither training nor evaluation judges what is in it.
 """
 
 from __future__ import annotations
@@ -25,11 +28,16 @@ KEY_SCHEMA = pa.schema(
         ("outside", pa.bool_()),
         ("occluded", pa.bool_()),
         ("line", pa.int64()),  # 1-based line of the annotation file, 0 when unknown
+        ("difficult", pa.bool_()),  # trains, but is not scored
+        ("crowd", pa.bool_()),  # a region, see below
     ]
 )
 
 UNTRACKED = -1
 """`track_id` of a box that belongs to no track."""
+
+NO_LABEL = ""
+"""`label` of a crowd box that stands for every label."""
 
 BOX_SCHEMA = pa.schema(
     [
@@ -44,6 +52,8 @@ BOX_SCHEMA = pa.schema(
         ("occluded", pa.bool_()),
         ("keyframe", pa.bool_()),
         ("method", pa.string()),  # "key", "linear", "cubic" or "propagated" (after the last key)
+        ("difficult", pa.bool_()),
+        ("crowd", pa.bool_()),
     ]
 )
 

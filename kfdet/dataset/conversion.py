@@ -72,13 +72,14 @@ def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conve
     boxes = _boxes(items)
     if key_frames and not target_format.tracks:
         boxes = _on_key_frames(boxes)
+    boxes, left_out = _without_regions(boxes, target_format, src)
     entries = _split(items, boxes)
     labels = sorted(set(boxes.column("label").unique().to_pylist()))
     target_format.write(entries, labels, target, key_frames)
     if key_frames and target_format.tracks:
         boxes = boxes.filter(boxes.column("keyframe"))
     frames = boxes.group_by(["video", "frame"]).aggregate([]).num_rows
-    return Conversion(target, len(items), frames, boxes.num_rows, tuple(problems))
+    return Conversion(target, len(items), frames, boxes.num_rows, (*problems, *left_out))
 
 
 def _target_format(to: str) -> Format:
@@ -182,6 +183,17 @@ def _refuse_unfit(src: Path, items: Sequence[Item], to: Format, target: Path) ->
 def _boxes(items: Sequence[Item]) -> pa.Table:
     tasks = {item.name: (item.start, item.stop, item.step) for item in items}
     return interpolate(key_table((item.name, item.keys) for item in items), tasks)
+
+
+def _without_regions(boxes: pa.Table, to: Format, src: Path) -> tuple[pa.Table, list[Problem]]:
+    """The boxes without crowd regions where the format cannot hold them, and the warning."""
+    count = pc.sum(boxes.column("crowd")).as_py() or 0
+    if to.crowds or not count:
+        return boxes, []
+    text = f"{count} boxes around groups of objects are left out: {to.title} cannot hold them."
+    hint = "Draw boxes around the single objects, or convert to coco."
+    problem = Problem("warning", text, str(src), hint=hint)
+    return boxes.filter(pc.invert(boxes.column("crowd"))), [problem]
 
 
 def _on_key_frames(boxes: pa.Table) -> pa.Table:

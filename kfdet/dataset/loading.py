@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
+from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.box_checks import Media, check_source
 from kfdet.dataset.duplicates import identical_files
 from kfdet.dataset.formats import yolo
@@ -44,7 +45,7 @@ class Dataset:
     Args:
         root: Its folder.
         items: Readable videos and images, sorted by name.
-        labels: Names of the labels with at least one visible key box, sorted.
+        labels: Names of the labels with at least one visible object, sorted.
         problems: Everything that is wrong, errors and warnings.
     """
 
@@ -79,7 +80,11 @@ def load(root: Path) -> Dataset:
         # Without a box the errors found so far are why.
         problems += check_labels(uses)
     problems.sort(key=lambda p: (p.file, p.line or 0, p.frame or 0))
-    return Dataset(root, items, sorted({use.label for use in uses}), problems)
+    labels = sorted({use.label for use in uses})
+    for item in items:
+        # A region matters only to what is looked for in it.
+        item.keys = [key for key in item.keys if not key.crowd or key.label in (NO_LABEL, *labels)]
+    return Dataset(root, items, labels, problems)
 
 
 def all_errors(problems: Iterable[Problem]) -> InputError | None:
@@ -262,6 +267,6 @@ def _uses(items: Iterable[Item], root: Path) -> Iterator[Use]:
     for item in items:
         file = str(root / item.annotation)
         for key in item.keys:
-            if not key.outside:
+            if not (key.outside or key.crowd):
                 frame = key.frame if item.kind == "video" else None
                 yield Use(key.label, file, key.line, frame)

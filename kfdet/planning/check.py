@@ -113,7 +113,12 @@ def _frames(inputs: Sequence[SplitInput], sides: dict[str, Sides], side: str) ->
 def _summarize(dataset: Dataset, inputs: Sequence[SplitInput], sides: dict[str, Sides]) -> Summary:
     by_name = {one.source.name: one for one in inputs}
     videos = [item for item in dataset.items if item.kind == "video"]
-    drawn = [(item.name, key) for item in dataset.items for key in item.keys if not key.outside]
+    drawn = [
+        (item.name, key)
+        for item in dataset.items
+        for key in item.keys
+        if not (key.outside or key.crowd)
+    ]
     boxes = Counter(name for name, _ in drawn)
     labels = Counter(key.label for _, key in drawn)
     sources = []

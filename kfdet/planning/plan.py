@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from kfdet.boxes.tables import NO_LABEL
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
 
@@ -142,8 +143,13 @@ def read_plan(folder: Path) -> Plan:
 
 
 def read_key_frames(folder: Path) -> dict[str, npt.NDArray[np.int64]]:
-    """Rising frames with key boxes of any track, by source; sources without keys are absent."""
-    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"])
+    """Rising frames with key boxes of any track, by source; sources without keys are absent.
+
+    Regions without a label are left out: they do not show that somebody looked at the frame.
+    """
+    keys = pq.read_table(
+        folder / KEYS_FILE, columns=["video", "frame"], filters=[("label", "!=", NO_LABEL)]
+    )
     frames: defaultdict[str, list[int]] = defaultdict(list)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
         frames[video].append(frame)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from kfdet.boxes.clipping import clip_keys
 from kfdet.boxes.interpolation import keys_from_table, visible_spans
+from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.duplicates import identical_files, near_duplicates
 from kfdet.dataset.loading import Dataset, Item
 from kfdet.parameters import SamplingSettings, SplitSettings
@@ -23,6 +24,9 @@ from kfdet.planning.sampling import select_frames
 from kfdet.planning.split import SplitInput, split
 
 Integers = npt.NDArray[np.int64]
+
+_NOT_COUNTED = -1
+"""Number of the label of a region, which is no object."""
 
 GROUP_PIXELS = 600_000_000
 """Decoding work worth a group of its own: about 300 frames of 1080p, a few seconds."""
@@ -112,7 +116,8 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     keys, arrays, spans = keys_from_table(keys, tasks)
     first, end = visible_spans(arrays, spans)
     label = pc.index_in(keys["label"], value_set=pa.array(dataset.labels, pa.string()))
-    label = label.fill_null(-1).to_numpy()
+    label = np.where(keys["crowd"].to_numpy(), _NOT_COUNTED, label.fill_null(_NOT_COUNTED))
+    looked_at = ~pc.equal(keys["label"], NO_LABEL).to_numpy()
     # Videos are numbered in the order of their names among those with keys.
     names = sorted(set(keys["video"].to_pylist()))
     bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
@@ -120,6 +125,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     inputs = []
     for source, duplicate in zip(sources, duplicates.tolist(), strict=True):
         own = rows.get(source.name, slice(0, 0))
+        own = np.arange(len(keys))[own][looked_at[own]]
         key_frames = arrays.frame[own].tolist()
         usable = merge(
             (
@@ -138,9 +144,9 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
 def _count_boxes(
     frames: Integers, label: Integers, first: Integers, end: Integers, labels: int
 ) -> Integers:
-    """Boxes of every label on every frame, (F, L), from half-open spans of frames."""
+    """Objects of every label on every frame, (F, L), from half-open spans of frames."""
     change = np.zeros((len(frames) + 1, labels), np.int64)
-    visible = end > first
+    visible = (end > first) & (label != _NOT_COUNTED)
     np.add.at(change, (np.searchsorted(frames, first[visible]), label[visible]), 1)
     np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
     return np.cumsum(change[:-1], axis=0)

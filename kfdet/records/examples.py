@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, Boxes
+from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, NO_LABEL, Boxes
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import warn
 from kfdet.planning.plan import FrameRange, Plan
@@ -90,9 +90,11 @@ class FrameBoxes:
     """The boxes of a table by frame, clipped to their source.
 
     Attributes:
-        table: BOX_SCHEMA, sorted by video, frame, track; without slivers.
+        table: BOX_SCHEMA, sorted by video, frame, track; without slivers. A region without a label
+            is there once for every label.
         corners: Shape (N, 4), clipped, source pixels.
         class_ids: Shape (N,), from 1.
+        crowd: Shape (N,), whether the box is no object, but a region that nobody judges.
 
     Raises:
         InputError: A label or video is not in the plan, or a coordinate is not finite.
@@ -100,7 +102,7 @@ class FrameBoxes:
 
     def __init__(self, table: pa.Table, plan: Plan) -> None:
         sizes = {source.name: (source.width, source.height) for source in plan.sources}
-        table = table.cast(BOX_SCHEMA).sort_by(BOX_ORDER)
+        table = _with_labels(table.cast(BOX_SCHEMA), plan.labels).sort_by(BOX_ORDER)
         _known(table, "video", sizes, "videos")
         _known(table, "label", plan.labels, "labels")
         corners = np.stack(
@@ -125,15 +127,22 @@ class FrameBoxes:
             _coded(self.table, "label", lambda name: plan.labels.index(name) + 1), np.int64
         )
         self.occluded: npt.NDArray[np.bool_] = self.table["occluded"].to_numpy()
+        self.difficult: npt.NDArray[np.bool_] = self.table["difficult"].to_numpy()
+        self.crowd: npt.NDArray[np.bool_] = self.table["crowd"].to_numpy()
         self._slices = dict(_frame_slices(self.table))
 
     def of(self, video: str, frame: int) -> slice:
-        """Rows of one frame; empty where it has no box."""
+        """Rows of one frame, regions among them; empty where it has no box."""
         return self._slices.get((video, frame), slice(0, 0))
 
+    def objects(self, video: str, frame: int) -> npt.NDArray[np.int64]:
+        """Rows of the objects on one frame."""
+        rows = self.of(video, frame)
+        return rows.start + np.flatnonzero(~self.crowd[rows])
+
     def has(self, video: str, frame: int) -> bool:
-        """Whether a frame has a box."""
-        return (video, frame) in self._slices
+        """Whether a frame has an object."""
+        return not self.crowd[self.of(video, frame)].all()
 
     def truncated(self, rows: slice) -> npt.NDArray[np.bool_]:
         """Whether each box of `rows` ends at the edge of its picture."""
@@ -296,6 +305,20 @@ def example_table(examples: Sequence[SelectedExample]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=EXAMPLE_SCHEMA)
 
 
+def _with_labels(table: pa.Table, labels: Sequence[str]) -> pa.Table:
+    """The table with every region that has no label once for each label."""
+    nameless = pc.equal(table["label"], NO_LABEL)
+    regions = table.filter(nameless)
+    if not len(regions):
+        return table
+    place = table.schema.get_field_index("label")
+    named = [
+        regions.set_column(place, "label", pa.array([label] * len(regions), pa.string()))
+        for label in labels
+    ]
+    return pa.concat_tables([table.filter(pc.invert(nameless)), *named])
+
+
 def _known(
     table: pa.Table, column: str, names: Sequence[str] | Mapping[str, object], what: str
 ) -> None:
@@ -360,7 +383,8 @@ def _complain_about_missing(
     plan: Plan, boxes: FrameBoxes, pictures: Container[tuple[str, int]]
 ) -> None:
     """Raise where a source with boxes has no picture at all; warn where key frames are missing."""
-    keys = boxes.table.filter(boxes.table["keyframe"]).select(["video", "frame"])
+    drawn = pc.and_not(boxes.table["keyframe"], boxes.table["crowd"])
+    keys = boxes.table.filter(drawn).select(["video", "frame"])
     used = {source.name: (*source.train, *source.val) for source in plan.sources}
     wanted: dict[str, set[int]] = defaultdict(set)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):

@@ -60,6 +60,7 @@ class SourceFrames:
         frames: Extracted frames, rising.
         box_frames: (N,) frame of every box, rising.
         boxes: (N, 4) the boxes, in pixels of the source.
+        crowd: (N,) whether a box is no object, but a region that may hold some.
     """
 
     source: Source
@@ -67,6 +68,7 @@ class SourceFrames:
     frames: Integers
     box_frames: Integers
     boxes: Boxes
+    crowd: npt.NDArray[np.bool_]
 
     def near(self, frame: int, margin: int) -> Boxes:
         """Boxes of the frames at most `margin` away."""
@@ -114,9 +116,9 @@ def mine(sources: Sequence[SourceFrames], share: float, seed: int) -> pa.Table:
 
 
 def _positives(mined: SourceFrames) -> int:
-    """Extracted training frames with a box."""
+    """Extracted training frames with an object."""
     train = mined.frames[contains(mined.source.train, mined.frames)]
-    return int(np.isin(train, mined.box_frames).sum())
+    return int(np.isin(train, mined.box_frames[~mined.crowd]).sum())
 
 
 def _margin(source: Source) -> int:

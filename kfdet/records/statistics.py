@@ -52,7 +52,7 @@ def describe_dataset(
             **{f"{s}_sources": [source.name for source in ranges[s]] for s in SPLITS},
         },
         "counts": {split: _counts(plan, boxes, examples, split, rows[split]) for split in SPLITS},
-        "all_boxes": _box_counts(boxes, np.arange(len(boxes.corners))),
+        "all_boxes": _box_counts(boxes, np.flatnonzero(~boxes.crowd)),
         "boxes": {
             "width": _percentiles(share[:, 0]),
             "height": _percentiles(share[:, 1]),
@@ -71,14 +71,12 @@ def describe_dataset(
 
 
 def _count(boxes: FrameBoxes, example: SelectedExample) -> int:
-    rows = boxes.of(example.video, example.frame)
-    return rows.stop - rows.start if example.kind == "frame" else 0
+    return len(boxes.objects(example.video, example.frame)) if example.kind == "frame" else 0
 
 
 def _rows(boxes: FrameBoxes, examples: Sequence[SelectedExample]) -> npt.NDArray[np.int64]:
-    """Rows of all boxes on these examples."""
-    slices = [boxes.of(e.video, e.frame) for e in examples if e.kind == "frame"]
-    parts = [np.arange(s.start, s.stop, dtype=np.int64) for s in slices]
+    """Rows of all objects on these examples."""
+    parts = [boxes.objects(e.video, e.frame) for e in examples if e.kind == "frame"]
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
@@ -127,7 +125,8 @@ def choose_samples(
     by_label: dict[str, list[SelectedExample]] = {label: [] for label in labels}
     for example in examples:
         if example.kind == "frame" and example.split == "train":
-            for label in set(boxes.labels[boxes.of(example.video, example.frame)]):
+            rows = boxes.objects(example.video, example.frame)
+            for label in {boxes.labels[row] for row in rows}:
                 by_label[label].append(example)
     val = [e for e in examples if e.split == "val" and e.kind == "frame"]
     chosen = _spread(val, 3)

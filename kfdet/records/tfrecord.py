@@ -54,8 +54,9 @@ class Example:
         class_ids: Shape (N,), from 1.
         occluded: Shape (N,), bool.
         truncated: Shape (N,), bool: the box ends at the edge of the picture.
-        crowd: Shape (N,), bool: the box stands for a group of objects; empty: no box does.
-        difficult: Shape (N,), bool: the box is ignored in scoring; empty: no box is.
+        crowd: Shape (N,), bool: a region that may hold any number of objects, which nobody judges;
+            empty: no box is one.
+        difficult: Shape (N,), bool: the box trains, but is not scored; empty: no box is.
     """
 
     source_id: int

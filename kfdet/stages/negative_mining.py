@@ -41,7 +41,7 @@ def mine_negatives(
     """
     settings.check()
     keys = read_key_frames(plan_dir)
-    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
+    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax", "crowd"]
     all_boxes = _by_video(
         pa.concat_tables(
             [
@@ -58,7 +58,8 @@ def mine_negatives(
             keys.get(source.name, _NO_FRAMES),
             index.get(source.name, _NOTHING)[:, 0].astype(np.int64),
             all_boxes.get(source.name, _NOTHING)[:, 0].astype(np.int64),
-            all_boxes.get(source.name, _NOTHING)[:, 1:],
+            all_boxes.get(source.name, _NOTHING)[:, 1:5],
+            all_boxes.get(source.name, _NOTHING)[:, 5].astype(bool),
         )
         for source in read_plan(plan_dir).sources
         if source.train
@@ -67,7 +68,7 @@ def mine_negatives(
         pq.write_table(mine(sources, settings.negative_share, seed), path)
 
 
-_NOTHING = np.zeros((0, 5))
+_NOTHING = np.zeros((0, 6))
 _NO_FRAMES = np.zeros(0, np.int64)
 
 

@@ -143,7 +143,8 @@ def _picture(example: SelectedExample, store: FrameStore) -> bytes:
 
 
 def _serialize(example: SelectedExample, boxes: FrameBoxes, store: FrameStore) -> bytes:
-    rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
+    # Of a crop nothing: it shows no box. A background frame may show regions.
+    rows = slice(0, 0) if example.crop else boxes.of(example.video, example.frame)
     name = f"{example.video}/{example.frame:06d}"
     if example.crop is not None:
         name += "+{}+{}+{}+{}".format(*example.crop)
@@ -160,6 +161,8 @@ def _serialize(example: SelectedExample, boxes: FrameBoxes, store: FrameStore) -
             class_ids=boxes.class_ids[rows],
             occluded=boxes.occluded[rows],
             truncated=boxes.truncated(rows),
+            crowd=boxes.crowd[rows],
+            difficult=boxes.difficult[rows],
         )
     )
 
@@ -198,11 +201,14 @@ def _draw_sample(
     factor = min(1.0, _SAMPLE_SIDE / max(picture.shape[:2]))
     if factor < 1:
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    rows = boxes.of(example.video, example.frame) if example.kind == "frame" else slice(0, 0)
+    rows = boxes.objects(example.video, example.frame)
     height, width = picture.shape[:2]
     scale = np.array([width / example.source[0], height / example.source[1]] * 2)
     drawn = draw_boxes(
-        picture, boxes.corners[rows] * scale, boxes.labels[rows], colors=palette(labels)
+        picture,
+        boxes.corners[rows] * scale,
+        [boxes.labels[row] for row in rows],
+        colors=palette(labels),
     )
     data: bytes = simplejpeg.encode_jpeg(drawn, quality=_SAMPLE_QUALITY, colorsubsampling="420")
     return data

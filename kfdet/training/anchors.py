@@ -119,6 +119,9 @@ class AnchorGrid:
         return centres, sizes
 
 
+_NONE = np.zeros(0, np.int64)
+
+
 class Matches(NamedTuple):
     """Which anchors of which pictures are objects."""
 
@@ -164,6 +167,32 @@ def overlaps(grid: AnchorGrid, boxes: Floats) -> Floats:
         level = iou[:, where].reshape(-1, rows, columns, shapes)
         np.divide(common, union, out=np.moveaxis(level, 3, 1))
     return iou
+
+
+def anchors_within(
+    grid: AnchorGrid, regions: Floats, pictures: npt.NDArray[np.int64], share: float = 0.5
+) -> npt.NDArray[np.int64]:
+    """Pictures and anchors (I, 2), ascending, of which at least `share` lies in one region.
+
+    Args:
+        grid: The anchors.
+        regions: (R, 4) ymin, xmin, ymax, xmax in input pixels.
+        pictures: (R,) which picture of the batch each belongs to.
+        share: COCO's rule for detections on crowds is one half.
+    """
+    count = len(grid.boxes)
+    places = []
+    for (top, left, bottom, right), picture in zip(
+        regions.tolist(), pictures.tolist(), strict=True
+    ):
+        for where, tops_bottoms, lefts_rights, areas in grid.separable:
+            high = np.minimum(tops_bottoms[1], bottom) - np.maximum(tops_bottoms[0], top)
+            wide = np.minimum(lefts_rights[1], right) - np.maximum(lefts_rights[0], left)
+            inside = np.maximum(high, 0) * np.maximum(wide, 0) >= share * areas
+            found = np.flatnonzero(np.moveaxis(inside, 0, -1))
+            places.append(picture * count + where.start + found)
+    unique = np.unique(np.concatenate([np.zeros(0, np.int64), *places]))
+    return np.stack(np.divmod(unique, count), axis=1)
 
 
 def _match(
@@ -233,15 +262,17 @@ def rpn_targets(
     unmatched: float = 0.3,
     batch: int = 256,
     positive_share: float = 0.5,
+    ignored: npt.NDArray[np.int64] = _NONE,
 ) -> RpnTargets:
     """Sample `batch` anchors of one image, at most `positive_share` of them objects.
 
-    Thresholds and sampling as in Faster R-CNN (Ren et al., 2015, section 3.1.2).
+    Thresholds and sampling as in Faster R-CNN (Ren et al., 2015, section 3.1.2). Of the anchors
+    `ignored` none is background.
     """
     matches = _match(grid, boxes, np.zeros(len(boxes), np.int64), matched, unmatched)
     anchors = matches.where[:, 1]
     free = np.ones(len(grid.boxes), bool)
-    free[anchors] = free[matches.ignored[:, 1]] = False
+    free[anchors] = free[matches.ignored[:, 1]] = free[ignored] = False
     background = np.flatnonzero(free)
     chosen = np.arange(len(anchors))
     wanted = int(batch * positive_share)

@@ -109,12 +109,13 @@ def move_boxes(
     boxes: npt.NDArray[np.float32],
     pictures: npt.NDArray[np.int64],
     views: Views,
-    min_visible: float,
+    min_visible: npt.ArrayLike,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Boxes (B, 4; ymin, xmin, ymax, xmax in pixels) of `pictures` (B,), as the views show them.
 
     Returns:
-        The boxes of which at least `min_visible` stays in view, clipped, and which ones they are.
+        The boxes of which more than `min_visible` (one share, or one per box) stays in view,
+        clipped, and which ones they are.
     """
     ends = np.diff(np.stack([views.seen, views.filled]), axis=-1)[..., 0]
     scale = (ends[1] / ends[0])[pictures]

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.training.anchors import AnchorGrid, retina_targets, rpn_targets
+from kfdet.training.anchors import AnchorGrid, anchors_within, retina_targets, rpn_targets
 from kfdet.training.augmentation import Augmentation, move_boxes, random_views, render
 from kfdet.training.examples import ExampleSet
 
@@ -16,8 +16,9 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 MAX_BOXES = 100
 
-SPARSE = ("anchors", "anchor_classes", "anchor_offsets")
-"""Arrays with one row per anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4)."""
+SPARSE = ("anchors", "anchor_classes", "anchor_offsets", "ignored_anchors")
+"""Arrays with one row per anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4); and
+per anchor that is neither object nor background: (I, 2)."""
 
 
 @lru_cache(maxsize=4)
@@ -79,23 +80,28 @@ class BatchMaker:
             boxes = examples.boxes[chosen]
             for index, image in zip(indices, images, strict=True):
                 image[:] = examples.images[index]
+            seen = np.arange(len(chosen))
         else:
-            keep = ~examples.crowds[chosen]
-            pictures, chosen = pictures[keep], chosen[keep]
             size = (self.grid.height, self.grid.width)
             views = random_views(self.augmentation, size, len(indices), rng)
-            boxes, kept = move_boxes(
-                examples.boxes[chosen], pictures, views, self.augmentation.min_visible
-            )
-            pictures, chosen = pictures[kept], chosen[kept]
+            # Of a region every part counts, of an object only what can be recognised.
+            share = np.where(examples.crowds[chosen], 0, self.augmentation.min_visible)
+            boxes, seen = move_boxes(examples.boxes[chosen], pictures, views, share)
             for row, index in enumerate(indices):
                 render(examples.images[index], views, row, images[row])
-        classes = examples.classes[chosen]
+        pictures, chosen = pictures[seen], chosen[seen]
+        region = examples.crowds[chosen]
+        ignored = anchors_within(self.grid, boxes[region], pictures[region])
+        boxes, pictures, classes = (
+            boxes[~region],
+            pictures[~region],
+            examples.classes[chosen[~region]],
+        )
         if self.two_stage:
-            targets = self._two_stage(boxes, classes, pictures, len(indices), rng)
+            targets = self._two_stage(boxes, classes, pictures, ignored, len(indices), rng)
         else:
             one = retina_targets(self.grid, boxes, classes, pictures)
-            targets = dict(zip(SPARSE, one, strict=True))
+            targets = dict(zip(SPARSE, (*one, ignored), strict=True))
         return {
             "image": images,
             "source_id": examples.source_ids[indices],
@@ -108,6 +114,7 @@ class BatchMaker:
         boxes: npt.NDArray[np.float32],
         classes: npt.NDArray[np.int32],
         pictures: npt.NDArray[np.int64],
+        ignored: npt.NDArray[np.int64],
         count: int,
         rng: np.random.Generator,
     ) -> Arrays:
@@ -116,7 +123,8 @@ class BatchMaker:
         targets = []
         for row in range(count):
             own = np.flatnonzero(pictures == row)
-            targets.append(rpn_targets(self.grid, boxes[own], rng))
+            within = ignored[ignored[:, 0] == row, 1]
+            targets.append(rpn_targets(self.grid, boxes[own], rng, ignored=within))
             own = own[:MAX_BOXES]
             gt_boxes[row, : len(own)], gt_classes[row, : len(own)] = boxes[own], classes[own]
         return {

@@ -148,7 +148,8 @@ def _decode(records: Path, height: int, width: int, scratch: Path) -> _Data:
 
 
 def _anchors(training: ExampleSet, height: int, width: int, entry: networks.Network) -> Fit:
-    sides = training.boxes[:, 2:] - training.boxes[:, :2]
+    objects = training.boxes[~training.crowds]
+    sides = objects[:, 2:] - objects[:, :2]
     low, high = entry.levels
     return fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
 

@@ -111,10 +111,16 @@ def _one_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict
     """Dense targets; one level holds all of them, because Model Garden flattens the levels."""
     shape, where = (arrays["image"].shape[0], len(grid.boxes)), arrays["anchors"]
     classes = tf.tensor_scatter_nd_update(tf.fill(shape, -1), where, arrays["anchor_classes"])
+    # An anchor that is an object counts, even in a region that nobody judges.
+    judged = tf.tensor_scatter_nd_update(
+        tf.ones(shape),
+        arrays["ignored_anchors"],
+        tf.zeros_like(arrays["ignored_anchors"][:, 0], tf.float32),
+    )
     return {
         "cls_targets": {"all": classes},
         "box_targets": {"all": tf.scatter_nd(where, arrays["anchor_offsets"], (*shape, 4))},
-        "cls_weights": tf.ones(shape),
+        "cls_weights": tf.where(classes > 0, tf.ones(shape), judged),
         "box_weights": tf.cast(classes > 0, tf.float32),
     }
 

@@ -323,3 +323,38 @@ class TestRefusals:
             convert(tmp_path / "in", tmp_path / "out.xml", "cvat-video")
         convert(tmp_path / "in", tmp_path / "out", "cvat-video")
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.xml", "b.xml"]
+
+
+@pytest.fixture
+def crowded_dataset(tmp_path) -> Path:
+    write_image(tmp_path / "in" / "images" / "a.jpg")
+    boxes = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 20], "iscrowd": 1},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [30, 2, 10, 20]},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "cup"}],
+        "annotations": boxes,
+    }
+    write_text(tmp_path / "in" / "annotations" / "a.json", json.dumps(content))
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("to", ["coco", "datumaro"])
+def test_regions_survive(crowded_dataset, tmp_path, to):
+    convert(crowded_dataset, tmp_path / "out.json", to)
+    again = convert(tmp_path / "out.json", tmp_path / "boxes.parquet", "parquet")
+
+    assert pq.read_table(again.target)["crowd"].to_pylist() == [True, False]
+    if to == "coco":
+        written = json.loads((tmp_path / "out.json").read_text())["annotations"]
+        assert [entry["iscrowd"] for entry in written] == [1, 0]
+
+
+@pytest.mark.parametrize("to", ["yolo", "voc", "cvat-images"])
+def test_regions_do_not_become_objects(crowded_dataset, tmp_path, to):
+    done = convert(crowded_dataset, tmp_path / "out", to)
+
+    assert done.boxes == 1
+    assert "1 boxes around groups" in done.warnings[0].problem

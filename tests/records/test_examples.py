@@ -38,6 +38,7 @@ TWO = plan(source("a.mp4", train=((0, 9), (20, 29))), source("b.mp4", val=((0, 2
 
 def box(video: str, frame: int, corners: Any = (10, 10, 50, 60), **other: Any) -> dict[str, Any]:
     row = {"track_id": 0, "label": "mug", "occluded": False, "keyframe": True, "method": "key"}
+    row |= {"difficult": False, "crowd": False}
     row |= {"video": video, "frame": frame, **other}
     return row | dict(zip(("xmin", "ymin", "xmax", "ymax"), map(float, corners), strict=True))
 
@@ -279,3 +280,46 @@ def test_samples_show_labels_background_and_both_splits() -> None:
 
 def test_no_samples_of_nothing() -> None:
     assert choose_samples([], boxes(), ("mug",)) == []
+
+
+# --- regions that nobody judges ---
+
+
+def test_a_region_is_no_object() -> None:
+    found = boxes(
+        box("a.mp4", 0), box("a.mp4", 0, track_id=1, crowd=True), box("a.mp4", 9, crowd=True)
+    )
+    assert found.crowd[found.of("a.mp4", 0)].tolist() == [False, True]
+    assert found.objects("a.mp4", 0).tolist() == [0]
+    assert [found.has("a.mp4", frame) for frame in (0, 9, 10)] == [True, False, False]
+
+
+def test_a_region_without_a_label_counts_for_every_label() -> None:
+    found = boxes(box("a.mp4", 0, label="", crowd=True), box("a.mp4", 0, label="robot"))
+    rows = found.of("a.mp4", 0)
+    assert sorted(zip(found.labels[rows], found.crowd[rows].tolist(), strict=True)) == [
+        ("mug", True),
+        ("robot", False),
+        ("robot", True),
+    ]
+
+
+def test_a_frame_with_only_a_region_does_not_train_and_is_background_in_validation() -> None:
+    rows = (*BOXES, box("a.mp4", 5, crowd=True), box("b.mp4", 8, crowd=True))
+    chosen = choose_examples(TWO, boxes(*rows), index(*FRAMES), negatives(), {"b.mp4": ((2, 9),)})
+    assert [(e.video, e.frame, e.kind) for e in chosen] == [
+        ("a.mp4", 0, "frame"),
+        ("a.mp4", 20, "frame"),
+        ("b.mp4", 3, "frame"),
+        ("b.mp4", 8, "background"),
+    ]
+
+
+def test_regions_are_not_counted_as_boxes() -> None:
+    rows = (*BOXES, box("a.mp4", 0, track_id=1, crowd=True))
+    found = boxes(*rows)
+    chosen = choose_examples(TWO, found, index(*FRAMES), negatives(), {})
+    description = describe_dataset(TWO, found, chosen)
+    assert description["counts"]["train"]["boxes"] == 2
+    assert description["all_boxes"]["boxes"] == 4
+    assert description["boxes"]["boxes_per_image"]["100"] == 1

@@ -35,6 +35,7 @@ def source_frames(
         np.arange(source.frames) if frames is None else np.array(frames, np.int64),
         np.array([frame for frame, _ in rows], np.int64),
         np.array([box for _, box in rows], np.float64).reshape(-1, 4),
+        np.zeros(len(rows), bool),
     )
 
 

@@ -40,6 +40,7 @@ def _boxes() -> list[dict[str, Any]]:
                 corners = (left, top, left + 21.7, min(top + 40.2, 60))
                 row = {"video": video, "frame": frame, "track_id": track, "method": "linear"}
                 row |= {"label": LABELS[track % 2], "occluded": track == 1, "keyframe": False}
+                row |= {"difficult": False, "crowd": False}
                 rows.append(row | dict(zip(SIDES, corners, strict=True)))
     return rows
 

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from kfdet.training.anchors import AnchorGrid, RetinaTargets, overlaps, retina_targets, rpn_targets
+from kfdet.training.anchors import (
+    AnchorGrid,
+    RetinaTargets,
+    anchors_within,
+    overlaps,
+    retina_targets,
+    rpn_targets,
+)
 
 GRID = AnchorGrid(96, 128, 3, 5, 2, (0.5, 1.0), 2.5)
 OTHER = np.array([[12, 10, 44, 48]], np.float32)
@@ -73,3 +80,24 @@ def test_rpn_targets_sample_a_batch(boxes):
     assert (targets.scores == 1).sum() <= 32
     assert ((targets.scores == 1).sum() > 0) == bool(len(boxes))
     assert not targets.offsets[targets.scores != 1].any()
+
+
+def test_anchors_within_regions():
+    assert len(anchors_within(GRID, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))) == 0
+    whole = np.array([[0, 0, 96, 128]], np.float32)
+    part = np.array([[20, 30, 60, 90]], np.float32)
+    pictures = np.array([1, 0])
+    found = anchors_within(GRID, np.concatenate([part, whole]), pictures)
+    top, left = np.maximum(GRID.boxes[:, :2], part[0, :2]).T
+    bottom, right = np.minimum(GRID.boxes[:, 2:], part[0, 2:]).T
+    common = np.clip(bottom - top, 0, None) * np.clip(right - left, 0, None)
+    share = common / (GRID.boxes[:, 2:] - GRID.boxes[:, :2]).prod(axis=1)
+    assert found[found[:, 0] == 1, 1].tolist() == np.flatnonzero(share >= 0.5).tolist()
+    assert (found[:, 0] == 0).sum() > (found[:, 0] == 1).sum() > 0
+
+
+def test_no_background_within_regions():
+    region = anchors_within(GRID, OTHER, np.zeros(1, np.int64))[:, 1]
+    rng = np.random.default_rng(0)
+    scores = [rpn_targets(GRID, TWO[1:], rng, ignored=region).scores[region] for _ in range(20)]
+    assert set(np.concatenate(scores).tolist()) == {-1}

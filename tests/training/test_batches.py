@@ -1,3 +1,4 @@
+import dataclasses
 import resource
 import signal
 
@@ -74,3 +75,16 @@ def test_validation_leaves_pictures_alone_and_fills_the_last_batch_up(examples):
     last = batches.validation_batch(90)
     np.testing.assert_array_equal(last["image"], examples.images[[*range(90, 96), *[95] * 4]])
     assert last["source_id"].tolist() == examples.source_ids[[*range(90, 96), *[95] * 4]].tolist()
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation()])
+def test_regions_are_neither_object_nor_background(examples, augmentation):
+    plain = maker(examples, augmentation=augmentation).training_batch(3)
+    crowded = dataclasses.replace(examples, crowds=np.ones_like(examples.crowds))
+    regions = maker(crowded, augmentation=augmentation).training_batch(3)
+
+    np.testing.assert_array_equal(plain["image"], regions["image"])
+    assert len(plain["anchors"])
+    assert not len(plain["ignored_anchors"])
+    assert len(regions["ignored_anchors"])
+    assert not len(regions["anchors"])

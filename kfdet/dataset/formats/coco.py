@@ -6,6 +6,7 @@ at the first bad box, where `check` has to name them all; written by Datumaro.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from kfdet.dataset.formats.model import (
 from kfdet.errors import InputError, Problem
 from kfdet.files import read_json
 
+_CROWDS = ("iscrowd", "is_crowd", "isgroupof", "is_group_of", "IsGroupOf")
+"""Names under which tools write that a box is around a group."""
+
 
 def read(path: Path) -> AnnotationSet:
     """Read a file: one source per image. Boxes are [x, y, width, height] in pixels from the corner.
 
-    Crowd boxes (groups of objects) are left out with a warning. JSON has no useful line numbers, so
-    problems name the annotation's id.
+    Crowd boxes (iscrowd, or Open Images' IsGroupOf) become regions that nobody judges. JSON has no
+    useful line numbers, so problems name the annotation's id.
 
     Raises:
         InputError: Not JSON, or without images, annotations or categories.
@@ -58,11 +62,7 @@ def read(path: Path) -> AnnotationSet:
         ) from error
     result.labels = list(labels.values())
     result.sources = list(sources.values())
-    crowds = 0
     for entry in content["annotations"]:
-        if isinstance(entry, dict) and entry.get("iscrowd"):
-            crowds += 1
-            continue
         try:
             key, image = _key(entry, labels), entry["image_id"]
             if image not in sources:
@@ -79,10 +79,6 @@ def read(path: Path) -> AnnotationSet:
                     hint="Correct it, or export the file again.",
                 )
             )
-    if crowds:
-        result.problems.append(
-            Problem("warning", f"{crowds} crowd boxes (iscrowd) are left out.", file)
-        )
     return result
 
 
@@ -107,9 +103,21 @@ def _key(entry: dict[str, Any], labels: dict[Any, str]) -> KeyBox:
         y + height,
         float(more.get("rotation") or 0.0),
         occluded=bool(more.get("occluded")),
+        difficult=bool(more.get("difficult")),
+        crowd=any(bool(place.get(name)) for place in (entry, more) for name in _CROWDS),
     )
 
 
 def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
     """Write annotations/instances_default.json, or `target` if that is a file."""
-    datumaro.export(entries, labels, target, "coco_instances")
+    datumaro.export(entries, labels, target, "coco_instances", _mark_crowds)
+
+
+def _mark_crowds(file: Path) -> None:
+    """Set `iscrowd`, which Datumaro sets only for masks."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    marked = [a for a in content["annotations"] if a.get("attributes", {}).pop(datumaro.CROWD, 0)]
+    if marked:
+        for entry in marked:
+            entry["iscrowd"] = 1
+        file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

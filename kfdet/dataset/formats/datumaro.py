@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +15,12 @@ from kfdet.dataset.formats.model import (
     KeyBox,
     SourceAnnotations,
 )
-from kfdet.dataset.formats.pictures import frames_with_boxes, picture_name
+from kfdet.dataset.formats.pictures import BoxRow, frames_with_boxes, picture_name
 from kfdet.errors import InputError, Problem
 from kfdet.files import atomic_file, atomic_folder
+
+CROWD = "crowd"
+"""Attribute of a box that is a region: Datumaro's exporters drop one called is_crowd."""
 
 
 def read(path: Path) -> AnnotationSet:
@@ -70,6 +73,8 @@ def read(path: Path) -> AnnotationSet:
                     y + height,
                     float(more.get("rotation") or 0.0),
                     occluded=bool(more.get("occluded")),
+                    difficult=bool(more.get("difficult")),
+                    crowd=any(bool(more.get(name)) for name in (CROWD, "is_crowd")),
                 )
             )
         result.sources.append(source)
@@ -85,7 +90,11 @@ def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path,
 
 
 def export(
-    entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, plugin: str
+    entries: Sequence[AnnotatedItem],
+    labels: Sequence[str],
+    target: Path,
+    plugin: str,
+    finish: Callable[[Path], None] = lambda file: None,
 ) -> None:
     """Write boxes with one of Datumaro's exporters.
 
@@ -94,6 +103,7 @@ def export(
         labels: All label names; their order numbers them.
         target: The folder to write, or a .json file where the format is one file.
         plugin: Datumaro's name of the format.
+        finish: Called with the JSON file that was written.
     """
     # Importing Datumaro takes most of a second, which other formats need not pay.
     import datumaro
@@ -112,8 +122,7 @@ def export(
                     label=numbers[row["label"]],
                     id=number,
                     group=number,
-                    attributes={"occluded": row["occluded"]}
-                    | ({} if row["track_id"] == UNTRACKED else {"track_id": row["track_id"]}),
+                    attributes=_attributes(row),
                 )
                 for number, row in enumerate(rows, 1)
             ]
@@ -123,15 +132,23 @@ def export(
     dataset = datumaro.Dataset.from_iterable(items, categories=list(labels))
     if target.suffix != ".json":
         with atomic_folder(target) as folder:
-            _save(dataset, folder, plugin)
+            finish(_save(dataset, folder, plugin))
         return
     with TemporaryDirectory() as temporary, atomic_file(target) as path:
-        _save(dataset, Path(temporary), plugin)
-        written = next(Path(temporary).rglob("*.json"))
+        written = _save(dataset, Path(temporary), plugin)
+        finish(written)
         path.write_bytes(written.read_bytes())
 
 
-def _save(dataset: Any, folder: Path, plugin: str) -> None:
+def _attributes(row: BoxRow) -> dict[str, Any]:
+    attributes = {"occluded": row["occluded"]}
+    attributes |= {name: True for name in ("difficult", CROWD) if row[name]}
+    if row["track_id"] != UNTRACKED:
+        attributes["track_id"] = row["track_id"]
+    return attributes
+
+
+def _save(dataset: Any, folder: Path, plugin: str) -> Path:
     from datumaro.components.errors import DatumaroError
 
     try:
@@ -141,3 +158,4 @@ def _save(dataset: Any, folder: Path, plugin: str) -> None:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error
         raise
+    return next(folder.rglob("*.json"))

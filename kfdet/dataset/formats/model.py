@@ -18,7 +18,10 @@ REFERENCE_COLUMNS = 7
 
 
 class KeyBox(NamedTuple):
-    """One box that a person drew: the columns of KEY_SCHEMA except `video`, as annotated."""
+    """One box that a person drew: the columns of KEY_SCHEMA except `video`, as annotated.
+
+    `difficult` and `crowd` are explained in `kfdet.boxes.tables`.
+    """
 
     track_id: int
     label: str
@@ -31,6 +34,8 @@ class KeyBox(NamedTuple):
     outside: bool = False
     occluded: bool = False
     line: int = 0
+    difficult: bool = False
+    crowd: bool = False
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ class Format:
         suffix: A target with this suffix is one file also where a folder is usual.
         tracks: It holds tracks of videos; else it is for images and frames.
         images: It can hold images.
+        crowds: It can hold regions around groups of objects.
     """
 
     name: FormatName
@@ -53,6 +54,7 @@ class Format:
     suffix: str = ""
     tracks: bool = False
     images: bool = True
+    crowds: bool = False
 
 
 _TABLE = (
@@ -63,6 +65,7 @@ _TABLE = (
         parquet.write,
         file="boxes.parquet",
         tracks=True,
+        crowds=True,
     ),
     Format(
         "cvat-video",
@@ -81,7 +84,7 @@ _TABLE = (
         file="annotations.xml",
     ),
     Format("voc", "Pascal VOC", voc.read, voc.write),
-    Format("coco", "COCO", coco.read, coco.write, suffix=".json"),
+    Format("coco", "COCO", coco.read, coco.write, suffix=".json", crowds=True),
     Format("yolo", "YOLO", yolo.read, yolo.write),
     Format("mot", "MOT", mot.read, mot.write, images=False),
     Format(
@@ -90,6 +93,7 @@ _TABLE = (
         datumaro.read,
         datumaro.write,
         suffix=".json",
+        crowds=True,
     ),
     Format(
         "label-studio",

@@ -33,7 +33,7 @@ def read(path: Path) -> AnnotationSet:
 
     Coordinates are taken as they are, as the TF Object Detection API does: VOC's are 1-based, those
     of most tools that write this format are not, and the file does not state which. `truncated`
-    does not matter for detection and is ignored; `difficult` objects count like others.
+    does not matter for detection and is ignored; `difficult` objects train, but are not scored.
 
     Raises:
         InputError: Not VOC's XML, not well-formed, or hostile.
@@ -84,8 +84,8 @@ class _Handler(LineHandler):
             case ["object", "name"]:
                 # Not stripped: a stray space makes another label, which `check` reports.
                 self._object["name"] = "".join(self._text)
-            case ["object", "occluded"]:
-                self._object["occluded"] = text
+            case ["object", ("occluded" | "difficult") as mark]:
+                self._object[mark] = text
             case ["object", "bndbox", side] if side in _SIDES:
                 self._object[side] = text
             case ["object"]:
@@ -121,6 +121,7 @@ class _Handler(LineHandler):
                 ymax,
                 occluded=found.get("occluded") == "1",
                 line=self._line,
+                difficult=found.get("difficult") == "1",
             )
         )
 
@@ -168,7 +169,7 @@ def _write_one(path: Path, name: PurePosixPath, item: Item, boxes: Sequence[BoxR
             xml.leaf("name", box["label"])
             xml.leaf("truncated", "0")
             xml.leaf("occluded", "1" if box["occluded"] else "0")
-            xml.leaf("difficult", "0")
+            xml.leaf("difficult", "1" if box["difficult"] else "0")
             xml.open("bndbox")
             for side in ("xmin", "ymin", "xmax", "ymax"):
                 xml.leaf(side, f"{box[side]:.3f}".rstrip("0").rstrip("."))

@@ -67,11 +67,14 @@ def test_bad_annotations(tmp_path, bad, text):
     assert len(result.sources[0].keys) == 2
 
 
-def test_crowds(tmp_path):
-    result = coco.read(coco_file(tmp_path / "a.json", annotation(iscrowd=1)))
+@pytest.mark.parametrize(
+    "more", [{"iscrowd": 1}, {"isgroupof": 1}, {"attributes": {"is_crowd": True}}]
+)
+def test_crowds(tmp_path, more):
+    result = coco.read(coco_file(tmp_path / "a.json", annotation(**more)))
 
-    assert result.problems[0].severity == "warning"
-    assert result.sources[0].keys == []
+    assert result.problems == []
+    assert [key.crowd for key in result.sources[0].keys] == [True]
 
 
 def test_not_a_number_is_left_to_the_box_check(tmp_path):

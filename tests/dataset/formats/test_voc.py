@@ -29,6 +29,15 @@ def test_objects_with_lines(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("value", "difficult"), [("1", True), ("0", False), ("", False)])
+def test_difficult(tmp_path, value, difficult):
+    text = voc_xml(("cup", (1, 2, 3, 4)))
+    text = text.replace("</object>", f"<difficult>{value}</difficult></object>")
+    (source,) = voc.read(write_text(tmp_path / "a.xml", text)).sources
+
+    assert [key.difficult for key in source.keys] == [difficult]
+
+
 @pytest.mark.parametrize(
     ("objects", "text"),
     [
