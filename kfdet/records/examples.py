@@ -138,7 +138,8 @@ class FrameBoxes:
     def objects(self, video: str, frame: int) -> npt.NDArray[np.int64]:
         """Rows of the objects on one frame."""
         rows = self.of(video, frame)
-        return rows.start + np.flatnonzero(~self.crowd[rows])
+        objects: npt.NDArray[np.int64] = rows.start + np.flatnonzero(~self.crowd[rows])
+        return objects
 
     def has(self, video: str, frame: int) -> bool:
         """Whether a frame has an object."""
