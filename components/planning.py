@@ -6,7 +6,7 @@ from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
-from kfdet.parameters import SamplingSettings, SplitSettings
+from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
 
 
 @component(IMAGE)
@@ -16,6 +16,7 @@ def planning(
     plan: dsl.Output[dsl.Dataset],
     sampling: SamplingSettings,
     split: SplitSettings,
+    choice: DatasetSettings,
     seed: int,
 ) -> list[dict[str, int]]:
     """Check the dataset, split it without leaks, and cut it into groups of sources.
@@ -26,6 +27,7 @@ def planning(
         plan: The plan: sources, frame ranges, labels and key boxes.
         sampling: Which frames are used.
         split: What evaluates instead of training.
+        choice: What of the dataset is used, as what, and on which side.
         seed: Seed of the split.
 
     Returns:
@@ -33,6 +35,6 @@ def planning(
     """
     from kfdet.stages.planning import plan_dataset
 
-    groups = plan_dataset(dataset, Path(plan.path), sampling, split, seed=seed)
+    groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, seed=seed)
     plan.metadata.update(dataset=dataset, dataset_version=dataset_version, groups=len(groups))
     return groups

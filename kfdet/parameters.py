@@ -7,11 +7,13 @@ here: `flatten` makes them. Nothing heavy is imported, so that `kfdet --help` st
 
 from __future__ import annotations
 
+import csv
 import functools
 import inspect
+import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -39,7 +41,8 @@ def parameter(default: Any, group: str, text: str, **limits: Any) -> Any:
         default: Its default.
         group: The panel of the command line's help that lists it.
         text: Its help.
-        limits: `min`, `max`, and what else typer.Option takes.
+        limits: `min`, `max`, and what else typer.Option takes; `multiple` where the text is a list
+            (see `split_list`), of which an option may give one entry at a time.
     """
     return field(default=default, metadata={"rich_help_panel": group, "help": text, **limits})
 
@@ -133,6 +136,138 @@ class BoxSettings(Settings):
 
 
 @dataclass(frozen=True)
+class Ignored:
+    """What is neither learned nor counted, as `DatasetSettings.ignore` names it.
+
+    Args:
+        difficult: Boxes that are marked as difficult.
+        occluded: Boxes that are marked as occluded.
+        labels: Boxes with these labels: they are regions that may hold anything.
+        regions: Pattern of names of videos and images, and xmin, ymin, xmax, ymax in pixels.
+    """
+
+    difficult: bool = False
+    occluded: bool = False
+    labels: tuple[str, ...] = ()
+    regions: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetSettings(Settings):
+    """What of a dataset is used, as what, and on which side.
+
+    A dataset.yaml has keys of the same names. Texts are lists, see `split_list`.
+    """
+
+    videos: str = parameter(
+        "",
+        "Data",
+        "Use only these videos and images: names, or patterns such as 'kitchen*'.",
+        metavar="GLOB",
+        multiple=True,
+    )
+    labels: str = parameter("", "Data", "Learn only these labels.", metavar="NAME", multiple=True)
+    rename: str = parameter(
+        "",
+        "Data",
+        "Rename a label, or merge it into another one.",
+        metavar="OLD=NEW",
+        multiple=True,
+    )
+    ignore: str = parameter(
+        "",
+        "Data",
+        "Neither learn nor count what is difficult, occluded, label=NAME or "
+        "region=GLOB:XMIN:YMIN:XMAX:YMAX.",
+        metavar="WHAT",
+        multiple=True,
+    )
+    merge_boxes: bool = parameter(
+        False, "Data", "Unite several boxes of one label around one object of a picture."
+    )
+    val: str = parameter(
+        "", "Data", "Validate with these videos and images.", metavar="GLOB", multiple=True
+    )
+    test: str = parameter(
+        "",
+        "Data",
+        "Measure the result with these videos and images, which nothing else sees.",
+        metavar="GLOB",
+        multiple=True,
+    )
+    own_sides: bool = parameter(
+        True,
+        "Data",
+        "Keep the training, validation and test sides that a dataset brings along.",
+    )
+
+    def check(self) -> None:
+        """Read every list.
+
+        Raises:
+            InputError: One of them has another form.
+        """
+        super().check()
+        self.renames()
+        self.ignored()
+
+    def renames(self) -> dict[str, str]:
+        """New labels by old label.
+
+        Raises:
+            InputError: An entry is not OLD=NEW, or a label has two new names.
+        """
+        found: dict[str, str] = {}
+        for entry in split_list(self.rename):
+            old, equals, new = (part.strip() for part in entry.partition("="))
+            if not (old and equals and new):
+                raise InputError(f"rename must be OLD=NEW, got {entry!r}.")
+            if found.setdefault(old, new) != new:
+                raise InputError(
+                    f"label {old!r} is renamed to both {found[old]!r} and {new!r}.",
+                    hint="Give it one new name.",
+                )
+        return found
+
+    def ignored(self) -> Ignored:
+        """What is neither learned nor counted.
+
+        Raises:
+            InputError: An entry is not known.
+        """
+        flags: dict[str, bool] = {}
+        labels, regions = [], []
+        for entry in split_list(self.ignore):
+            kind, _, value = (part.strip() for part in entry.partition("="))
+            if kind in ("difficult", "occluded") and not value:
+                flags[kind] = True
+            elif kind == "label" and value:
+                labels.append(value)
+            elif kind == "region" and value:
+                regions.append(_region(value))
+            else:
+                raise InputError(
+                    "ignore must be difficult, occluded, label=NAME or "
+                    f"region=GLOB:XMIN:YMIN:XMAX:YMAX, got {entry!r}."
+                )
+        return Ignored(**flags, labels=tuple(labels), regions=tuple(regions))
+
+
+def _region(text: str) -> tuple[str, tuple[float, float, float, float]]:
+    pattern, *sides = text.rsplit(":", 4)
+    try:
+        xmin, ymin, xmax, ymax = map(float, sides)
+    except ValueError:
+        xmin, ymin, xmax, ymax = 0.0, 0.0, 0.0, 0.0
+    if not (pattern and xmin < xmax < math.inf and ymin < ymax < math.inf):
+        raise InputError(
+            f"a region must be GLOB:XMIN:YMIN:XMAX:YMAX in pixels, got {text!r}.",
+            hint="Write for example 'garage*:0:0:640:80'.",
+        )
+    return pattern, (xmin, ymin, xmax, ymax)
+
+
+@dataclass(frozen=True)
 class SplitSettings(Settings):
     """What evaluates instead of training."""
 
@@ -222,6 +357,7 @@ class Parameters(
     TrainingSettings,
     NegativeSettings,
     SplitSettings,
+    DatasetSettings,
     BoxSettings,
     FrameSettings,
     SamplingSettings,
@@ -265,6 +401,23 @@ class Parameters(
     def arguments(self) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline."""
         return asdict(self)
+
+
+def split_list(text: str) -> list[str]:
+    """The entries of a list: separated by commas, in double quotes where one holds a comma.
+
+    >>> split_list('kitchen*, "a,b"')
+    ['kitchen*', 'a,b']
+    """
+    lines = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [entry.strip() for line in lines for entry in line if entry.strip()]
+
+
+def join_list(entries: Iterable[str]) -> str:
+    """The text of which `split_list` makes `entries`."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(entries)
+    return text.getvalue()
 
 
 def parse_input_size(text: str) -> tuple[int, int]:

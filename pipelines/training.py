@@ -22,6 +22,7 @@ from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
 from kfdet.parameters import (
     BoxSettings,
+    DatasetSettings,
     FrameSettings,
     Gate,
     NegativeSettings,
@@ -121,6 +122,7 @@ def _stages(
         seed=seed,
         **_part(parameters, SamplingSettings),
         **_part(parameters, SplitSettings),
+        **_part(parameters, DatasetSettings),
     )
     _on_cluster(plan, "Planning", image, reads_buckets=True)
     with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:

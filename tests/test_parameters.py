@@ -16,7 +16,9 @@ from kfdet.parameters import (
     Settings,
     TrainingSettings,
     flatten,
+    join_list,
     parse_input_size,
+    split_list,
 )
 
 
@@ -119,3 +121,19 @@ def test_flatten(args: tuple[Any, ...], options: dict[str, Any], wanted: Any) ->
 
 def test_settings_without_fields() -> None:
     Settings().check()
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("", []),
+        (" , ", []),
+        ("a", ["a"]),
+        ("a, b c ,d*", ["a", "b c", "d*"]),
+        ('"a, b",c', ["a, b", "c"]),
+        ("a\nb", ["a", "b"]),
+    ],
+)
+def test_lists(text: str, entries: list[str]) -> None:
+    assert split_list(text) == entries
+    assert split_list(join_list(entries)) == entries

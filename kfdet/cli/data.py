@@ -12,13 +12,18 @@ import typer
 from rich.markup import escape
 
 from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
+from kfdet.parameters import DatasetSettings, Parameters, SplitSettings
 
 
 @app.command()
+@with_parameters
 def check(
     dataset: Dataset,
+    choice: DatasetSettings,
+    split: SplitSettings,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 2 on warnings, too.")
     ] = False,
@@ -34,13 +39,15 @@ def check(
     kfdet check videos/ && kfdet run videos/ -o run
 
     kfdet check videos/ --strict
+
+    kfdet check videos/ --rename bb8=BB-8 --test "garage*"
     """
     from kfdet.events import with_aliases
     from kfdet.planning.check import check as check_dataset
     from kfdet.storage.copies import local_dataset
 
     with progress(), local_dataset(dataset) as folder:
-        found = check_dataset(folder)
+        found = check_dataset(folder, Parameters(**asdict(choice), **asdict(split)))
         found = replace(found, problems=tuple(map(with_aliases, found.problems)))
     if as_json:
         print(json.dumps(found.to_dict()))

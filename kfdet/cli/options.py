@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from dataclasses import Field
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kfdet.errors import InputError
-from kfdet.parameters import flatten
+from kfdet.parameters import flatten, join_list, split_list
 
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field in place of each argument that is a dataclass.
 
-    `--overrides` names a file; the parameter holds its text.
+    `--overrides` names a file; the parameter holds its text. An option of a list may be repeated.
     """
     flat = flatten(command, _option)
+    groups = inspect.signature(command, eval_str=True).parameters.values()
+    settings = [fields(group.annotation) for group in groups if is_dataclass(group.annotation)]
+    lists = {each.name for group in settings for each in group if each.metadata.get("multiple")}
 
     @functools.wraps(flat)
     def run(**given: Any) -> None:
+        for name in lists & given.keys():
+            given[name] = join_list(entry for text in given[name] for entry in split_list(text))
         overrides: Path | None = given.get("overrides")
         if "overrides" in given:
             given["overrides"] = _read(overrides) if overrides else ""
@@ -51,4 +57,6 @@ def _option(field: Field[Any], kind: Any) -> tuple[Any, Any]:
             "metavar": "FILE",
             "help": "YAML file of Model Garden settings that override all others.",
         }
+    if options.pop("multiple", False):
+        kind, default = list[str], []
     return Annotated[kind, typer.Option(**options)], default

@@ -14,7 +14,7 @@ from kfdet.console.display import show_events
 from kfdet.errors import InputError, explain_missing_packages
 from kfdet.events import listening, with_aliases
 from kfdet.local.results import Run
-from kfdet.parameters import DEFAULTS, Parameters
+from kfdet.parameters import DEFAULTS, Parameters, join_list
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,7 +182,9 @@ def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
 
 
 def _changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
-    """The parameters with single ones changed, checked; a path counts as its text.
+    """The parameters with single ones changed, checked.
+
+    A path counts as its text, a sequence as the text of its entries, and a mapping as "key=value".
 
     Raises:
         InputError: A parameter has a wrong value.
@@ -194,10 +196,18 @@ def _changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
             similar = get_close_matches(name, names, n=1)
             hint = f"Did you mean {similar[0]!r}?" if similar else "help(kfdet.Parameters) has all."
             raise TypeError(f"there is no parameter {name!r}. {hint}")
-    texts = {name: str(value) for name, value in changes.items() if isinstance(value, PathLike)}
-    changed = replace(parameters, **{**changes, **texts})
+    changed = replace(parameters, **{name: _plain(value) for name, value in changes.items()})
     changed.check()
     return changed
+
+
+def _plain(value: Any) -> Any:
+    """The value of a parameter as a number or text."""
+    if isinstance(value, Mapping):
+        value = [f"{key}={entry}" for key, entry in value.items()]
+    if isinstance(value, list | tuple):
+        return join_list(map(str, value))
+    return str(value) if isinstance(value, PathLike) else value
 
 
 @contextmanager

@@ -30,9 +30,15 @@ from kfdet.dataset.layout import (
     suffix,
 )
 from kfdet.dataset.pairing import pair
+from kfdet.dataset.selection import apply
+from kfdet.dataset.settings_file import SETTINGS_FILE, read_settings
+from kfdet.dataset.sides import take_own_sides
 from kfdet.errors import InputError, Problem
+from kfdet.parameters import DatasetSettings
 
 __all__ = ["Dataset", "Item", "KeyBox", "all_errors", "load", "load_items"]
+
+AS_IT_IS = DatasetSettings()
 
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
@@ -47,12 +53,14 @@ class Dataset:
         items: Readable videos and images, sorted by name.
         labels: Names of the labels with at least one visible object, sorted.
         problems: Everything that is wrong, errors and warnings.
+        sides_from: What puts items on sides, as a person reads it; "" where nothing does.
     """
 
     root: Path
     items: list[Item]
     labels: list[str]
     problems: list[Problem]
+    sides_from: str = ""
 
     def __repr__(self) -> str:
         boxes = sum(not key.outside for item in self.items for key in item.keys)
@@ -65,15 +73,29 @@ class Dataset:
         return key_table((item.name, item.keys) for item in self.items)
 
 
-def load(root: Path) -> Dataset:
+def load(root: Path, settings: DatasetSettings = AS_IT_IS) -> Dataset:
     """Read a dataset, match its annotations to its media, and check all of it.
 
     A single bad file, box or label becomes a Problem; what is bad is left out of the items.
 
+    Args:
+        root: Its folder.
+        settings: What of it is used, on top of what its dataset.yaml says.
+
     Raises:
-        InputError: The folder is missing or holds no video and no image.
+        InputError: The folder is missing or holds no video and no image, or the settings or
+            dataset.yaml have a wrong value.
     """
+    settings.check()
+    own = read_settings(root)
     items, problems = load_items(root)
+    sides_from = ""
+    if settings.own_sides and own.own_sides:
+        items, sides_from = take_own_sides(root, find_files(root), items, problems)
+    for each, file in ((own, str(root / SETTINGS_FILE)), (settings, "")):
+        items = apply(items, each, file, problems)
+        if each.val or each.test:
+            sides_from = SETTINGS_FILE if file else "--val and --test"
     problems += _duplicates(items)
     uses = list(_uses(items, root))
     if uses or not any(problem.severity == "error" for problem in problems):
@@ -84,7 +106,7 @@ def load(root: Path) -> Dataset:
     for item in items:
         # A region matters only to what is looked for in it.
         item.keys = [key for key in item.keys if not key.crowd or key.label in (NO_LABEL, *labels)]
-    return Dataset(root, items, labels, problems)
+    return Dataset(root, items, labels, problems, sides_from)
 
 
 def all_errors(problems: Iterable[Problem]) -> InputError | None:

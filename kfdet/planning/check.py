@@ -11,7 +11,8 @@ from typing import Any
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.loading import Dataset, load
 from kfdet.errors import InputError, Problem
-from kfdet.parameters import DEFAULTS, Parameters
+from kfdet.parameters import DEFAULTS, DatasetSettings, Parameters
+from kfdet.planning.plan import SIDES
 from kfdet.planning.planner import split_inputs
 from kfdet.planning.ranges import contains
 from kfdet.planning.split import Sides, SplitInput, split
@@ -65,12 +66,12 @@ def check(folder: Path, parameters: Parameters = DEFAULTS) -> Check:
 
     Args:
         folder: The dataset.
-        parameters: Those of the run; only frame rate, split and seed matter.
+        parameters: Those of the run; only frame rate, choice, split and seed matter.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
     """
-    dataset = load(folder)
+    dataset = load(folder, parameters.part(DatasetSettings))
     problems = list(dataset.problems)
     inputs: list[SplitInput] = []
     sides: dict[str, Sides] = {}
@@ -91,8 +92,20 @@ def check(folder: Path, parameters: Parameters = DEFAULTS) -> Check:
             problems.append(_problem(error))
     if how is None:
         return Check(tuple(problems), _summarize(dataset, inputs, {}), None)
-    (train, train_empty), (val, val_empty) = (_frames(inputs, sides, s) for s in ("train", "val"))
-    planned = SplitSummary(how.strategy, train, val, train_empty, val_empty, how.gap_seconds)
+    (train, train_empty), (val, val_empty), (test, test_empty) = (
+        _frames(inputs, sides, side) for side in SIDES
+    )
+    planned = SplitSummary(
+        how.strategy,
+        train,
+        val,
+        train_empty,
+        val_empty,
+        how.gap_seconds,
+        test,
+        test_empty,
+        dataset.sides_from,
+    )
     return Check(tuple(problems), _summarize(dataset, inputs, sides), planned)
 
 
@@ -135,6 +148,7 @@ def _summarize(dataset: Dataset, inputs: Sequence[SplitInput], sides: dict[str, 
                 item.background,
                 int(contains(side.train, one.frames).sum()) if one else 0,
                 int(contains(side.val, one.frames).sum()) if one else 0,
+                int(contains(side.test, one.frames).sum()) if one else 0,
             )
         )
     return Summary(

@@ -16,6 +16,9 @@ from kfdet.boxes.tables import NO_LABEL
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
 
+SIDES = ("train", "val", "test")
+"""The sides of a split: what trains, what steers training, what measures the result."""
+
 FrameRange = tuple[int, int]
 """First and last frame, both inclusive."""
 
@@ -36,7 +39,8 @@ class Source:
         stop: Last annotated-task frame, inclusive.
         step: Distance between task frames in source frames.
         train: Frame ranges that training may see.
-        val: Frame ranges that only evaluation sees.
+        val: Frame ranges that only validation sees.
+        test: Frame ranges that only the measurement of the result sees.
         background: A video that a person annotated without any box: all of its task shows
             background.
     """
@@ -54,11 +58,17 @@ class Source:
     train: tuple[FrameRange, ...] = ()
     val: tuple[FrameRange, ...] = ()
     background: bool = False
+    test: tuple[FrameRange, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
         """Displayed width and height in pixels."""
         return self.width, self.height
+
+    @property
+    def used(self) -> tuple[FrameRange, ...]:
+        """The frame ranges of all sides."""
+        return (*self.train, *self.val, *self.test)
 
     @property
     def task(self) -> tuple[int, int, int]:
@@ -71,18 +81,21 @@ class Split:
     """How the split was made.
 
     Args:
-        strategy: What changes sides as a whole: videos, blocks of videos, or images.
+        strategy: What changes sides as a whole: videos, blocks of videos, or images; "own" where
+            the dataset states the sides.
         val_share: Share of the frames that was asked for, for evaluation only.
         guard_seconds: Gap within a video that was asked for, in seconds.
         seed: Seed of every choice.
         gap_seconds: Shortest gap within a video that was really left; None where no video is cut.
+        sides_from: What states sides, as a person reads it; "" where nothing does.
     """
 
-    strategy: Literal["video", "time-block", "image"]
+    strategy: Literal["video", "time-block", "image", "own"]
     val_share: float
     guard_seconds: float
     seed: int
     gap_seconds: float | None = None
+    sides_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +137,7 @@ def read_plan(folder: Path) -> Plan:
     """Read the plan that `write_plan` wrote."""
     raw = read_json_object(folder / PLAN_FILE)
     sources = tuple(
-        Source(
-            **{
-                **s,
-                "train": tuple((a, b) for a, b in s["train"]),
-                "val": tuple((a, b) for a, b in s["val"]),
-            }
-        )
+        Source(**{**s, **{side: tuple((a, b) for a, b in s[side]) for side in SIDES}})
         for s in raw["sources"]
     )
     return Plan(

@@ -60,10 +60,11 @@ def make_plan(
     made, sides, warnings = split(
         inputs, dataset.labels, val_share=how.val_share, guard_seconds=how.guard_seconds, seed=seed
     )
+    made = replace(made, sides_from=dataset.sides_from)
     planned = [
-        replace(one.source, train=side.train, val=side.val)
+        replace(one.source, train=side.train, val=side.val, test=side.test)
         for one in inputs
-        if (side := sides.get(one.source.name)) and (side.train or side.val)
+        if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
     ]
     plan = Plan(
         dataset=dataset.root.name,
@@ -123,7 +124,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
-    for source, duplicate in zip(sources, duplicates.tolist(), strict=True):
+    for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
         own = rows.get(source.name, slice(0, 0))
         own = np.arange(len(keys))[own][looked_at[own]]
         key_frames = arrays.frame[own].tolist()
@@ -137,7 +138,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
             replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
         )
         boxes = _count_boxes(frames, label[own], first[own], end[own], len(dataset.labels))
-        inputs.append(SplitInput(source, usable, frames, boxes, duplicate))
+        inputs.append(SplitInput(source, usable, frames, boxes, duplicate, item.side))
     return inputs, keys
 
 
@@ -179,5 +180,4 @@ def make_groups(sources: Sequence[Source], most: int) -> tuple[tuple[str, ...], 
 
 def _decoded(source: Source) -> int:
     """Frames from the first to the last one that is used."""
-    used = (*source.train, *source.val)
-    return max(last for _, last in used) - min(first for first, _ in used) + 1
+    return max(last for _, last in source.used) - min(first for first, _ in source.used) + 1

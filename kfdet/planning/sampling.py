@@ -17,7 +17,7 @@ Frames = npt.NDArray[np.int64]
 def select_frames(
     source: Source, key_frames: Iterable[int], frame_rate: float, every: int
 ) -> Frames:
-    """The frames of `source` that later stages use, all inside its train and val ranges.
+    """The frames of `source` that later stages use, all inside its used ranges.
 
     Args:
         source: A video or image of the plan.
@@ -36,7 +36,7 @@ def select_frames(
     keys = np.fromiter(key_frames, np.int64)
     frames = np.union1d(chosen, keys[(keys >= 0) & (keys < source.frames)]).astype(np.int64)
     used = np.zeros(len(frames), bool)
-    for first, last in (*source.train, *source.val):
+    for first, last in source.used:
         used |= (frames >= first) & (frames <= last)
     return frames[used]
 

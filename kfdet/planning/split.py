@@ -12,12 +12,13 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from kfdet.dataset.formats.model import Side
 from kfdet.errors import InputError
 from kfdet.planning.plan import FrameRange, Source, Split
 from kfdet.planning.ranges import Ranges, contains, intersect
@@ -25,7 +26,7 @@ from kfdet.planning.ranges import Ranges, contains, intersect
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-Strategy = Literal["video", "time-block", "image"]
+Strategy = Literal["video", "time-block", "image", "own"]
 Gaps = dict[str, float]
 """Seconds left out on each side of the evaluation block, by the name of the video."""
 
@@ -39,6 +40,11 @@ _SEQUENCE_SHARE = 0.5
 _SEQUENCE_IMAGES = 10
 
 
+_PRECEDENCE: tuple[Side, ...] = ("", "train", "val", "test")
+"""Of the same pictures on several sides the last one of these keeps its own."""
+_SIDE_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
 @dataclass(frozen=True, slots=True)
 class SplitInput:
     """One source that the split assigns, and its usable frames.
@@ -49,6 +55,7 @@ class SplitInput:
         frames: (F,) the frames of these ranges that the run will use, rising.
         boxes: (F, L) boxes of every label on these frames.
         duplicate: Sources with the same number show the same pictures.
+        side: The side that the dataset puts the source on.
     """
 
     source: Source
@@ -56,14 +63,16 @@ class SplitInput:
     frames: Integers
     boxes: Integers
     duplicate: int
+    side: Side = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Frame ranges of one source on both sides."""
+    """Frame ranges of one source on every side."""
 
     train: Ranges = ()
     val: Ranges = ()
+    test: Ranges = ()
 
 
 def split(
@@ -74,7 +83,11 @@ def split(
     guard_seconds: float,
     seed: int,
 ) -> tuple[Split, dict[str, Sides], list[str]]:
-    """Assign the frames to training and evaluation.
+    """Assign the frames to training and validation, and to the test side where there is one.
+
+    Where the dataset puts sources on sides, they stay there; of the same pictures on two sides only
+    those of one are used: test comes before validation, and validation before training. Where it
+    states a test side only, the rest is split.
 
     Args:
         inputs: The sources, in any order.
@@ -91,6 +104,8 @@ def split(
         InputError: There is too little to fill both sides.
     """
     inputs = sorted((m for m in inputs if len(m.frames)), key=lambda m: m.source.name)
+    if any(m.side in ("val", "test") for m in inputs):
+        return _keep_sides(inputs, labels, val_share, guard_seconds, seed)
     rng = np.random.default_rng(seed)
     sides: dict[str, Sides] = {}
     gaps: dict[str, float] = {}
@@ -112,6 +127,58 @@ def split(
     warnings = [*_short_gaps(gaps, guard_seconds), *warnings, *_judge(inputs, labels, sides)]
     shortest = min(gaps.values(), default=None)
     return Split(strategy, val_share, guard_seconds, seed, shortest), sides, warnings
+
+
+def _keep_sides(
+    inputs: Sequence[SplitInput],
+    labels: Sequence[str],
+    val_share: float,
+    guard_seconds: float,
+    seed: int,
+) -> tuple[Split, dict[str, Sides], list[str]]:
+    """The dataset's own sides, without pictures that are on two of them."""
+    kept, warnings = _without_leaks(inputs)
+    sides = {m.source.name: Sides() for m in inputs}
+    test = [m for m in kept if m.side == "test"]
+    rest = [m for m in kept if m.side != "test"]
+    sides |= {m.source.name: Sides(test=m.usable) for m in test}
+    how = Split("own", val_share, guard_seconds, seed)
+    if any(m.side == "val" for m in inputs):
+        sides |= _whole([[m] for m in rest], np.array([m.side == "val" for m in rest], bool))
+        warnings += _judge(kept, labels, sides, own=True)
+    else:
+        how, found, more = split(
+            [replace(m, side="") for m in rest],
+            labels,
+            val_share=val_share,
+            guard_seconds=guard_seconds,
+            seed=seed,
+        )
+        sides |= found
+        warnings += more
+    if test:
+        warnings += _judge_test(kept, labels, sides)
+    return how, sides, warnings
+
+
+def _without_leaks(inputs: Sequence[SplitInput]) -> tuple[list[SplitInput], list[str]]:
+    """The inputs without pictures that a side of more weight shows too, and the warnings."""
+    kept: list[SplitInput] = []
+    lost: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for unit in _units(inputs):
+        winner = max((m.side for m in unit), key=_PRECEDENCE.index)
+        for m in unit:
+            if winner not in (m.side, "train"):
+                lost[m.side or "train", winner].append(m.source.name)
+            else:
+                kept.append(m)
+    kept.sort(key=lambda m: m.source.name)
+    return kept, [
+        f"{len(names)} of the {_SIDE_NAMES[side]} side show the same as some of the "
+        f"{_SIDE_NAMES[winner]} side and are not used: {', '.join(names[:3])}"
+        f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}."
+        for (side, winner), names in sorted(lost.items())
+    ]
 
 
 def _units(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:
@@ -356,14 +423,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
     """Boxes of every label in training and in evaluation."""
+    return _total(inputs, sides, "train"), _total(inputs, sides, "val")
 
-    def total(m: SplitInput, ranges: Ranges) -> Integers:
-        counts: Integers = m.boxes[contains(ranges, m.frames)].sum(axis=0)
-        return counts
 
-    train = [total(m, sides[m.source.name].train) for m in inputs]
-    val = [total(m, sides[m.source.name].val) for m in inputs]
-    return np.sum(train, axis=0), np.sum(val, axis=0)
+def _total(inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str) -> Integers:
+    """Boxes of every label on one side."""
+    counts = [
+        m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0) for m in inputs
+    ]
+    total: Integers = np.sum(counts, axis=0)
+    return total
 
 
 def _missing(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[int, int]:
@@ -372,10 +441,41 @@ def _missing(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[
     return int((used & (train == 0)).sum()), int((used & (val == 0)).sum())
 
 
-def _judge(
+def _judge_test(
     inputs: Sequence[SplitInput], labels: Sequence[str], sides: Mapping[str, Sides]
 ) -> list[str]:
-    """Warnings about labels on one side only.
+    """Warnings about labels without a box on the test side.
+
+    Raises:
+        InputError: None has one.
+    """
+    counts = _total(inputs, sides, "test")
+    if not counts.sum():
+        raise _empty("test")
+    return [
+        f"label {label!r} has no box on the test side: the result says nothing about it."
+        for label, count in zip(labels, counts, strict=True)
+        if not count
+    ]
+
+
+def _empty(side: str) -> InputError:
+    """The error for a side that the dataset states and that holds no box."""
+    return InputError(
+        f"the {_SIDE_NAMES[side]} side has no box.",
+        hint="Put annotated videos or images on it, or use --no-own-sides, so that kfdet splits "
+        "the dataset.",
+    )
+
+
+def _judge(
+    inputs: Sequence[SplitInput],
+    labels: Sequence[str],
+    sides: Mapping[str, Sides],
+    *,
+    own: bool = False,
+) -> list[str]:
+    """Warnings about labels on one side only; `own` where the dataset states the sides.
 
     Raises:
         InputError: A side has no boxes at all.
@@ -387,6 +487,8 @@ def _judge(
     if not inputs:
         raise InputError("the dataset has no frame with a box.", hint=hint)
     train, val = _totals(inputs, sides)
+    if own and not (train.sum() and val.sum()):
+        raise _empty("val" if train.sum() else "train")
     if not train.sum() or not val.sum():
         side = "evaluation" if train.sum() else "training"
         count = sum(len(m.frames) for m in inputs)

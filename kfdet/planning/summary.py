@@ -26,6 +26,7 @@ class SourceSummary:
         background: A video that was annotated without a single box.
         train_frames: Frames that a run would train on; 0 where there is no split.
         val_frames: Frames that a run would validate with.
+        test_frames: Frames that a run would measure its result with.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SourceSummary:
     background: bool
     train_frames: int
     val_frames: int
+    test_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Summary:
         if background:
             lines.append(f"Background, annotated without a single box: {_some(background)}")
         videos = [source for source in self.sources if source.kind == "video"]
-        if any(source.train_frames or source.val_frames for source in videos):
+        if any(s.train_frames or s.val_frames or s.test_frames for s in videos):
             lines += _table(videos[:_MOST_ROWS])
             if len(videos) > _MOST_ROWS:
                 lines.append(f"... and {len(videos) - _MOST_ROWS} more videos")
@@ -95,12 +97,16 @@ class SplitSummary:
     """The split that a run with these parameters would make.
 
     Args:
-        strategy: What changes sides as a whole: videos, blocks of videos, or images.
+        strategy: What changes sides as a whole: videos, blocks of videos, or images; "own" where
+            the dataset states the sides.
         train_frames: Frames and images on the training side, at the run's frame rate.
         val_frames: Frames and images on the validation side.
         train_background: Those of the training side without any object.
         val_background: Those of the validation side without any object.
         gap_seconds: Shortest gap between the two sides of one video; None where none is cut.
+        test_frames: Frames and images on the test side.
+        test_background: Those of the test side without any object.
+        sides_from: What states sides, as a person reads it; "" where nothing does.
     """
 
     strategy: Strategy
@@ -109,6 +115,9 @@ class SplitSummary:
     train_background: int
     val_background: int
     gap_seconds: float | None
+    test_frames: int = 0
+    test_background: int = 0
+    sides_from: str = ""
 
 
 def describe_split(split: SplitSummary, summary: Summary) -> str:
@@ -117,19 +126,26 @@ def describe_split(split: SplitSummary, summary: Summary) -> str:
         "video": "whole videos are kept for evaluation",
         "time-block": "a stretch of each video is kept for evaluation",
         "image": "images are kept for evaluation",
+        "own": f"the sides are those of {split.sides_from}",
     }[split.strategy]
+    if split.test_frames and split.strategy != "own":
+        how += f"; the test side is that of {split.sides_from}"
     noun = "frame" if not summary.images else "picture" if summary.videos else "image"
     gap = "" if split.gap_seconds is None else f", with a gap of {split.gap_seconds:.1f} s"
-    if gap and split.strategy != "time-block":
+    if gap and split.strategy not in ("time-block", "own"):
         gap = f", and a stretch of a video without objects{gap}"
-    sides = " and ".join(
+    verbs = [
+        ("train on", split.train_frames, split.train_background),
+        ("evaluate on", split.val_frames, split.val_background),
+    ]
+    if split.test_frames:
+        verbs[1] = ("validate on", split.val_frames, split.val_background)
+        verbs.append(("measure the result on", split.test_frames, split.test_background))
+    *sides, last = (
         f"{verb} {count(frames, noun)}" + (f" ({empty} without an object)" if empty else "")
-        for verb, frames, empty in (
-            ("train on", split.train_frames, split.train_background),
-            ("evaluate on", split.val_frames, split.val_background),
-        )
+        for verb, frames, empty in verbs
     )
-    return f"A run would {sides}: {how}{gap}"
+    return f"A run would {', '.join(sides)} and {last}: {how}{gap}"
 
 
 def count(number: int, noun: str) -> str:
@@ -151,6 +167,8 @@ def _table(videos: Sequence[SourceSummary]) -> list[str]:
         ["training", *(str(video.train_frames) for video in videos)],
         ["evaluation", *(str(video.val_frames) for video in videos)],
     ]
+    if any(video.test_frames for video in videos):
+        columns.append(["test", *(str(video.test_frames) for video in videos)])
     widths = [max(map(cell_len, column)) for column in columns]
     lines = []
     for name, *numbers in zip(*columns, strict=True):

@@ -18,13 +18,19 @@ from kfdet.errors import InputError, KfdetError
 from kfdet.events import warn
 from kfdet.planning.plan import FrameRange, Plan
 
-SplitName = Literal["train", "val"]
+SplitName = Literal["train", "val", "test"]
 Kind = Literal["frame", "background", "crop"]
 Window = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax in pixels of the source."""
 
-SPLITS: tuple[SplitName, ...] = ("train", "val")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""All that a dataset may have; most have no test side."""
 KINDS: tuple[Kind, ...] = ("frame", "background", "crop")
+
+_MEASURING: tuple[tuple[SplitName, str, str], ...] = (
+    ("val", "validation", "raise val_share"),
+    ("test", "test", "choose a larger test side"),
+)
 
 SMALLEST = 1.0
 """A box thinner than this many source pixels is a sliver at the edge of the picture: dropped."""
@@ -51,7 +57,7 @@ class SelectedExample:
     """One example.
 
     Args:
-        source_id: Unique over both splits, from 1.
+        source_id: Unique over all splits, from 1.
         split: Side of the split.
         video: Source name.
         frame: 0-based frame of the source.
@@ -160,11 +166,11 @@ def choose_examples(
     negatives: pa.Table,
     covered: Mapping[str, Sequence[FrameRange]],
 ) -> list[SelectedExample]:
-    """The examples of a dataset in their final order: training before validation, by frame.
+    """The examples of a dataset in their final order: training, validation, test, each by frame.
 
     Training: every extracted frame of a training range that has boxes, and the mined negatives.
     Validation: every extracted frame of a validation range that has boxes or that a person covered;
-    of videos without any object no more than there are frames with boxes.
+    of videos without any object no more than there are frames with boxes. Test: likewise.
 
     Args:
         plan: Sources, labels and split.
@@ -186,16 +192,21 @@ def choose_examples(
     }
     _complain_about_missing(plan, boxes, pictures)
     train = {source.name: source.train for source in plan.sources}
-    val = {source.name: source.val for source in plan.sources}
     frames_with_boxes = _training_frames(sorted(pictures), boxes, train)
     background = _background(negatives, pictures, boxes, train)
     _require(frames_with_boxes, "training", "lower val_share")
-    validation = _validation_frames(sorted(pictures), boxes, val, covered)
-    _require(validation, "validation", "raise val_share")
-    validation = _thin_background(validation, {s.name for s in plan.sources if s.background})
+    empty = {source.name for source in plan.sources if source.background}
+    measuring: list[_Choice] = []
+    for split, side, remedy in _MEASURING:
+        ranges = {source.name: getattr(source, split) for source in plan.sources}
+        if split == "test" and not any(ranges.values()):
+            continue
+        found = _measuring_frames(split, sorted(pictures), boxes, ranges, covered)
+        _require(found, side, remedy)
+        measuring += _thin_background(found, empty)
     return [
         _example(number, choice, *pictures[choice.video, choice.frame])
-        for number, choice in enumerate((*frames_with_boxes, *background, *validation), 1)
+        for number, choice in enumerate((*frames_with_boxes, *background, *measuring), 1)
     ]
 
 
@@ -242,21 +253,22 @@ def _background(
     return choices
 
 
-def _validation_frames(
+def _measuring_frames(
+    split: SplitName,
     frames: Sequence[tuple[str, int]],
     boxes: FrameBoxes,
-    val: Mapping[str, Sequence[FrameRange]],
+    ranges: Mapping[str, Sequence[FrameRange]],
     covered: Mapping[str, Sequence[FrameRange]],
 ) -> list[_Choice]:
-    """Extracted frames in the validation ranges that have boxes or that a person covered."""
+    """Extracted frames in the ranges of a side that have boxes or that a person covered."""
     choices: list[_Choice] = []
     for video, frame in frames:
-        if not _within(frame, val.get(video, ())):
+        if not _within(frame, ranges.get(video, ())):
             continue
         if boxes.has(video, frame):
-            choices.append(_Choice("val", video, frame, "frame"))
+            choices.append(_Choice(split, video, frame, "frame"))
         elif _within(frame, covered.get(video, ())):
-            choices.append(_Choice("val", video, frame, "background"))
+            choices.append(_Choice(split, video, frame, "background"))
     return choices
 
 
@@ -296,6 +308,12 @@ def _example(
     return SelectedExample(
         number, choice.split, choice.video, choice.frame, choice.kind, stored, source, crop
     )
+
+
+def splits_of(examples: Iterable[SelectedExample]) -> list[SplitName]:
+    """The splits that are used, training and validation first."""
+    used = {example.split for example in examples}
+    return [split for split in SPLITS if split != "test" or split in used]
 
 
 def example_table(examples: Sequence[SelectedExample]) -> pa.Table:
@@ -386,7 +404,7 @@ def _complain_about_missing(
     """Raise where a source with boxes has no picture at all; warn where key frames are missing."""
     drawn = pc.and_not(boxes.table["keyframe"], boxes.table["crowd"])
     keys = boxes.table.filter(drawn).select(["video", "frame"])
-    used = {source.name: (*source.train, *source.val) for source in plan.sources}
+    used = {source.name: source.used for source in plan.sources}
     wanted: dict[str, set[int]] = defaultdict(set)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
         if _within(frame, used[video]):

@@ -17,7 +17,7 @@ def record_files(records: Path, split: str) -> list[Path]:
 
     Args:
         records: Folder that the TFRecord build wrote.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         InputError: There are none.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from kfdet.planning.plan import Plan
-from kfdet.records.examples import KINDS, SPLITS, FrameBoxes, SelectedExample
+from kfdet.records.examples import KINDS, SPLITS, FrameBoxes, SelectedExample, splits_of
 
 SAMPLES_FILE = "samples.zip"
 """Sample pictures in the folder of the records."""
@@ -27,31 +27,30 @@ def describe_dataset(
     """The contents of dataset.json.
 
     Keys: `name` of the dataset; `labels`; `split` (strategy, val_share, guard_seconds, seed,
-    train_frames, val_frames, train_sources, val_sources); `counts` by split: `examples`, one per
+    sides_from, train_frames, val_frames, train_sources, val_sources, and test_... where there is a
+    test side); `counts` by split: `examples`, one per
     kind, `boxes`, `key_boxes`, `interpolated_boxes`, `occluded_boxes`, `tracks`, and `labels`
     (boxes by label); `boxes`: percentiles (by their number, as text) of `width`, `height`, `area`
     as shares of the picture, of `aspect` (width over height, in pixels) and of `boxes_per_image`;
     `all_boxes` (boxes, key boxes and tracks before frames were thinned); `sources`: name, kind,
     size, frames, fps, ranges, and examples by split.
     """
-    rows = {split: _rows(boxes, [e for e in examples if e.split == split]) for split in SPLITS}
-    used = np.concatenate([rows[split] for split in SPLITS])
+    splits = splits_of(examples)
+    rows = {split: _rows(boxes, [e for e in examples if e.split == split]) for split in splits}
+    used = np.concatenate([rows[split] for split in splits])
     size = boxes.corners[used, 2:] - boxes.corners[used, :2]
     share = size / boxes.limits[used, 2:]
     per_source = Counter((e.video, e.split) for e in examples)
-    ranges = {
-        "train": [s for s in plan.sources if s.train],
-        "val": [s for s in plan.sources if s.val],
-    }
+    ranges = {split: [s for s in plan.sources if getattr(s, split)] for split in splits}
     return {
         "name": plan.dataset,
         "labels": list(plan.labels),
         "split": {
             **asdict(plan.split),
-            **{f"{s}_frames": sum(e.split == s for e in examples) for s in SPLITS},
-            **{f"{s}_sources": [source.name for source in ranges[s]] for s in SPLITS},
+            **{f"{s}_frames": sum(e.split == s for e in examples) for s in splits},
+            **{f"{s}_sources": [source.name for source in ranges[s]] for s in splits},
         },
-        "counts": {split: _counts(plan, boxes, examples, split, rows[split]) for split in SPLITS},
+        "counts": {split: _counts(plan, boxes, examples, split, rows[split]) for split in splits},
         "all_boxes": _box_counts(boxes, np.flatnonzero(~boxes.crowd)),
         "boxes": {
             "width": _percentiles(share[:, 0]),
@@ -63,7 +62,7 @@ def describe_dataset(
         "sources": [
             {
                 **asdict(source),
-                **{f"{split}_examples": per_source[source.name, split] for split in SPLITS},
+                **{f"{split}_examples": per_source[source.name, split] for split in splits},
             }
             for source in plan.sources
         ],

@@ -157,7 +157,7 @@ def write_shards(
 
     Args:
         folder: Existing folder.
-        split: "train" or "val".
+        split: "train", "val" or "test".
         records: Serialized examples.
         count: How many of them there are.
         total_bytes: About how many bytes they have together; decides the number of shards.

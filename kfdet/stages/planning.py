@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.dataset.loading import all_errors, load
+from kfdet.dataset.loading import AS_IT_IS, all_errors, load
 from kfdet.files import atomic_folder
-from kfdet.parameters import SamplingSettings, SplitSettings
+from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
 from kfdet.planning.plan import KEYS_FILE, write_plan
 from kfdet.planning.planner import make_plan
 from kfdet.storage.copies import local_dataset
@@ -24,6 +24,7 @@ def plan_dataset(
     plan_dir: Path,
     sampling: SamplingSettings,
     split: SplitSettings,
+    choice: DatasetSettings = AS_IT_IS,
     *,
     seed: int,
 ) -> list[dict[str, int]]:
@@ -35,6 +36,8 @@ def plan_dataset(
         plan_dir: Folder to create: plan.json and keys.parquet.
         sampling: Which frames are used.
         split: What evaluates instead of training.
+        choice: What of the dataset is used, as what, and on which side, on top of what its
+            dataset.yaml says.
         seed: Seed of the split.
 
     Returns:
@@ -45,9 +48,10 @@ def plan_dataset(
             one per line.
     """
     sampling.check()
+    choice.check()
     split.check()
     with local_dataset(dataset) as folder:
-        data = load(folder)
+        data = load(folder, choice)
         warnings = [str(p) for p in data.problems if p.severity == "warning"]
         for warning in warnings[:MOST_WARNINGS]:
             events.warn(warning)

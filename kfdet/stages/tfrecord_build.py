@@ -1,4 +1,4 @@
-"""Stage: both sides of the split as TFRecords, with label map, statistics and sample pictures."""
+"""Stage: all sides of the split as TFRecords, with label map, statistics and sample pictures."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from kfdet.files import atomic_file, atomic_folder, write_zip
 from kfdet.planning.coverage import covered_by_source
 from kfdet.planning.plan import read_key_frames, read_plan
 from kfdet.records.examples import (
-    SPLITS,
     FrameBoxes,
     SelectedExample,
     choose_examples,
     example_table,
+    splits_of,
 )
 from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset
 from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
@@ -49,7 +49,7 @@ def build_tfrecords(
     *,
     seed: int,
 ) -> None:
-    """Write the training and validation examples of a dataset; same input and seed, same bytes.
+    """Write the examples of all sides of a dataset; same input and seed, same bytes.
 
     Args:
         dataset: The dataset's folder or bucket URI, for messages.
@@ -60,7 +60,7 @@ def build_tfrecords(
         records: Folder to create: shards, label_map.pbtxt, examples.parquet, dataset.json and
             samples.zip.
         all_boxes: Parquet file to create: the boxes of all groups.
-        seed: Seed of the order of the training examples; validation keeps the order of the frames.
+        seed: Seed of the order of the training examples; the others keep the order of the frames.
 
     Raises:
         InputError: There is nothing to train on or to validate with, or the inputs do not match.
@@ -107,7 +107,7 @@ def _write_records(
     store: FrameStore,
     seed: int,
 ) -> None:
-    """The shards of both splits; training examples shuffled, as readers shuffle only nearby."""
+    """The shards of every split; training examples shuffled, as readers shuffle only nearby."""
     lengths = dict(
         zip(
             zip(store.index["video"].to_pylist(), store.index["frame"].to_pylist(), strict=True),
@@ -122,7 +122,7 @@ def _write_records(
             yield _serialize(example, boxes, store)
             progress.advance()
 
-    for split in SPLITS:
+    for split in splits_of(examples):
         ordered = [e for e in examples if e.split == split]
         if split == "train":
             order = np.random.default_rng(seed).permutation(len(ordered))

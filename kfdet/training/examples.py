@@ -71,7 +71,7 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
 
     Args:
         records: Folder that the TFRecord build wrote.
-        split: "train" or "val".
+        split: "train", "val" or "test".
         height: Input height in pixels.
         width: Input width in pixels.
         cache: File for the decoded images; overwritten.

@@ -87,11 +87,28 @@ def test_check_describes_the_split(
 ) -> None:
     summary = Summary(videos, images, 0, 0.0, 0, {}, 0, ())
     found = Check((), summary, SplitSummary(strategy, 4, 1, 1, 0, gap))
-    monkeypatch.setattr("kfdet.planning.check.check", lambda _: found)
+    monkeypatch.setattr("kfdet.planning.check.check", lambda *_: found)
     assert main(["check", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert sentence in said
     assert said.count("gap") == (gap is not None)
+
+
+def test_check_takes_the_options_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        write_video(tmp_path / f"{name}.mp4", 100)
+        rows = [box(frame, (frame / 10, 2, frame / 10 + 12, 14)) for frame in range(0, 100, 5)]
+        label = "mug" if name == "a" else "cup"
+        write_text(tmp_path / f"{name}.xml", cvat(track(*rows, label=label), stop=99))
+    options = ["--rename", "mug=cup", "--val", "b", "--test", "c*", "--test", "c.mp4"]
+    assert main(["check", str(tmp_path), *options]) == 0
+    said = capsys.readouterr().out
+    assert "cup 60" in said
+    assert "measure the result on 100 frames: the sides are those of --val and --test" in said
+    assert main(["check", str(tmp_path), "--val", "x"]) == 2
+    assert "--val x matches no video and no image" in capsys.readouterr().out
 
 
 def test_the_formats_are_those_that_convert_knows() -> None:

@@ -33,6 +33,11 @@ def test_check_refuses_a_wrong_value(videos: Path) -> None:
         kfdet.check(videos, val_share=2, show_progress=False)
 
 
+def test_lists_and_mappings(videos: Path) -> None:
+    found = kfdet.check(videos, rename={"square": "box"}, labels=["box"], show_progress=False)
+    assert list(found.summary.labels) == ["box"]
+
+
 def test_a_checkpoint_may_be_a_path(tmp_path: Path) -> None:
     with pytest.raises(kfdet.InputError, match="none: no such checkpoint"):
         kfdet.run(tmp_path, tmp_path / "run", init_checkpoint=tmp_path / "none")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -292,3 +293,75 @@ def test_nothing_leaks(inputs: list[SplitInput], val_share: float, guard: float,
                 twin = other.frames[contains(sides[other.source.name].val, other.frames)]
                 image_film = len([o for o in inputs if o.duplicate == m.duplicate]) >= 10
                 assert not set(twin) & set(train) or (m.source.kind == "image" and image_film)
+
+
+# --- the dataset's own sides ---
+
+
+def own(name: str, side: str, **more) -> SplitInput:
+    return dataclasses.replace(image_input(name, **more), side=side)
+
+
+def test_own_sides_are_kept() -> None:
+    inputs = [own("a", "train"), own("b", "val"), own("c", "test"), own("d", "")]
+    how, sides, _ = deal(inputs)
+    assert how.strategy == "own"
+    assert sides == {
+        "a": Sides(train=((0, 0),)),
+        "b": Sides(val=((0, 0),)),
+        "c": Sides(test=((0, 0),)),
+        "d": Sides(train=((0, 0),)),
+    }
+
+
+def test_one_picture_is_never_on_two_sides() -> None:
+    inputs = [
+        *(own(name, "train", duplicate=1) for name in "abcd"),
+        own("e", "val", duplicate=1),
+        own("f", "test", duplicate=1),
+        own("g", "train"),
+        own("h", "val"),
+    ]
+    _, sides, warnings = deal(inputs)
+    assert {name for name, side in sides.items() if side != Sides()} == {"f", "g", "h"}
+    assert (
+        "4 of the training side show the same as some of the test side and are not used: "
+        "a, b, c and 1 more." in warnings
+    )
+    assert any("1 of the validation side show the same" in warning for warning in warnings)
+
+
+def test_with_a_test_side_only_the_rest_is_split() -> None:
+    inputs = [own(f"{i}", "") for i in range(10)] + [own("t", "test")]
+    how, sides, _ = deal(inputs)
+    assert how.strategy == "image"
+    assert sides.pop("t") == Sides(test=((0, 0),))
+    assert sum(bool(side.val) for side in sides.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [
+        (("val", "test", "val"), "the training side has no box"),
+        (("train", "test", "train"), "the validation side has no box"),
+        (("train", "val", "train"), "the test side has no box"),
+    ],
+)
+def test_an_empty_side(sides: tuple[str, ...], message: str) -> None:
+    empty = {"val", "test", "train"} - set(sides)
+    inputs = [own(f"{i}", side) for i, side in enumerate(sides)]
+    inputs += [own(side, side, ball=False) for side in empty]
+    with pytest.raises(InputError, match=message) as caught:
+        deal(inputs)
+    assert "--no-own-sides" in caught.value.hint
+
+
+def test_a_label_without_a_box_on_the_test_side() -> None:
+    inputs = [own(name, side, mug=mug) for name, side, mug in _WITH_MUGS]
+    _, _, warnings = deal(inputs)
+    assert warnings == [
+        "label 'mug' has no box on the test side: the result says nothing about it."
+    ]
+
+
+_WITH_MUGS = (("a", "train", True), ("b", "val", True), ("c", "test", False))

@@ -323,3 +323,35 @@ def test_regions_are_not_counted_as_boxes() -> None:
     assert description["counts"]["train"]["boxes"] == 2
     assert description["all_boxes"]["boxes"] == 4
     assert description["boxes"]["boxes_per_image"]["100"] == 1
+
+
+# --- a test side ---
+
+
+def test_a_test_side_comes_last() -> None:
+    sources = (
+        source("a.mp4", train=((0, 9),)),
+        source("b.mp4", val=((0, 29),)),
+        replace(source("c.mp4"), test=((0, 29),)),
+    )
+    the_plan = plan(*sources)
+    found = boxes(*(box(s.name, 3) for s in sources), the_plan=the_plan)
+    frames = index(*((s.name, f) for s in sources for f in (3, 5)))
+    chosen = choose_examples(the_plan, found, frames, negatives(), {"c.mp4": ((0, 29),)})
+    assert [(e.source_id, e.split, e.video, e.frame, e.kind) for e in chosen] == [
+        (1, "train", "a.mp4", 3, "frame"),
+        (2, "val", "b.mp4", 3, "frame"),
+        (3, "test", "c.mp4", 3, "frame"),
+        (4, "test", "c.mp4", 5, "background"),
+    ]
+    description = describe_dataset(the_plan, found, chosen)
+    assert description["split"]["test_sources"] == ["c.mp4"]
+    assert description["counts"]["test"]["boxes"] == 1
+
+
+def test_without_a_test_side_nothing_names_one() -> None:
+    found = boxes(*BOXES)
+    chosen = choose_examples(TWO, found, index(*FRAMES), negatives(), {})
+    description = describe_dataset(TWO, found, chosen)
+    assert set(description["counts"]) == {"train", "val"}
+    assert "test_frames" not in description["split"]

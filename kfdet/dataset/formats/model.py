@@ -16,6 +16,9 @@ from kfdet.errors import Problem
 
 REFERENCE_COLUMNS = 7
 
+Side = Literal["", "train", "val", "test"]
+"""The side of the split that a dataset itself puts an item on; "" where it does not say."""
+
 
 class KeyBox(NamedTuple):
     """One box that a person drew: the columns of KEY_SCHEMA except `video`, as annotated.
@@ -118,6 +121,7 @@ class Item:
         background: A video that a person annotated without any box: it shows no object.
         orientation: EXIF orientation of an image (1 = stored upright). Decoders that ignore EXIF
             must turn the picture before boxes fit.
+        side: The side that the dataset puts it on.
     """
 
     name: str
@@ -134,6 +138,7 @@ class Item:
     keys: list[KeyBox] = field(default_factory=list)
     background: bool = False
     orientation: int = 1
+    side: Side = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,27 @@ def read(path: Path) -> AnnotationSet:
     return AnnotationSet([handler.source], problems=handler.problems)
 
 
+IMAGE_SETS = ("ImageSets", "Main")
+"""The folder of VOCdevkit's lists of images, beside the folders of annotations and images."""
+
+
+def image_sets(folder: Path) -> dict[str, set[str]]:
+    """Stems of the images on the sides train, val and test, by the lists in ImageSets/Main.
+
+    Lists of single classes are not read. `trainval` counts where it is not cut into train and val.
+    """
+    sets = {}
+    for side in ("train", "val", "test", "trainval"):
+        path = folder / f"{side}.txt"
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            sets[side] = {line.split()[0] for line in lines if line.strip()}
+    whole = sets.pop("trainval", set())
+    if whole and "val" not in sets:
+        sets["train"] = whole
+    return sets
+
+
 class _Handler(LineHandler):
     def __init__(self, file: str) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ from kfdet.errors import InputError, Problem
 from kfdet.files import atomic_folder
 
 _RESERVED = frozenset(("classes", "gt", "labels", "readme", "requirements", "test", "train", "val"))
+_UPWARDS = re.compile(r"^(\.\./)+")
 _LABEL_LINE = re.compile(r"\s*\d+\s")
 
 
@@ -126,6 +127,42 @@ def _class_names(path: Path) -> dict[int, str]:
         return {int(number): str(name) for number, name in found.items()}
     except (TypeError, ValueError) as error:
         raise InputError("a class number is not a whole number.", file=path) from error
+
+
+def sides(path: Path) -> dict[str, list[Path]]:
+    """Folders and files of images on the sides train, val and test that a data.yaml names.
+
+    Paths are relative to its `path`, or to its own folder; Roboflow's begin with "../" though they
+    are meant from there. What does not exist is left out. A .txt file lists images.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict):
+        return {}  # `read` reports it
+    found: dict[str, list[Path]] = {}
+    bases = [path.parent / str(content.get("path") or ""), path.parent]
+    for side, key in (("train", "train"), ("val", "val"), ("val", "valid"), ("test", "test")):
+        given = content.get(key)
+        for entry in given if isinstance(given, list) else [given]:
+            if isinstance(entry, str) and entry:
+                places = [
+                    base / name for base in bases for name in (entry, _UPWARDS.sub("", entry))
+                ]
+                there = next((place for place in places if place.exists()), None)
+                found.setdefault(side, []).extend(_listed(there) if there else [])
+    return {side: places for side, places in found.items() if places}
+
+
+def _listed(place: Path) -> list[Path]:
+    """The images that a .txt file lists, one per line, relative to its folder; else the place."""
+    if place.suffix.lower() != ".txt":
+        return [place.resolve()]
+    lines = (line.strip() for line in _text(place).splitlines())
+    return [(place.parent / line).resolve() for line in lines if line]
 
 
 def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:

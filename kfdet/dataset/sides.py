@@ -1,0 +1,188 @@
+"""The training, validation and test sides that a dataset brings along.
+
+Three places state them, the most trusted first: YOLO's data.yaml, Pascal VOC's ImageSets, and the
+names of folders and of annotation files (`train/`, `instances_val2017.json`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from kfdet.dataset.formats import voc, yolo
+from kfdet.dataset.formats.model import Item
+from kfdet.errors import Problem
+
+NamedSide = Literal["train", "val", "test"]
+
+_SIDES: Mapping[str, NamedSide] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_FOR_MANY = frozenset((".csv", ".json", ".zip"))
+"""Suffixes of annotation files that describe many images: their own name may be a side's."""
+_MOST_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSides:
+    """The sides of a dataset.
+
+    Args:
+        origin: What states them, as a person reads it.
+        sides: Side of each video and image that has one, by name.
+        complete: What has no side is not used; otherwise it trains.
+    """
+
+    origin: str
+    sides: Mapping[str, NamedSide]
+    complete: bool
+
+
+def take_own_sides(
+    root: Path, files: Iterable[str], items: Sequence[Item], problems: list[Problem]
+) -> tuple[list[Item], str]:
+    """Put items on the sides that the dataset states.
+
+    Args:
+        root: Folder of the dataset.
+        files: Its files, relative to `root`.
+        items: Its items; changed.
+        problems: Gets what is on two sides, and what is on none.
+
+    Returns:
+        The items that are used, and what states the sides; "" where nothing does.
+    """
+    labelled = [item for item in items if item.annotation]
+    found = next(_stated(root, files, labelled, problems), None)
+    if found is None:
+        return list(items), ""
+    unlisted = [item for item in labelled if item.name not in found.sides]
+    for item in labelled:
+        item.side = found.sides.get(item.name, "train")
+    if unlisted and found.complete:
+        problems.append(
+            Problem(
+                "warning",
+                f"{found.origin} does not name {_some(unlisted)}; not used.",
+                str(root),
+                hint="Add them to a side, or use --no-own-sides.",
+            )
+        )
+        left_out = {item.name for item in unlisted}
+        return [item for item in items if item.name not in left_out], found.origin
+    if unlisted:
+        text = f"{found.origin} put {_some(unlisted)} on no side: training uses them."
+        problems.append(Problem("warning", text, str(root), hint="Move them to a side."))
+    return list(items), found.origin
+
+
+def _stated(
+    root: Path, files: Iterable[str], items: Sequence[Item], problems: list[Problem]
+) -> Iterator[OwnSides]:
+    """What states at least a training side and another one."""
+    files = list(files)
+    for found in (
+        *_of_yolo(root, files, items, problems),
+        *_of_voc(root, files, items, problems),
+        _of_names(items),
+    ):
+        if {"train"} < set(found.sides.values()):
+            yield found
+
+
+def _of_yolo(
+    root: Path, files: Iterable[str], items: Sequence[Item], problems: list[Problem]
+) -> Iterator[OwnSides]:
+    for name in files:
+        path = root / name
+        if PurePosixPath(name).suffix.lower() not in (".yaml", ".yml") or yolo.rank(path) is None:
+            continue
+        named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
+        real = {item.path.resolve(): item.name for item in items}
+        for side, places in yolo.sides(path).items():
+            within = set(places)
+            for file, item in real.items():
+                if not within.isdisjoint((file, *file.parents)):
+                    named[item][_SIDES[side]] = None
+        # The pattern of Ultralytics for data that is not split yet.
+        same = {frozenset(sides) for sides in named.values()} == {frozenset(("train", "val"))}
+        if not same:
+            yield _one_side_each(name, named, True, path, problems)
+
+
+def _of_voc(
+    root: Path, files: Iterable[str], items: Sequence[Item], problems: list[Problem]
+) -> Iterator[OwnSides]:
+    folders = {
+        PurePosixPath(name).parent
+        for name in files
+        if PurePosixPath(name).parent.parts[-2:] == voc.IMAGE_SETS
+    }
+    for folder in sorted(folders):
+        base = folder.parent.parent
+        by_stem = {
+            item.path.stem: item.name for item in items if base in PurePosixPath(item.name).parents
+        }
+        named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
+        for side, stems in voc.image_sets(root / folder).items():
+            for stem in stems & by_stem.keys():
+                named[by_stem[stem]][_SIDES[side]] = None
+        yield _one_side_each(folder.as_posix(), named, True, root / folder, problems)
+
+
+def _one_side_each(
+    origin: str,
+    named: Mapping[str, Mapping[NamedSide, None]],
+    complete: bool,
+    path: Path,
+    problems: list[Problem],
+) -> OwnSides:
+    """The sides; what is on two of them is an error."""
+    twice = [name for name, sides in named.items() if len(sides) > 1]
+    if twice:
+        sides = " and on ".join(named[twice[0]])
+        more = f", and {len(twice) - 1} more" if len(twice) > 1 else ""
+        problems.append(
+            Problem(
+                "error",
+                f"{twice[0]} is on {sides}{more}.",
+                str(path),
+                hint="Put every picture on one side, or use --no-own-sides.",
+            )
+        )
+    return OwnSides(origin, {name: next(iter(sides)) for name, sides in named.items()}, complete)
+
+
+def _of_names(items: Sequence[Item]) -> OwnSides:
+    sides = {item.name: side for item in items if (side := _side_of(item))}
+    return OwnSides("the names of folders and files", sides, False)
+
+
+def _side_of(item: Item) -> NamedSide | None:
+    """The side that the folders of an item name, or its annotation file or the folders of that."""
+    annotation = PurePosixPath(item.annotation)
+    places = [*PurePosixPath(item.name).parts[:-1], *annotation.parts[:-1]]
+    for folder in reversed(places):
+        if side := _SIDES.get(folder.lower()):
+            return side
+    if annotation.suffix.lower() in _FOR_MANY:
+        for word in re.findall(r"[a-z]+", annotation.stem.lower()):
+            if side := _SIDES.get(word):
+                return side
+    return None
+
+
+def _some(items: Sequence[Item]) -> str:
+    names = ", ".join(item.name for item in items[:_MOST_NAMES])
+    more = len(items) - _MOST_NAMES
+    return f"{names} and {more} more" if more > 0 else names
