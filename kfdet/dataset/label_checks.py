@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from kfdet.errors import Problem
+from kfdet.parameters import join_list
 
 MIN_BOXES = 3
 """A class with fewer key boxes cannot be learned and measured at all: an error."""
@@ -58,14 +60,14 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
                 _problem(
                     "error",
                     f"label {label!r} ({count} boxes) and label {common!r} "
-                    f"({counts[common]} boxes) differ only in case, spaces or hyphens",
+                    f"({counts[common]} boxes) differ only in case, spaces, hyphens or underscores",
                     use,
-                    f"Rename {label!r} to {common!r}, or give it another name.",
+                    f"{_use_rename(label, common)}, or give it another name.",
                 )
             )
             continue
         near = _nearest(label, counts)
-        suggestion = f"Did you mean {near!r}? " if near else ""
+        suggestion = f"Did you mean {near!r}? {_use_rename(label, near)}. " if near else ""
         boxes = "1 box" if count == 1 else f"{count} boxes"
         if count < MIN_BOXES and label not in variants.values():
             problems.append(
@@ -74,7 +76,8 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
                     f"label {label!r} has only {boxes}; a class needs at least {MIN_BOXES} and "
                     "should have hundreds",
                     use,
-                    f"{suggestion}Draw more of them, rename the label, or delete its boxes.",
+                    f"{suggestion or 'Draw more of them. '}Without it: "
+                    f"{_option('--ignore', f'label={label}')}.",
                 )
             )
         elif near:
@@ -83,7 +86,7 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
                     "warning",
                     f"label {label!r} ({boxes}) looks like {near!r} ({counts[near]} boxes)",
                     use,
-                    "Rename it if it is a typing error.",
+                    f"If it is a typing error: {_option('--rename', f'{label}={near}')}.",
                 )
             )
         elif count < FEW_BOXES:
@@ -98,6 +101,15 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
     return problems
 
 
+def _use_rename(old: str, new: str) -> str:
+    return f"Use {_option('--rename', f'{old}={new}')}"
+
+
+def _option(name: str, value: str) -> str:
+    """An option as it is typed; commas separate the entries of a list."""
+    return f"{name} {shlex.quote(join_list([value]))}"
+
+
 def _problem(severity: Literal["error", "warning"], text: str, use: Use, hint: str) -> Problem:
     return Problem(severity, f"{text}.", use.file, use.line or None, use.frame, hint)
 
@@ -106,7 +118,7 @@ def _variants(counts: Counter[str]) -> dict[str, str]:
     """For every rarer spelling of a name its most frequent spelling."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts, key=lambda name: (-counts[name], name)):
-        key = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+        key = "".join(letter for letter in label.casefold() if letter not in " _-\t")
         spellings.setdefault(key, []).append(label)
     return {rare: names[0] for names in spellings.values() for rare in names[1:]}
 

@@ -15,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 
 from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.box_checks import Media, check_source
-from kfdet.dataset.duplicates import identical_files
 from kfdet.dataset.formats import yolo
 from kfdet.dataset.formats.model import Item, KeyBox, SourceAnnotations, key_table
 from kfdet.dataset.formats.registry import detect_format, read_annotations
@@ -30,6 +29,7 @@ from kfdet.dataset.layout import (
     suffix,
 )
 from kfdet.dataset.pairing import pair
+from kfdet.dataset.repeats import check_repeated_boxes, merge_repeated_boxes, unite_copies
 from kfdet.dataset.selection import apply
 from kfdet.dataset.settings_file import SETTINGS_FILE, read_settings
 from kfdet.dataset.sides import take_own_sides
@@ -96,7 +96,13 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS) -> Dataset:
         items = apply(items, each, file, problems)
         if each.val or each.test:
             sides_from = SETTINGS_FILE if file else "--val and --test"
-    problems += _duplicates(items)
+    items, found = unite_copies(items)
+    problems += found
+    if settings.merge_boxes or own.merge_boxes:
+        for item in items:
+            merge_repeated_boxes(item)
+    files = {item.name: str(root / item.annotation) for item in items}
+    problems += check_repeated_boxes(items, files)
     uses = list(_uses(items, root))
     if uses or not any(problem.severity == "error" for problem in problems):
         # Without a box the errors found so far are why.
@@ -266,23 +272,6 @@ def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
                 hint="Finish labelling it. A video without objects is background when it has a "
                 "CVAT task without tracks.",
             )
-
-
-def _duplicates(items: Iterable[Item]) -> Iterator[Problem]:
-    """AnnotatedItem files with the same bytes."""
-    labelled = [item for item in items if item.annotation]
-    for number, first in enumerate(identical_files([item.path for item in labelled])):
-        if first != number:
-            yield _duplicate(labelled[first], labelled[number])
-
-
-def _duplicate(first: Item, other: Item) -> Problem:
-    text = f"the same {other.kind} as {first.name}."
-    if other.kind == "video":
-        # A split by video would learn from the one and measure on the other.
-        return Problem("error", text, str(other.path), hint="Delete one of them.")
-    hint = "Delete one of them; until then both are on one side of the split."
-    return Problem("warning", text, str(other.path), hint=hint)
 
 
 def _uses(items: Iterable[Item], root: Path) -> Iterator[Use]:
