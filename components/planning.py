@@ -12,7 +12,7 @@ from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
 @component(IMAGE)
 def planning(
     dataset: str,
-    dataset_version: str,
+    fingerprint: str,
     plan: dsl.Output[dsl.Dataset],
     sampling: SamplingSettings,
     split: SplitSettings,
@@ -23,7 +23,7 @@ def planning(
 
     Args:
         dataset: Folder or bucket path with videos or images and their annotations.
-        dataset_version: Changes when the dataset's content changes; part of the cache key.
+        fingerprint: Changes when the dataset's content changes; part of the cache key.
         plan: The plan: sources, frame ranges, labels and key boxes.
         sampling: Which frames are used.
         split: What evaluates instead of training.
@@ -36,5 +36,5 @@ def planning(
     from kfdet.stages.planning import plan_dataset
 
     groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, seed=seed)
-    plan.metadata.update(dataset=dataset, dataset_version=dataset_version, groups=len(groups))
+    plan.metadata.update(dataset=dataset, fingerprint=fingerprint, groups=len(groups))
     return groups

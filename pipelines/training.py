@@ -14,6 +14,7 @@ from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIAB
 from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
 from kfdet.components.export import export
+from kfdet.components.fingerprint import fingerprint
 from kfdet.components.frame_extraction import frame_extraction
 from kfdet.components.interpolation import interpolation
 from kfdet.components.negative_mining import negative_mining
@@ -79,7 +80,6 @@ def build_training_pipeline(
         dataset: str,
         parameters: Parameters,
         cluster: ClusterParameters,
-        dataset_version: str = "",
         tensorboard_image: str = compilation.tensorboard_image,
     ) -> Outputs:
         """Train, export, evaluate and serve a detector on filmed objects.
@@ -89,17 +89,12 @@ def build_training_pipeline(
                 their annotations; `kfdet upload` puts a dataset there.
             parameters: What is trained, and how.
             cluster: What only a cluster has.
-            dataset_version: Any text that changes when the dataset's content changes, so that
-                stages run again; `kfdet submit` fills it in. Empty: a changed dataset under the
-                same path counts as the same.
             tensorboard_image: Image of the TensorBoard that the run's page starts.
 
         Returns:
             Boxes, records, models, metrics, report, gallery and the verdict.
         """
-        return _stages(
-            dataset, dataset_version, parameters, cluster, tensorboard_image, compilation
-        )
+        return _stages(dataset, parameters, cluster, tensorboard_image, compilation)
 
     return dsl.pipeline(name=NAME, description=DESCRIPTION, pipeline_root=f"minio://{bucket}/runs")(
         flatten(training_pipeline, optional)
@@ -108,7 +103,6 @@ def build_training_pipeline(
 
 def _stages(
     dataset: Any,
-    dataset_version: Any,
     parameters: Parameters,
     cluster: ClusterParameters,
     tensorboard_image: Any,
@@ -116,9 +110,12 @@ def _stages(
 ) -> Outputs:
     """The tasks of the pipeline; of their values only the compilation's are known here."""
     image, seed = compilation.image, parameters.seed
+    found = fingerprint(dataset=dataset)
+    _on_cluster(found, "Fingerprint", image, reads_buckets=True)
+    found.set_caching_options(False)  # a changed dataset has the same address
     plan = planning(
         dataset=dataset,
-        dataset_version=dataset_version,
+        fingerprint=found.output,
         seed=seed,
         **_part(parameters, SamplingSettings),
         **_part(parameters, SplitSettings),

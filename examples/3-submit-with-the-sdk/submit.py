@@ -15,13 +15,11 @@ import yaml
 
 from kfdet.pipelines.cluster_parameters import BUCKET
 from kfdet.pipelines.compiler import compile_training
-from kfdet.storage.listing import dataset_version
 
 
 def main(dataset: str, *parameters: str) -> None:
     """Compile the pipeline, run it, wait, and print the final state."""
-    # so that KFP's cache knows the dataset by its content
-    arguments = {"dataset": dataset, "dataset_version": dataset_version(dataset)}
+    arguments = {"dataset": dataset}
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         arguments[name] = yaml.safe_load(value)

@@ -15,8 +15,9 @@ from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
-from kfdet.kubeflow.following import FinishedRun
-from kfdet.kubeflow.workflow import artifact_uri
+from kfdet.kubeflow.following import FinishedRun, log_events
+from kfdet.kubeflow.logs import Logs
+from kfdet.kubeflow.workflow import artifact_uri, parameter_value, read_workflow
 from kfdet.parameters import Parameters
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
@@ -85,7 +86,7 @@ def submit(
         KfdetError: Kubeflow Pipelines refuses the run.
     """
     from kfdet.storage.address import BucketPath, is_bucket_uri
-    from kfdet.storage.listing import dataset_version
+    from kfdet.storage.fingerprint import fingerprint
 
     if not is_bucket_uri(dataset):
         raise InputError(
@@ -104,10 +105,10 @@ def submit(
     compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
+    fingerprint(dataset)  # refuses an address without a dataset
     bucket = BucketPath.parse(dataset).bucket
     arguments = {
         "dataset": dataset,
-        "dataset_version": dataset_version(dataset),
         **parameters.arguments(),
         **cluster.arguments(bucket),
     }
@@ -170,12 +171,28 @@ def _metrics_uri(backend: Backend, finished: FinishedRun) -> str:
         given = {name: v for name, v in _parameters(run).items() if name not in _LATER}
         return run.get("pipeline_version_reference"), given
 
-    for run in backend.runs(finished.run["experiment_id"]):
+    logs = Logs(backend)
+    own = _fingerprint(logs, finished.run["run_id"], finished.workflow)
+    for run in backend.runs(finished.run["experiment_id"]) if own else ():
         if identity(run) == identity(finished.run) and run["run_id"] != finished.run["run_id"]:
             workflow = backend.workflow(run["run_id"])
-            if uri := artifact_uri(workflow, "evaluation", "metrics"):
+            uri = artifact_uri(workflow, "evaluation", "metrics")
+            if uri and _fingerprint(logs, run["run_id"], workflow) == own:
                 return uri
     raise KfdetError("the run that computed them no longer exists")
+
+
+def _fingerprint(logs: Logs, run_id: str, workflow: Mapping[str, Any]) -> str:
+    """The dataset's fingerprint in a run; "" where it cannot be found out any more.
+
+    Planning is given it, unless it comes from the cache; the pod that found it has reported it.
+    """
+    if given := parameter_value(workflow, "planning", "fingerprint"):
+        return str(given)
+    pods = [task.pod for task in read_workflow(workflow).tasks if task.stage == "fingerprint"]
+    log = logs.read(dict(workflow), run_id, pods[0]) if pods else ""
+    found = [event["value"] for event in log_events(log) if event["event"] == "fingerprint"]
+    return str(found[-1]) if found else ""
 
 
 def _read_metrics(uri: str) -> dict[str, Any]:

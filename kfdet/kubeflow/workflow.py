@@ -174,9 +174,28 @@ def plain_message(message: str) -> str:
 
 
 def artifact_uri(workflow: Mapping[str, Any], stage: str, name: str) -> str:
-    """URI of an artifact that a stage reads or writes; "" where the workflow does not hold it.
+    """URI of an artifact that a stage reads or writes; "" where the workflow does not hold it."""
+    for given in _executor_inputs(workflow, stage):
+        for side in ("outputs", "inputs"):
+            found = given.get(side, {}).get("artifacts", {}).get(name, {}).get("artifacts", [])
+            if found:
+                return str(found[0]["uri"])
+    return ""
 
-    The URI is on the command line of the stage's pod, which the driver writes, except for a stage
+
+def parameter_value(workflow: Mapping[str, Any], stage: str, name: str) -> Any:
+    """Value of a parameter that a stage takes; None where the workflow does not hold it."""
+    for given in _executor_inputs(workflow, stage):
+        values = given.get("inputs", {}).get("parameterValues", {})
+        if name in values:
+            return values[name]
+    return None
+
+
+def _executor_inputs(workflow: Mapping[str, Any], stage: str) -> Iterator[dict[str, Any]]:
+    """The inputs and outputs of a stage, once per group where it is in the loop.
+
+    They are on the command line of the stage's pod, which the driver writes, except for a stage
     that comes from the cache.
     """
     for node in workflow.get("status", {}).get("nodes", {}).values():
@@ -185,11 +204,5 @@ def artifact_uri(workflow: Mapping[str, Any], stage: str, name: str) -> str:
         patch = _output(node, "pod-spec-patch")
         containers = json.loads(patch).get("containers", []) if patch else []
         command = [word for container in containers for word in container.get("command", [])]
-        if "--executor_input" not in command:
-            continue
-        given = json.loads(command[command.index("--executor_input") + 1])
-        for side in ("outputs", "inputs"):
-            found = given.get(side, {}).get("artifacts", {}).get(name, {}).get("artifacts", [])
-            if found:
-                return str(found[0]["uri"])
-    return ""
+        if "--executor_input" in command:
+            yield json.loads(command[command.index("--executor_input") + 1])

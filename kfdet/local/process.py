@@ -35,7 +35,10 @@ from kfp.local import status, subprocess_task_handler
 from kfdet.events import emit
 from kfdet.files import atomic_file, read_json_object
 from kfdet.local.folder import located, portable
+from kfdet.storage.fingerprint import fingerprint
 from kfdet.training import starting_point
+
+FINGERPRINT = "fingerprint"
 
 _task = threading.local()
 """The stage that the current thread runs; kfp.local takes one thread per task."""
@@ -59,13 +62,16 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
     def compute_key(self, component_name: str, arguments: dict[str, Any], **rest: Any) -> str:
         """The key of a task: KFP's, from what a path holds where the path itself may change.
 
-        Of the dataset, its name; its content is in `dataset_version`, and in the plan. Of the run's
-        folder, nothing. Of a checkpoint to start from, its files.
+        Of the dataset, its name, and for its fingerprint what that is: it takes no process to find
+        out, and the other stages have it from there. Of the run's folder, nothing. Of a checkpoint
+        to start from, its files.
         """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
         arguments = portable(self._serialize_value_for_key(arguments), self._folder)
         dataset, checkpoint = arguments.get("dataset"), arguments.get("init_checkpoint")
-        if dataset and "://" not in dataset:
+        if _task.stage == FINGERPRINT:
+            arguments["dataset"] = fingerprint(str(dataset))
+        elif dataset and "://" not in dataset:
             arguments["dataset"] = Path(dataset).name
         if checkpoint and "://" not in checkpoint:
             arguments["init_checkpoint"] = starting_point.identity(
@@ -143,7 +149,10 @@ def main() -> None:
 
     from kfdet.pipelines.training import build_training_pipeline
 
-    task = build_training_pipeline()(**request["arguments"])
+    pipeline = build_training_pipeline()
+    tasks = pipeline.component_spec.implementation.graph.root.dag.tasks
+    tasks[FINGERPRINT].caching_options.enable_cache = True  # the key holds what it would find
+    task = pipeline(**request["arguments"])
     outputs = {
         name: value.path if isinstance(value, dsl.Artifact) else value
         for name, value in task.outputs.items()

@@ -16,7 +16,7 @@ from kfdet.errors import InputError
 from kfdet.files import hash_file, hash_files, read_json_object
 from kfdet.local.folder import RECORD
 from kfdet.storage.address import is_bucket_uri
-from kfdet.storage.listing import dataset_version as bucket_version
+from kfdet.storage.fingerprint import fingerprint, outline
 
 LIBRARIES = (
     "kfdet",
@@ -39,7 +39,7 @@ class DatasetRecord:
 
     Args:
         path: Absolute path, or bucket URI.
-        version: Changes when a file is added, removed or written.
+        version: Its fingerprint: changes when a file is added, removed or written.
         content: Changes when the name or the size of a file does; survives a copy.
     """
 
@@ -52,13 +52,10 @@ class DatasetRecord:
         """Describe the dataset in a folder or at a bucket URI.
 
         Raises:
-            InputError: The bucket cannot be read, or holds nothing there.
+            InputError: The folder is missing, or the bucket cannot be read or holds nothing there.
         """
-        if is_bucket_uri(dataset):
-            version = bucket_version(dataset)
-            return cls(dataset, version, version)
-        folder = Path(dataset).resolve()
-        return cls(str(folder), dataset_version(folder), _dataset_digest(folder, times=False))
+        path = dataset if is_bucket_uri(dataset) else str(Path(dataset).resolve())
+        return cls(path, fingerprint(path), outline(path))
 
 
 @dataclass(slots=True)
@@ -119,27 +116,6 @@ def _files(root: Path) -> Iterator[Path]:
         seen.add((state.st_dev, state.st_ino))
         folders.sort()
         yield from (Path(folder, name) for name in sorted(names))
-
-
-def dataset_version(dataset: Path) -> str:
-    """A digest that changes when a file of the dataset is added, removed or written.
-
-    Name, size and modification time of each file: a dataset of gigabytes takes milliseconds.
-    """
-    return _dataset_digest(dataset, times=True)
-
-
-def _dataset_digest(dataset: Path, *, times: bool) -> str:
-    digest = hashlib.sha256()
-    for path in _files(dataset):
-        try:
-            state = path.stat()
-        except FileNotFoundError:  # a dangling link
-            continue
-        name = path.relative_to(dataset).as_posix()
-        written = f"\0{state.st_mtime_ns}" if times else ""
-        digest.update(f"{name}\0{state.st_size}{written}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -152,7 +152,6 @@ def _request(
         "cache_root": str(cache),
         "arguments": {
             "dataset": dataset.path,
-            "dataset_version": dataset.version,
             "checkpoint_root": str(folder / CHECKPOINTS),
             "tensorboard_root": str(folder / TENSORBOARD),
             **arguments,

@@ -1,11 +1,9 @@
-"""The objects under a prefix, and a digest of them."""
+"""The objects under a prefix."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-from kfdet.dataset.layout import is_dataset_file
 from kfdet.errors import InputError
 from kfdet.storage.address import BucketPath
 from kfdet.storage.store import Store
@@ -52,26 +50,6 @@ def list_folders(uri: str) -> list[str]:
             lambda: list(store.client.list_objects(location.bucket, start))
         )
     return sorted(each.object_name.removeprefix(start).rstrip("/") for each in found if each.is_dir)
-
-
-def dataset_version(uri: str) -> str:
-    """A digest that changes when a file of the dataset at `uri` is added, removed or replaced.
-
-    Name, size and ETag of each object: one request per thousand objects, nothing is downloaded.
-
-    Raises:
-        InputError: There are no objects, or the store cannot be read.
-    """
-    digest = hashlib.sha256()
-    with Store(uri) as store:
-        found = [
-            entry for entry in entries(store, BucketPath.parse(uri)) if is_dataset_file(entry.name)
-        ]
-    if not found:
-        raise no_objects(uri)
-    for entry in found:
-        digest.update(f"{entry.name}\0{entry.size}\0{entry.etag}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def no_objects(uri: str) -> InputError:

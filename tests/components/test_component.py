@@ -16,6 +16,7 @@ from kfdet.components.image import IMAGE
 from kfdet.parameters import BoxSettings, Gate, Parameters, TrainingSettings
 
 STAGES = {
+    "fingerprint": "fingerprint_dataset",
     "planning": "plan_dataset",
     "interpolation": "interpolate_group",
     "frame_extraction": "extract_group",
@@ -65,7 +66,7 @@ def test_a_component_hands_everything_to_its_stage(
     values: list[Any] = []
     for value in arguments.values():
         values += vars(value).values() if hasattr(value, "part") else [value]
-    left_out = {"dataset_version", "tensorboard_image", "mlpipeline_ui_metadata", "confusion"}
+    left_out = {"fingerprint", "tensorboard_image", "mlpipeline_ui_metadata", "confusion"}
     for name, value in given.items():
         if name in left_out:
             continue

@@ -95,7 +95,7 @@ def test_outside_of_a_pod_there_is_no_termination_message(
 def test_the_command_of_a_component_runs_its_stage(tmp_path: Path) -> None:
     """A wrong dataset comes back as an error event and exit status 2."""
     parameters = {
-        **{"dataset": str(tmp_path), "dataset_version": "", "frame_rate": 10.0, "every": 0},
+        **{"dataset": str(tmp_path), "fingerprint": "", "frame_rate": 10.0, "every": 0},
         **{"val_share": 0.2, "guard_seconds": 3.0, "seed": 0},
     }
     plan = {"name": "plan", "uri": str(tmp_path / "plan"), "metadata": {}}

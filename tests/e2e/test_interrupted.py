@@ -20,7 +20,7 @@ def running(tmp_path: Path, wait_for: Any, processes_of: Any) -> Iterator[subpro
     write_square_video(tmp_path / "dataset" / "clip.mp4")
     command = [sys.executable, "-m", "kfdet", "run", str(tmp_path / "dataset"), "-o", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: processes_of(tmp_path / "run", "kfdet.components"), process)
+        wait_for(lambda: processes_of(tmp_path / "run", "planning"), process)
         yield process
 
 

@@ -53,6 +53,7 @@ def run(dataset: Path, kfdet: Any, wait_for: Any, processes_of: Any) -> Path:
 
 def test_a_killed_run_leaves_no_process_and_continues(run: Path) -> None:
     assert stages(run) == {
+        "fingerprint": False,
         "planning": False,
         "interpolation": False,
         "frame_extraction": False,
@@ -144,3 +145,14 @@ def test_another_gate_redoes_only_the_evaluation(run: Path, dataset: Path, kfdet
     assert len(list((run / "artifacts" / ".cache").rglob("*.json"))) == sum(
         stage["tasks"] for stage in json.loads((run / "run.json").read_text())["stages"]
     )
+
+
+def test_a_changed_dataset_is_planned_again(run: Path, dataset: Path, kfdet: Any) -> None:
+    (bad := dataset / "annotations" / "new.xml").write_text("<annotations>")
+    done = kfdet("run", dataset, "-o", run, *OPTIONS)
+    bad.unlink()
+    assert done.returncode == 2
+    assert "new.xml" in done.stderr
+    done = kfdet("run", dataset, "-o", run, *OPTIONS, "--min-ap50", "1")
+    assert done.returncode == 0, done.stderr
+    assert not any(stages(run).values())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ class Backend:
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         return self.earlier[run_id][1]
+
+    def log(self, run_id: str, _: str) -> str:
+        return "" if run_id == "old" else json.dumps({"event": "fingerprint", "value": "f1"})
 
 
 def test_the_version_is_named_after_its_content() -> None:
@@ -156,10 +160,11 @@ def a_run(run_id: str, version: str = "v1", **parameters: Any) -> dict[str, Any]
     }
 
 
-EVALUATED = workflow(
-    driver("root.evaluation", pod_spec_patch=patch(outputs={"metrics": "minio://b/computed"}))
-)
-CACHED = workflow(*cached("root.evaluation"))
+METRICS = driver("root.evaluation", pod_spec_patch=patch(outputs={"metrics": "minio://b/computed"}))
+EVALUATED = workflow(driver("root.planning", pod_spec_patch=patch(fingerprint="f1")), METRICS)
+OTHER_DATA = workflow(driver("root.planning", pod_spec_patch=patch(fingerprint="f2")), METRICS)
+JUDGED_AGAIN = workflow(*ran("root.fingerprint"), *cached("root.planning"), METRICS)
+CACHED = workflow(*ran("root.fingerprint"), *cached("root.planning"), *cached("root.evaluation"))
 RESULTS = [
     (EVALUATED, [], "minio://b/computed"),
     (
@@ -180,6 +185,9 @@ RESULTS = [
         "minio://b/computed",
     ),
     (CACHED, [(a_run("r1", seed=1), EVALUATED)], ""),
+    (CACHED, [(a_run("r1", seed=0), OTHER_DATA)], ""),
+    (CACHED, [(a_run("r1", seed=0), JUDGED_AGAIN)], "minio://b/computed"),
+    (CACHED, [(a_run("old", seed=0), JUDGED_AGAIN)], ""),  # its log is gone
     (CACHED, [(a_run("r1", "v0", seed=0), EVALUATED)], ""),
     (
         CACHED,

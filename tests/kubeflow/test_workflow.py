@@ -14,7 +14,7 @@ from support.workflow_samples import (
     workflow,
 )
 
-from kfdet.kubeflow.workflow import artifact_uri, plain_message, read_workflow
+from kfdet.kubeflow.workflow import artifact_uri, parameter_value, plain_message, read_workflow
 
 GPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 ERROR = "main: Error (exit code 1): minio://a/b: there are no objects. Check bucket and key."
@@ -138,3 +138,14 @@ def test_where_an_artifact_lies() -> None:
     assert artifact_uri(given, "evaluation", "report") == ""
     assert artifact_uri(given, "export", "saved_model") == ""
     assert artifact_uri({}, "export", "saved_model") == ""
+
+
+def test_what_a_stage_was_given() -> None:
+    given = workflow(
+        *cached("root.export"),
+        driver("root.planning", pod_spec_patch=patch(fingerprint="f1", seed=0)),
+    )
+    assert parameter_value(given, "planning", "fingerprint") == "f1"
+    assert parameter_value(given, "planning", "seed") == 0
+    assert parameter_value(given, "planning", "other") is None
+    assert parameter_value(given, "export", "seed") is None

@@ -90,13 +90,29 @@ def test_a_deleted_artifact_misses(tmp_path: Path, emitted: list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("/a/toys", "/b/toys", True),  # its content is in dataset_version
+        ("/a/toys", "/b/toys", True),  # its content is in the fingerprint
         ("/a/toys", "/a/pets", False),  # the report names it
         ("minio://a/toys", "minio://b/toys", False),
     ],
 )
 def test_a_dataset_counts_by_its_name(one: str, other: str, same: bool, tmp_path: Path) -> None:
     assert (key(tmp_path, dataset=one) == key(tmp_path, dataset=other)) is same
+
+
+def test_the_fingerprint_is_taken_again_after_a_change(tmp_path: Path) -> None:
+    def key() -> str:
+        return open_cache(tmp_path / "run").compute_key(
+            component_name="comp-fingerprint",
+            image="image",
+            full_command=["python3"],
+            arguments={"dataset": str(tmp_path / "toys")},
+        )
+
+    (tmp_path / "toys").mkdir()
+    before = key()
+    assert key() == before
+    (tmp_path / "toys" / "new.mp4").touch()
+    assert key() != before
 
 
 def test_a_changed_checkpoint_misses(tmp_path: Path) -> None:

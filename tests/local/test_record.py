@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,53 +14,9 @@ from kfdet.local.record import (
     StageRecord,
     check_same_dataset,
     code_version,
-    dataset_version,
     hashes,
     versions,
 )
-
-
-def test_an_empty_dataset_has_a_version(tmp_path: Path) -> None:
-    assert dataset_version(tmp_path) == dataset_version(tmp_path)
-
-
-def touch(path: Path) -> None:
-    os.utime(path, ns=(5, 5))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda root: (root / "a" / "film.mp4").write_bytes(b"other size"),
-        lambda root: touch(root / "a" / "film.mp4"),
-        lambda root: (root / "a" / "film.mp4").rename(root / "a" / "movie.mp4"),
-        lambda root: (root / "a" / "film.mp4").unlink(),
-        lambda root: (root / "new").write_bytes(b""),
-    ],
-)
-def test_every_change_of_a_dataset_changes_its_version(
-    change: Callable[[Path], object], tmp_path: Path
-) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "film.mp4").write_bytes(b"film")
-    before = dataset_version(tmp_path)
-    change(tmp_path)
-    assert dataset_version(tmp_path) != before
-
-
-def test_links_that_lead_nowhere_or_in_circles(tmp_path: Path) -> None:
-    (tmp_path / "circle").symlink_to(tmp_path)
-    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    assert dataset_version(tmp_path)
-
-
-def test_a_linked_folder_belongs_to_the_dataset(tmp_path: Path) -> None:
-    (tmp_path / "films").mkdir()
-    (tmp_path / "dataset").mkdir()
-    (tmp_path / "dataset" / "videos").symlink_to(tmp_path / "films")
-    before = dataset_version(tmp_path / "dataset")
-    (tmp_path / "films" / "new.mp4").write_bytes(b"")
-    assert dataset_version(tmp_path / "dataset") != before
 
 
 def test_the_code_version_is_stable() -> None:

@@ -70,7 +70,7 @@ def test_the_compiled_pipeline_is_the_golden_one(tmp_path: Path) -> None:
 def test_the_golden_pipeline_is_a_pipeline_spec(spec: dict[str, Any]) -> None:
     message = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert message.schema_version == "2.1.0"
-    assert len(message.deployment_spec["executors"]) == 9
+    assert len(message.deployment_spec["executors"]) == 10
     assert all(
         name in message.components
         for name in (task.component_ref.name for task in message.root.dag.tasks.values())
@@ -99,7 +99,7 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
         if parameter.default is not inspect.Parameter.empty
     }
     images = {"tensorboard_image": TENSORBOARD_IMAGE}
-    rest = {"dataset_version": "", **CLUSTER_DEFAULTS.arguments(BUCKET), **images}
+    rest = {**CLUSTER_DEFAULTS.arguments(BUCKET), **images}
     assert defaults == {**dataclasses.asdict(DEFAULTS), **rest}
 
 
@@ -110,7 +110,9 @@ def test_only_the_dataset_has_to_be_given(spec: dict[str, Any]) -> None:
 
 def test_only_stages_that_use_buckets_get_credentials(pods: dict[str, Any]) -> None:
     found = {name: pod["secretAsEnv"] for name, pod in pods.items() if "secretAsEnv" in pod}
-    assert set(found) == {"planning", "frame-extraction", "training", "deployment"}
+    assert set(found) == {
+        *("fingerprint", "planning", "frame-extraction", "training", "deployment"),
+    }
     for needed, wanted in found.values():
         for secret, variables in (needed, STORAGE_VARIABLES), (wanted, OPTIONAL_STORAGE_VARIABLES):
             assert secret["secretName"] == "kfdet-storage"
@@ -135,13 +137,13 @@ def test_the_cache_tells_gpus_from_none(spec: dict[str, Any]) -> None:
 
 
 def test_every_stage_can_write_its_scratch(pods: dict[str, Any]) -> None:
-    assert len(pods) == 9
+    assert len(pods) == 10
     for pod in pods.values():
         assert "/tmp" in [volume["mountPath"] for volume in pod["emptyDirMounts"]]  # noqa: S108
 
 
 def test_every_stage_outlasts_a_minute_without_its_bucket(tasks: dict[str, Any]) -> None:
-    assert len(tasks) == 9
+    assert len(tasks) == 10
     for name, task in tasks.items():
         policy = task["retryPolicy"]
         first = float(policy["backoffDuration"].rstrip("s"))
@@ -151,9 +153,14 @@ def test_every_stage_outlasts_a_minute_without_its_bucket(tasks: dict[str, Any])
         assert int(policy["backoffMaxDuration"].rstrip("s")) >= 14 * 24 * 3600, name
 
 
-def test_only_deployment_is_never_cached(tasks: dict[str, Any]) -> None:
-    fresh = [name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")]
-    assert fresh == ["deployment"]
+def test_what_looks_at_the_world_is_never_cached(tasks: dict[str, Any]) -> None:
+    fresh = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
+    assert fresh == {"fingerprint", "deployment"}
+
+
+def test_planning_is_cached_by_what_the_dataset_holds(spec: dict[str, Any]) -> None:
+    given = spec["root"]["dag"]["tasks"]["planning"]["inputs"]["parameters"]["fingerprint"]
+    assert given["taskOutputParameter"]["producerTask"] == "fingerprint"
 
 
 def test_deployment_waits_for_a_name_and_a_good_verdict(spec: dict[str, Any]) -> None:

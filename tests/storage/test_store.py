@@ -21,7 +21,7 @@ from kfdet.errors import InputError
 from kfdet.storage.copies import local_dataset
 from kfdet.storage.download import download
 from kfdet.storage.environment import read_connection
-from kfdet.storage.listing import dataset_version
+from kfdet.storage.fingerprint import fingerprint
 from kfdet.storage.multipart import CHECKSUM_HEADER, send, target_for
 from kfdet.storage.store import Store, StoreUnavailableError
 from kfdet.storage.upload import upload
@@ -45,7 +45,7 @@ def _copy(dataset: Path) -> None:
 ASKING: dict[str, Callable[[Path], object]] = {
     "download": lambda dataset: download(URI, dataset),
     "upload": lambda dataset: upload(dataset, URI),
-    "dataset_version": lambda _: dataset_version(URI),
+    "fingerprint": lambda _: fingerprint(URI),
     "local_dataset": _copy,
 }
 
@@ -113,7 +113,7 @@ def test_a_credential_that_is_not_one_is_never_shown(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError, match=f"{variable} contains a character") as raised:
-        dataset_version(URI)
+        fingerprint(URI)
     assert "hid" not in str(raised.value)
 
 
@@ -149,7 +149,7 @@ def test_wrong_credentials(asking: str, dataset: Path, object_store: ObjectStore
         object_store.check_credentials(strictly=False)
 
 
-@pytest.mark.parametrize("asking", ["download", "dataset_version", "local_dataset"])
+@pytest.mark.parametrize("asking", ["download", "fingerprint", "local_dataset"])
 def test_missing(asking: str, dataset: Path, object_store: ObjectStore) -> None:
     with pytest.raises(InputError, match='there is no bucket "kfdet"'):
         ASKING[asking](dataset)

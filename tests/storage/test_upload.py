@@ -10,7 +10,7 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError
 from kfdet.storage.download import download
-from kfdet.storage.listing import dataset_version
+from kfdet.storage.fingerprint import fingerprint
 from kfdet.storage.store import Store
 from kfdet.storage.upload import upload
 
@@ -100,16 +100,16 @@ def test_what_belongs_to_the_dataset_goes_up_and_comes_down(
 
 def test_only_what_changed_is_sent_again(dataset: Path, object_store: ObjectStore) -> None:
     upload(dataset, URI)
-    version = dataset_version(URI)
+    before = fingerprint(URI)
     object_store.log.clear()
     assert upload(dataset, URI).skipped == 5
-    assert dataset_version(URI) == version
+    assert fingerprint(URI) == before
     assert not [line for line in object_store.log if line.startswith(("PUT", "POST"))]
     os.utime(dataset / "videos/film.mp4")
     (dataset / "annotations/film.xml").write_bytes(b"<annotationz/>")
     assert upload(dataset, URI).skipped == 4
     assert object_store.objects()["data/toys/annotations/film.xml"] == b"<annotationz/>"
-    assert dataset_version(URI) != version
+    assert fingerprint(URI) != before
 
 
 def test_what_is_not_in_the_folder_is_named_or_deleted(

@@ -1,6 +1,7 @@
 """The stages of a run on one machine."""
 
 STAGES = (
+    "fingerprint",
     "planning",
     "interpolation",
     "frame_extraction",

@@ -59,13 +59,17 @@ def cached(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def patch(inputs: dict[str, str] | None = None, outputs: dict[str, str] | None = None) -> str:
+def patch(
+    inputs: dict[str, str] | None = None, outputs: dict[str, str] | None = None, **parameters: Any
+) -> str:
     """What a driver writes for the stage's pod, with the URI of each artifact."""
 
     def side(uris: dict[str, str] | None) -> dict[str, Any]:
         return {"artifacts": {n: {"artifacts": [{"uri": u}]} for n, u in (uris or {}).items()}}
 
-    given = json.dumps({"inputs": side(inputs), "outputs": side(outputs)})
+    given = json.dumps(
+        {"inputs": side(inputs) | {"parameterValues": parameters}, "outputs": side(outputs)}
+    )
     command = ["/kfp-launcher/launch", "--executor_input", given, "--", "sh"]
     return json.dumps({"containers": [{"name": "main", "command": command}]})
 

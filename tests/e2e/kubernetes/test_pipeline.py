@@ -8,6 +8,7 @@ and AWS_SECRET_ACCESS_KEY lead to the cluster's object store from here.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -207,10 +208,65 @@ def test_every_stage_writes_few_objects(backend: Backend, first: dict[str, Any])
 def test_the_same_again_comes_from_the_cache(first: dict[str, Any]) -> None:
     again = submit("--endpoint", NAME)
     states = {stage["stage"]: stage["state"] for stage in again["stages"]}
-    assert states.pop("deployment") == "succeeded"
+    assert states.pop("fingerprint") == states.pop("deployment") == "succeeded"
     assert set(states.values()) == {"cached"}
     assert again["metrics"] == first["metrics"]
     assert again["pods"] < first["pods"]
+
+
+def test_a_changed_dataset_under_the_same_address_trains_again(
+    backend: Backend, first: dict[str, Any]
+) -> None:
+    """Started as the UI and a recurring run start it: with the same parameters as before."""
+
+    def run_again() -> set[str]:
+        """Start the first run once more; the stages that are not cached, up to the plan."""
+        run = backend.run(first["run"])
+        reference = run["pipeline_version_reference"]
+        run_id = backend.start(
+            f"{NAME} again",
+            run["experiment_id"],
+            reference["pipeline_id"],
+            reference["pipeline_version_id"],
+            run["runtime_config"]["parameters"] | {"endpoint": ""},
+            run["runtime_config"].get("pipeline_root", ""),
+        )
+        try:
+            wait_for(
+                lambda: (
+                    (found := tasks(backend, run_id).get("planning"))
+                    and found.state in ("cached", "succeeded", "failed")
+                )
+            )
+            states = {name: task.state for name, task in tasks(backend, run_id).items()}
+        finally:
+            terminate(backend, run_id)
+        return {name for name, state in states.items() if state == "succeeded"}
+
+    assert run_again() == {"fingerprint"}
+    with replaced(f"{DATASET}/annotations/garden.xml", b"\n"):
+        assert run_again() == {"fingerprint", "planning"}
+    assert run_again() == {"fingerprint"}
+
+
+@contextmanager
+def replaced(uri: str, end: bytes) -> Iterator[None]:
+    """An object with something at its end while the block runs."""
+    from kfdet.storage.address import BucketPath
+    from kfdet.storage.store import Store
+
+    place = BucketPath.parse(uri)
+    with Store(uri) as store:
+
+        def put(content: bytes) -> None:
+            store.client.put_object(place.bucket, place.prefix, io.BytesIO(content), len(content))
+
+        before = store.client.get_object(place.bucket, place.prefix).data
+        put(before + end)
+        try:
+            yield
+        finally:
+            put(before)
 
 
 def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
@@ -354,7 +410,7 @@ def test_wrong_credentials_in_the_cluster(backend: Backend, dataset: str, core: 
     try:
         run_id = start(backend, *QUICK, *fresh())
         with following(backend, run_id) as lines:
-            wait_for(lambda: any("planning" in line and "AWS_" in line for line in lines), 600)
+            wait_for(lambda: any("fingerprint" in line and "AWS_" in line for line in lines), 600)
     finally:
         core.patch_namespaced_secret(STORAGE_SECRET, NAMESPACE, right)
 
