@@ -1,64 +1,18 @@
-"""The training pipeline: from videos and key-frame boxes to an evaluated, served detector.
+"""The training pipeline: from videos and key-frame boxes to an evaluated, served detector."""
 
-kfp.local runs it on one machine, a Kubeflow Pipelines backend on a cluster. What only a cluster has
-(Secrets, volumes, requests, retries) is set here as well; kfp.local ignores it.
-"""
+from typing import Any
 
-from dataclasses import Field
-from typing import Any, NamedTuple
-
-from kfp import dsl, kubernetes
-
-from kfdet.cluster.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
-from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
-from kfdet.components.deployment import deployment
-from kfdet.components.evaluation import evaluation
-from kfdet.components.export import export
-from kfdet.components.fingerprint import fingerprint
-from kfdet.components.frame_extraction import frame_extraction
-from kfdet.components.interpolation import interpolation
-from kfdet.components.negative_mining import negative_mining
-from kfdet.components.planning import planning
-from kfdet.components.tfrecord_build import tfrecord_build
-from kfdet.components.training import training
-from kfdet.parameters import (
-    BoxSettings,
-    DatasetSettings,
-    FrameSettings,
-    Gate,
-    NegativeSettings,
-    Parameters,
-    SamplingSettings,
-    Settings,
-    SplitSettings,
-    TrainingSettings,
-    flatten,
-)
+from kfdet.parameters import Parameters, TrainingSettings
 from kfdet.pipelines.cluster_parameters import (
     BUCKET,
-    CLUSTER_DEFAULTS,
     COMPILATION_DEFAULTS,
     ClusterParameters,
     Compilation,
 )
+from kfdet.pipelines.tasks import Outputs, finish, part, pipeline, prepare, train
 
 NAME = "kfdet-training"
 DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, served detector."
-
-
-class Outputs(NamedTuple):
-    """What a run leaves for its user."""
-
-    boxes: dsl.Dataset
-    records: dsl.Dataset
-    model: dsl.Model
-    saved_model: dsl.Model
-    tflite: dsl.Model
-    bundle: dsl.Artifact
-    metrics: dsl.Metrics
-    report: dsl.HTML
-    gallery: dsl.Artifact
-    verdict: bool
 
 
 def build_training_pipeline(
@@ -70,11 +24,6 @@ def build_training_pipeline(
         compilation: Images, and what else is compiled in.
         bucket: Name of the bucket where everything is kept unless a parameter names another.
     """
-    defaults = CLUSTER_DEFAULTS.arguments(bucket)
-
-    def optional(field: Field[Any], _: Any) -> tuple[Any, Any]:
-        default = defaults.get(field.name, field.default)
-        return type(default), default
 
     def training_pipeline(
         dataset: str,
@@ -94,163 +43,16 @@ def build_training_pipeline(
         Returns:
             Boxes, records, models, metrics, report, gallery and the verdict.
         """
-        return _stages(dataset, parameters, cluster, tensorboard_image, compilation)
-
-    return dsl.pipeline(name=NAME, description=DESCRIPTION, pipeline_root=f"minio://{bucket}/runs")(
-        flatten(training_pipeline, optional)
-    )
-
-
-def _stages(
-    dataset: Any,
-    parameters: Parameters,
-    cluster: ClusterParameters,
-    tensorboard_image: Any,
-    compilation: Compilation,
-) -> Outputs:
-    """The tasks of the pipeline; of their values only the compilation's are known here."""
-    image, seed = compilation.image, parameters.seed
-    found = fingerprint(dataset=dataset)
-    _on_cluster(found, "Fingerprint", image, reads_buckets=True)
-    found.set_caching_options(False)  # a changed dataset has the same address
-    plan = planning(
-        dataset=dataset,
-        fingerprint=found.output,
-        seed=seed,
-        **_part(parameters, SamplingSettings),
-        **_part(parameters, SplitSettings),
-        **_part(parameters, DatasetSettings),
-    )
-    _on_cluster(plan, "Planning", image, reads_buckets=True)
-    with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
-        boxes = interpolation(
-            plan=plan.outputs["plan"], group=group.index, **_part(parameters, BoxSettings)
+        image = compilation.image
+        records = prepare(dataset, parameters, image)
+        trained = train(
+            records.outputs["records"],
+            part(parameters, TrainingSettings),
+            parameters.seed,
+            cluster,
+            tensorboard_image,
+            compilation,
         )
-        _on_cluster(boxes, "Interpolation", image)
-        frames = frame_extraction(
-            dataset=dataset,
-            plan=plan.outputs["plan"],
-            group=group.index,
-            **_part(parameters, SamplingSettings),
-            **_part(parameters, FrameSettings),
-        )
-        _on_cluster(frames, "Frame extraction", image, cpu="500m", reads_buckets=True)
-    negatives = negative_mining(
-        plan=plan.outputs["plan"],
-        boxes=dsl.Collected(boxes.outputs["boxes"]),
-        frames=dsl.Collected(frames.outputs["frames"]),
-        seed=seed,
-        **_part(parameters, NegativeSettings),
-    )
-    _on_cluster(negatives, "Negative mining", image)
-    records = tfrecord_build(
-        dataset=dataset,
-        plan=plan.outputs["plan"],
-        boxes=dsl.Collected(boxes.outputs["boxes"]),
-        frames=dsl.Collected(frames.outputs["frames"]),
-        negatives=negatives.outputs["negatives"],
-        seed=seed,
-    )
-    _on_cluster(records, "TFRecord build", image, memory="1Gi")
-    trained = training(
-        records=records.outputs["records"],
-        checkpoint_root=cluster.checkpoint_root,
-        tensorboard_root=cluster.tensorboard_root,
-        tensorboard_image=tensorboard_image,
-        seed=seed,
-        gpus=cluster.accelerator_count,
-        **_part(parameters, TrainingSettings),
-    )
-    # pods are moved between nodes: more retries than elsewhere, each continues from a checkpoint
-    _on_cluster(
-        trained,
-        "Training",
-        compilation.training_image,
-        cpu=cluster.training_cpu,
-        memory=cluster.training_memory,
-        retries=5,
-        reads_buckets=True,
-    )
-    trained.set_accelerator_type(cluster.accelerator_type)
-    trained.set_accelerator_limit(cluster.accelerator_count)
-    kubernetes.add_node_selector_json(trained, cluster.node_selector)
-    kubernetes.add_toleration_json(trained, cluster.tolerations)
-    # several GPUs talk through it; its size is compiled in, as KFP's driver requires
-    kubernetes.empty_dir_mount(
-        trained,
-        "shared-memory",
-        "/dev/shm",  # noqa: S108
-        medium="Memory",
-        size_limit=compilation.shared_memory,
-    )
-    exported = export(model=trained.outputs["model"], records=records.outputs["records"])
-    _on_cluster(exported, "Export", image, cpu="500m", memory="2Gi")
-    evaluated = evaluation(
-        records=records.outputs["records"],
-        saved_model=exported.outputs["saved_model"],
-        training=trained.outputs["model"],
-        seed=seed,
-        **_part(parameters, Gate),
-    )
-    _on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
-    named = dsl.If(cluster.endpoint != "", name="endpoint-named")
-    good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
-    with named, good:
-        served = deployment(
-            saved_model=exported.outputs["saved_model"],
-            metrics=evaluated.outputs["metrics"],
-            records=records.outputs["records"],
-            endpoint=cluster.endpoint,
-            model_root=cluster.model_root,
-            canary_percent=cluster.canary_percent,
-        )
-        _on_cluster(served, "Deployment", image, reads_buckets=True)
-        served.set_caching_options(False)
-        kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
-    return Outputs(
-        boxes=records.outputs["all_boxes"],
-        records=records.outputs["records"],
-        model=trained.outputs["model"],
-        saved_model=exported.outputs["saved_model"],
-        tflite=exported.outputs["tflite"],
-        bundle=exported.outputs["bundle"],
-        metrics=evaluated.outputs["metrics"],
-        report=evaluated.outputs["report"],
-        gallery=evaluated.outputs["gallery"],
-        verdict=evaluated.outputs["Output"],
-    )
+        return finish(records, trained.outputs["model"], parameters, cluster, image)
 
-
-def _part(parameters: Parameters, kind: type[Settings]) -> dict[str, Any]:
-    """The parameters of one reader as keyword arguments of its component."""
-    return vars(parameters.part(kind))
-
-
-def _on_cluster(
-    task: Any,
-    title: str,
-    image: str,
-    *,
-    cpu: Any = "200m",
-    memory: Any = "512Mi",
-    retries: int = 2,
-    reads_buckets: bool = False,
-) -> None:
-    """Set what every stage needs in a pod: image, requests, retries, scratch, credentials.
-
-    Retries wait 30, 60, ... seconds, longer than an object store takes to come back, and are few,
-    because bad input fails again. The longest duration counts from the first attempt's start and
-    would also end a running attempt.
-    """
-    task.set_display_name(title)
-    task.set_container_image(image)
-    task.set_cpu_request(cpu)
-    task.set_memory_request(memory)
-    task.set_retry(retries, "30s", 2.0, "30d")
-    kubernetes.set_security_context(task, run_as_non_root=True)
-    # HOME and TMPDIR of the images, whose root file system may be read-only
-    kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
-    if reads_buckets:
-        for names, optional in ((STORAGE_VARIABLES, False), (OPTIONAL_STORAGE_VARIABLES, True)):
-            variables = {name: name for name in names}
-            kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional)
+    return pipeline(training_pipeline, NAME, DESCRIPTION, bucket)
