@@ -169,7 +169,7 @@ def read_json(path: Path, *, hint: str = "") -> Any:
         raise InputError(
             f"is not JSON: {error.msg}.", file=path, line=error.lineno, hint=hint
         ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no text, a number of 5,000 digits, nested deep
         raise InputError(f"is not JSON: {error}.", file=path, hint=hint) from error
 
 

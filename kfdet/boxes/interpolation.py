@@ -108,11 +108,8 @@ def fill(keys: Keys, tasks: Integers, method: Method = "linear") -> Filled:
             linear where that has fewer than three keys or the spline would swing farther from the
             line than the box is long.
     """
-    start, stop, step = tasks[keys.video].T
-    begin, end = visible_spans(keys, tasks)
-    size = (stop - start) // step + 1
-    first = np.clip(-((start - begin) // step), 0, size)
-    last = np.clip(-((start - end) // step), 0, size)
+    start, _, step = tasks[keys.video].T
+    first, last = _grid_rows(keys, tasks)
     counts = np.maximum(last - first, 0)
 
     # Stable, so that rows of one frame stay in the order of the tracks.
@@ -138,6 +135,15 @@ def fill(keys: Keys, tasks: Integers, method: Method = "linear") -> Filled:
     if keys.rotation.any():
         _envelope(filled, keys, follows)
     return filled
+
+
+def _grid_rows(keys: Keys, tasks: Integers) -> tuple[Integers, Integers]:
+    """Half-open spans, two of shape (K,), of each key's boxes on its task's grid of frames."""
+    start, stop, step = tasks[keys.video].T
+    begin, end = visible_spans(keys, tasks)
+    size = (stop - start) // step + 1
+    first = np.clip(-((start - begin) // step), 0, size)
+    return first, np.clip(-((start - end) // step), 0, size)
 
 
 def _stable_order(position: Integers) -> Integers:
@@ -297,3 +303,63 @@ def interpolate(keys: pa.Table, tasks: Mapping[str, Task], method: Method = "lin
             **dict(coordinates),
         }
     ).select(BOX_SCHEMA.names)
+
+
+def count_boxes(keys: pa.Table, tasks: Mapping[str, Task]) -> int:
+    """How many boxes `interpolate` would return; takes time for the keys only.
+
+    Raises:
+        InputError: As `interpolate`.
+    """
+    if keys.num_rows == 0:
+        return 0
+    _, arrays, spans = keys_from_table(keys, tasks)
+    first, last = _grid_rows(arrays, spans)
+    return int(np.maximum(last - first, 0).sum())
+
+
+def boxes_at(keys: pa.Table, task: Task, track: Integers, frame: Integers) -> tuple[Flags, Boxes]:
+    """Linear boxes of one video's tracks on single frames; takes no time for the frames between.
+
+    Args:
+        keys: KEY_SCHEMA, in any order, of one video.
+        task: Its first frame, last frame (inclusive) and step.
+        track: (N,) track of each box.
+        frame: (N,) frame of each box.
+
+    Returns:
+        (N,) whether `interpolate` has such a box, and (N, 4) the boxes, 0 where it has none.
+
+    Raises:
+        InputError: A track has two key boxes on one frame.
+    """
+    boxes = np.zeros((len(frame), 4))
+    if keys.num_rows == 0:
+        return np.zeros(len(frame), bool), boxes
+    name = keys["video"][0].as_py()
+    _, arrays, spans = keys_from_table(keys, {name: task})
+    begin, end = visible_spans(arrays, spans)
+    # Ranks instead of track numbers, of which the product with a frame may not fit.
+    tracks, rank = np.unique(arrays.track, return_inverse=True)
+    wanted = np.minimum(np.searchsorted(tracks, track), len(tracks) - 1)
+    frames = 1 + max(int(arrays.frame.max()), int(frame.max(initial=0)), 0)
+    row = np.searchsorted(rank * frames + arrays.frame, wanted * frames + frame, side="right") - 1
+    start, stop, step = task
+    shown = (
+        (row >= 0)
+        & (arrays.track[row] == track)
+        & (begin[row] <= frame)
+        & (frame < end[row])
+        & (start <= frame)
+        & (frame <= stop)
+        & ((frame - start) % step == 0)
+    )
+    follows = arrays.continues()
+    key = row[shown]
+    filled = Filled(key, frame[shown], np.empty((4, len(key))), np.zeros(len(key), np.int8))
+    terms = _polynomials(arrays, follows, "linear")
+    _evaluate(terms, key, filled.frame - arrays.frame[key], filled.columns)
+    if arrays.rotation.any():
+        _envelope(filled, arrays, follows)
+    boxes[shown] = filled.columns.T
+    return shown, boxes

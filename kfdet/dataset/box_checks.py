@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from kfdet.boxes.interpolation import interpolate
+from kfdet.boxes.interpolation import boxes_at
 from kfdet.boxes.rotation import envelope
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.limits import MAX_FRAMES, MAX_ID
 from kfdet.dataset.formats.model import (
     REFERENCE_COLUMNS,
     KeyBox,
@@ -20,8 +20,6 @@ from kfdet.dataset.formats.model import (
     key_table,
 )
 from kfdet.errors import Problem
-
-Integers = npt.NDArray[np.int64]
 
 OVERHANG = 1.0
 """Pixels by which a box may leave the frame without a warning: tools round differently."""
@@ -67,6 +65,7 @@ def check_source(source: SourceAnnotations, media: Media) -> tuple[list[KeyBox],
         if problem is None or problem.severity == "warning":
             keys.append(key)
     problems += _late_problem(source, media, late)
+    problems += _start_problem(source, media)
     problems += _grid_problem(source, keys)
     if source.kind == "video":
         problems += _open_ends(source, keys, media)
@@ -107,8 +106,6 @@ def _box_problem(key: KeyBox, file: str, media: Media, fits: bool) -> Problem | 
         found = f"the box of {key.label!r} ({text}) {what}"
         return Problem(severity, found, file, key.line or None, frame, hint)
 
-    if not all(map(math.isfinite, (*sides, key.rotation))):
-        return problem("error", "has a coordinate that is not a number.", "Draw it again.")
     if key.outside:
         return None
     if key.xmax <= key.xmin or key.ymax <= key.ymin:
@@ -142,6 +139,20 @@ def _late_problem(source: SourceAnnotations, media: Media, late: Sequence[KeyBox
             first.line or None,
             first.frame,
             "These may be the annotations of another video, or the video was cut after labelling.",
+        )
+    ]
+
+
+def _start_problem(source: SourceAnnotations, media: Media) -> list[Problem]:
+    if source.start < media.frames:
+        return []
+    return [
+        Problem(
+            "error",
+            f"its task starts on frame {source.start}, but {media.name} has only the frames 0 to "
+            f"{media.frames - 1}.",
+            source.file,
+            hint="These may be the annotations of another video, or the number is damaged.",
         )
     ]
 
@@ -196,40 +207,30 @@ def compare_with_reference(source: SourceAnnotations, keys: Sequence[KeyBox]) ->
     Rows that the tool left out are not compared: it omits frames that were deleted in a task.
     """
     reference = np.frombuffer(source.reference_boxes, np.float64).reshape(-1, REFERENCE_COLUMNS)
-    stop = int(reference[:, 1].max()) if source.stop is None else source.stop
-    boxes = interpolate(key_table([("", keys)]), {"": (source.start, stop, source.step)})
-    places = _places(boxes.column("track_id").to_numpy(), boxes.column("frame").to_numpy())
-    order = np.argsort(places)
-    wanted = _places(reference[:, 0].astype(np.int64), reference[:, 1].astype(np.int64))
-    position = np.searchsorted(places, wanted, sorter=order)
-    rows = order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(0, np.int64)
-    difference = np.full(len(reference), np.inf)
-    if len(rows):
-        found = places[rows] == wanted
-        sides = ("xmin", "ymin", "xmax", "ymax")
-        ours = np.column_stack([boxes.column(side).to_numpy()[rows] for side in sides])
-        difference[found] = np.abs(ours - reference[:, 2:6]).max(axis=1)[found]
+    within = (np.abs(reference[:, 0]) <= MAX_ID) & (np.abs(reference[:, 1]) <= MAX_FRAMES)
+    reference = reference[within]
+    track, frame = reference[:, :2].astype(np.int64).T
+    stop = MAX_FRAMES if source.stop is None else min(source.stop, MAX_FRAMES)
+    task = (source.start, stop, source.step)
+    found, ours = boxes_at(key_table([("", keys)]), task, track, frame)
+    difference = np.where(found, np.abs(ours - reference[:, 2:6]).max(axis=1), np.inf)
+    wrong = np.flatnonzero(difference > REFERENCE_TOLERANCE)
+    wrong = wrong[np.argsort(track[wrong], kind="stable")]
+    tracks, begins, counts = np.unique(track[wrong], return_index=True, return_counts=True)
     problems = []
-    for track in np.unique(reference[:, 0]):
-        of_track = np.flatnonzero(reference[:, 0] == track)
-        wrong = of_track[difference[of_track] > REFERENCE_TOLERANCE]
-        if len(wrong):
-            first = reference[wrong[0]]
-            worst = difference[wrong].max()
-            by = f"by up to {worst:.2f} pixels" if np.isfinite(worst) else "where we have no box"
-            problems.append(
-                Problem(
-                    "warning",
-                    f"track {int(track)}: {len(wrong)} of the boxes that the annotation tool "
-                    f"interpolated differ from ours, {by}.",
-                    source.file,
-                    int(first[6]),
-                    int(first[1]),
-                    "Ours follow from the key frames and are used; look at this track once.",
-                )
+    for number, begin, count in zip(tracks.tolist(), begins.tolist(), counts.tolist(), strict=True):
+        first = reference[wrong[begin]]
+        worst = difference[wrong[begin : begin + count]].max()
+        by = f"by up to {worst:.2f} pixels" if np.isfinite(worst) else "where we have no box"
+        problems.append(
+            Problem(
+                "warning",
+                f"track {number}: {count} of the boxes that the annotation tool "
+                f"interpolated differ from ours, {by}.",
+                source.file,
+                int(first[6]),
+                int(first[1]),
+                "Ours follow from the key frames and are used; look at this track once.",
             )
+        )
     return problems
-
-
-def _places(track: Integers, frame: Integers) -> Integers:
-    return track * np.int64(1 << 32) + frame

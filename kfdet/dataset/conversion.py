@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.interpolation import interpolate
+from kfdet.boxes.interpolation import count_boxes, interpolate
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.dataset.box_checks import Media, check_source
+from kfdet.dataset.formats.limits import MAX_FRAMES, MAX_WRITTEN_BOXES
 from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, SourceAnnotations, key_table
 from kfdet.dataset.formats.pictures import picture_name
 from kfdet.dataset.formats.registry import FORMATS, Format, read_annotations
@@ -69,7 +70,7 @@ def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conve
     if not items:
         raise InputError("holds no annotations.", file=src, hint=LAYOUT)
     _refuse_unfit(src, items, target_format, target)
-    boxes = _boxes(items)
+    boxes = _boxes(src, items)
     if key_frames and not target_format.tracks:
         boxes = _on_key_frames(boxes)
     boxes, left_out = _without_regions(boxes, target_format, src)
@@ -112,6 +113,7 @@ def _load_file(path: Path) -> tuple[list[Item], list[Problem]]:
         raise InputError("does not exist.", file=path)
     read = read_annotations(path)
     items: list[Item] = []
+    taken: set[str] = set()
     problems = list(read.problems)
     for source in read.sources:
         if source.relative:
@@ -121,11 +123,18 @@ def _load_file(path: Path) -> tuple[list[Item], list[Problem]]:
                 hint="Give the dataset folder, with the videos or images in it.",
             )
         name = source.names[0] if source.names else path.stem
-        if any(item.name == name for item in items):
+        if name in taken:
             # Tasks of a project may have one name.
             name = f"{name}-{len(items) + 1}"
+        taken.add(name)
         last = max((key.frame for key in source.keys if not key.outside), default=0)
         stop = last if source.stop is None else source.stop
+        if max(stop, last) > MAX_FRAMES:
+            raise InputError(
+                f"its task ends on frame {stop:,}; kfdet converts at most {MAX_FRAMES:,} frames.",
+                file=path,
+                hint="Give the dataset folder, with the video in it, if this is a damaged number.",
+            )
         media = Media(name, source.width, source.height, max(stop, last) + 1, 0.0)
         keys, found = check_source(source, media)
         problems += found
@@ -180,9 +189,18 @@ def _refuse_unfit(src: Path, items: Sequence[Item], to: Format, target: Path) ->
         )
 
 
-def _boxes(items: Sequence[Item]) -> pa.Table:
+def _boxes(src: Path, items: Sequence[Item]) -> pa.Table:
     tasks = {item.name: (item.start, item.stop, item.step) for item in items}
-    return interpolate(key_table((item.name, item.keys) for item in items), tasks)
+    keys = key_table((item.name, item.keys) for item in items)
+    count = count_boxes(keys, tasks)
+    if count > MAX_WRITTEN_BOXES:
+        raise InputError(
+            f"there are {count:,} boxes on all frames; kfdet converts at most "
+            f"{MAX_WRITTEN_BOXES:,}.",
+            file=src,
+            hint="Check where the task and its tracks end, or split it.",
+        )
+    return interpolate(keys, tasks)
 
 
 def _without_regions(boxes: pa.Table, to: Format, src: Path) -> tuple[pa.Table, list[Problem]]:

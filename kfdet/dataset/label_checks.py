@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,10 @@ MIN_BOXES = 3
 """A class with fewer key boxes cannot be learned and measured at all: an error."""
 FEW_BOXES = 10
 RARE_SHARE = 0.1
+_LONGEST_TYPED = 64
+"""Longer names are not compared; no one types them."""
+_COMPARISONS = 200_000
+"""Of names with each other: a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
             )
         ]
     variants = _variants(counts)
+    # Every rare name is compared with the frequent ones: fewer of them where there are very many.
+    frequent = counts.most_common(max(1, _COMPARISONS // len(counts)))
     problems = []
     for label in sorted(counts):
         use, count = first[label], counts[label]
@@ -66,7 +72,7 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
                 )
             )
             continue
-        near = _nearest(label, counts)
+        near = _nearest(label, counts, frequent)
         suggestion = f"Did you mean {near!r}? {_use_rename(label, near)}. " if near else ""
         boxes = "1 box" if count == 1 else f"{count} boxes"
         if count < MIN_BOXES and label not in variants.values():
@@ -123,18 +129,19 @@ def _variants(counts: Counter[str]) -> dict[str, str]:
     return {rare: names[0] for names in spellings.values() for rare in names[1:]}
 
 
-def _nearest(label: str, counts: Counter[str]) -> str:
+def _nearest(label: str, counts: Counter[str], frequent: Sequence[tuple[str, int]]) -> str:
     """The frequent label that `label`, being rare, is probably a misspelling of; "" if none."""
-    for other, count in counts.most_common():
-        if other == label or counts[label] > max(RARE_SHARE * count, 1):
-            continue
-        if counts[label] >= count:
-            continue
+    own = counts[label]
+    for other, count in frequent:
+        if own >= count or own > max(RARE_SHARE * count, 1):
+            break  # All others are rarer.
         longest = max(len(label), len(other))
-        allowed = 2 if longest >= 8 else 1 if longest >= 4 else 0
-        if _differs_in_digits(label, other):
+        if longest > _LONGEST_TYPED:
             continue
-        if _distance(label.casefold(), other.casefold()) <= allowed:
+        allowed = 2 if longest >= 8 else 1 if longest >= 4 else 0
+        if _within(label.casefold(), other.casefold(), allowed) and not _differs_in_digits(
+            label, other
+        ):
             return other
     return ""
 
@@ -145,15 +152,26 @@ def _differs_in_digits(a: str, b: str) -> bool:
     return a.translate(plain) == b.translate(plain)
 
 
-def _distance(a: str, b: str) -> int:
-    """Edits (insert, delete, replace, swap neighbours) between two words."""
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, letter in enumerate(a, 1):
-        before, previous, row = row, before, [i]
-        for j, other in enumerate(b, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
-            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
-                cost = min(cost, previous[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
+def _within(a: str, b: str, edits: int) -> bool:
+    """Whether so many edits (insert, delete, replace, swap neighbours) make one word of the other.
+
+    Looks at the first letter that differs only, so that its time hardly grows with the words.
+    """
+    if abs(len(a) - len(b)) > edits:
+        return False
+    same = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        same += 1
+    a, b = a[same:], b[same:]
+    if not a or not b:
+        return len(a) + len(b) <= edits
+    if not edits:
+        return False
+    return (
+        _within(a[1:], b[1:], edits - 1)
+        or _within(a[1:], b, edits - 1)
+        or _within(a, b[1:], edits - 1)
+        or (a[:2] == b[1::-1] and _within(a[2:], b[2:], edits - 1))
+    )

@@ -242,8 +242,8 @@ def _problem(error: InputError) -> Problem:
 def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
     item.annotation = Path(source.file).relative_to(root).as_posix()
     item.background = item.kind == "video" and source.reviewed and not source.keys
-    item.start, item.step = source.start, source.step
     last = item.frames - 1
+    item.start, item.step = min(source.start, last), source.step
     stop = last if source.stop is None else min(source.stop, last)
     item.stop = max(stop - (stop - item.start) % item.step, item.start)
     source.to_pixels(item.width, item.height)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from kfdet.boxes.rotation import envelope, turn_about_centre
@@ -50,9 +48,6 @@ def test_good_boxes(found):
     [
         (key(sides=(1, 2, 1, 12)), "error", "has no area"),
         (key(sides=(11, 2, 1, 12)), "error", "has no area"),
-        (key(sides=(1, 2, math.nan, 12)), "error", "not a number"),
-        (key(sides=(1, 2, math.inf, 12)), "error", "not a number"),
-        (key(rotation=math.nan), "error", "not a number"),
         (key(sides=(64, 2, 70, 12)), "error", "lies outside the 64x48 frame"),
         (key(sides=(-9, 2, 0, 12)), "error", "lies outside"),
         (key(sides=(-9, 2, 5, 12)), "warning", "sticks out of the 64x48 frame by 9 pixels"),

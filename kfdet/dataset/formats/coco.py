@@ -56,7 +56,7 @@ def read(path: Path) -> AnnotationSet:
             )
             for image in content["images"]
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"is not COCO: an image or category lacks {error}.", file=path, hint="Export it again."
         ) from error
@@ -68,7 +68,7 @@ def read(path: Path) -> AnnotationSet:
             if image not in sources:
                 raise ValueError(f"is on image {image!r}, which the file does not have")
             sources[image].keys.append(key)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             text = f"has no {error}" if isinstance(error, KeyError) else str(error)
             number = entry.get("id") if isinstance(entry, dict) else entry
             result.problems.append(
@@ -88,8 +88,8 @@ def _key(entry: dict[str, Any], labels: dict[Any, str]) -> KeyBox:
         raise ValueError("has a bbox that is not [x, y, width, height]")
     try:
         x, y, width, height = map(float, box)
-    except (TypeError, ValueError):
-        raise ValueError(f"has a bbox that is not four numbers: {box}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("has a bbox that is not four numbers") from None
     if entry["category_id"] not in labels:
         raise ValueError(f"has category {entry['category_id']!r}, which the file does not have")
     more = entry.get("attributes") or {}

@@ -12,6 +12,7 @@ from kfdet.dataset.formats.cvat_xml import (
     Dump,
     Image,
     Task,
+    TaskIndex,
     box_sides,
     flag,
     parse_dump,
@@ -47,13 +48,14 @@ def interpret(dump: Dump) -> AnnotationSet:
     """The sources of a parsed dump's images."""
     result = AnnotationSet(labels=dump.labels, problems=dump.problems)
     videos: dict[int, SourceAnnotations] = {}
+    index = TaskIndex(dump)
     for image in dump.images:
-        task = dump.task_of(image.task, image.subset, range(image.id, image.id + 1))
-        if _FRAME_NAME.fullmatch(image.name) and task is not None:
-            index = dump.tasks.index(task)
-            if index not in videos:
-                videos[index] = _video(task, image, dump.file)
-            source, frame = videos[index], image.id - task.offset
+        place = index.find(image.task, image.subset, range(image.id, image.id + 1))
+        if _FRAME_NAME.fullmatch(image.name) and place is not None:
+            task = dump.tasks[place]
+            if place not in videos:
+                videos[place] = _video(task, image, dump.file)
+            source, frame = videos[place], image.id - task.offset
         elif image.name:
             source, frame = _image(image, dump.file), 0
             result.sources.append(source)

@@ -17,6 +17,7 @@ from kfdet.dataset.formats.cvat_xml import (
     Dump,
     Row,
     Task,
+    TaskIndex,
     Track,
     box_sides,
     flag,
@@ -52,16 +53,18 @@ def interpret(dump: Dump) -> AnnotationSet:
     """The sources of a parsed dump's tracks."""
     result = AnnotationSet(labels=dump.labels, problems=dump.problems)
     sources = [source_of(task, dump.file) for task in dump.tasks]
+    index = TaskIndex(dump)
+    unread: set[str] = set()
     for track in dump.tracks:
         if track.shapes and not track.rows:
             shape, line = next(iter(track.shapes.items()))
             result.problems.append(unread_shape("track", shape, dump.file, line))
-            _mark_unread(sources, dump, track)
+            unread.add(track.task if dump.project else "")
             continue
         problem = _header_problem(track)
         frames = [row.frame for row in track.rows] or [0]
-        task = dump.task_of(track.task, track.subset, range(min(frames), max(frames) + 1))
-        if task is None:
+        place = index.find(track.task, track.subset, range(min(frames), max(frames) + 1))
+        if place is None:
             problem = problem or (
                 "it cannot be told which task of the project the track belongs to",
                 "Export each task by itself.",
@@ -72,19 +75,15 @@ def interpret(dump: Dump) -> AnnotationSet:
                 Problem("error", f"track {track.id}: {text}.", dump.file, track.line, hint=hint)
             )
             continue
-        assert task is not None
-        source = sources[dump.tasks.index(task)]
-        _add_rows(source, track, task, result.problems)
+        assert place is not None
+        _add_rows(sources[place], track, dump.tasks[place], result.problems)
+    for source, task in zip(sources, dump.tasks, strict=True):
+        # A video that shows an object whose track is left out is not background. Where a project
+        # does not state the track's task, it may be any of them.
+        if task.id in unread or "" in unread:
+            source.reviewed = False
     result.sources = sources
     return result
-
-
-def _mark_unread(sources: Sequence[SourceAnnotations], dump: Dump, track: Track) -> None:
-    """Note that a video shows an object whose track is left out: it is not background."""
-    for source, task in zip(sources, dump.tasks, strict=True):
-        # Where a project does not state the track's task, it may be any of them.
-        if not dump.project or not track.task or task.id == track.task:
-            source.reviewed = False
 
 
 def source_of(task: Task, file: str) -> SourceAnnotations:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.sax.xmlreader import AttributesImpl
 
 from kfdet.dataset.formats.archive import open_annotation
+from kfdet.dataset.formats.limits import whole_number
 from kfdet.dataset.formats.xmlfile import LineHandler, XmlWriter, parse_xml
 from kfdet.errors import InputError, Problem
 
@@ -115,26 +118,64 @@ class Dump:
     images: list[Image] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def task_of(self, task: str, subset: str, frames: range) -> Task | None:
-        """The task that a track or image belongs to; None where that cannot be told.
+
+class TaskIndex:
+    """Finds the task of a track or image, in a time that does not grow with their number.
+
+    Args:
+        dump: A parsed file.
+    """
+
+    def __init__(self, dump: Dump) -> None:
+        self._project = dump.project
+        self.by_id: dict[str, int] = {}
+        spans: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for number, task in enumerate(dump.tasks):
+            self.by_id.setdefault(task.id, number)
+            span = (task.offset + task.start, task.end, number)
+            spans[task.subset].append(span)
+            spans[""].append(span)
+        self._spans = {subset: _Spans(found) for subset, found in spans.items()}
+
+    def find(self, task: str, subset: str, frames: range) -> int | None:
+        """The place in `Dump.tasks`; None where that cannot be told.
 
         Args:
-            task: Its `task_id`, "" in dumps that do not write it.
+            task: The track's or image's `task_id`, "" in dumps that do not write it.
             subset: Its `subset`.
             frames: From its first frame to its last, as written.
         """
-        if not self.project:
-            return self.tasks[0]
+        if not self._project:
+            return 0
         if task:
-            return next((t for t in self.tasks if t.id == task), None)
-        fitting = [
-            t
-            for t in self.tasks
-            if t.offset + t.start <= frames.start
-            and frames.stop <= t.end
-            and (not subset or t.subset == subset)
-        ]
-        return fitting[0] if len(fitting) == 1 else None
+            return self.by_id.get(task)
+        spans = self._spans.get(subset)
+        return spans.only_around(frames) if spans else None
+
+
+class _Spans:
+    """Half-open spans (first, end, number)."""
+
+    def __init__(self, spans: Iterable[tuple[int, int, int]]) -> None:
+        self._firsts: list[int] = []
+        # Of all spans up to one: the latest end, its number, and the latest end of another span.
+        self._latest: list[tuple[int, int, int]] = []
+        latest, number, second = -1, -1, -1
+        for first, end, own in sorted(spans):
+            if end > latest:
+                latest, number, second = end, own, latest
+            else:
+                second = max(second, end)
+            self._firsts.append(first)
+            self._latest.append((latest, number, second))
+
+    def only_around(self, frames: range) -> int | None:
+        """The number of the only span that holds `frames`; None where it is not the only one."""
+        place = bisect_right(self._firsts, frames.start) - 1
+        if place < 0:
+            return None
+        latest, number, second = self._latest[place]
+        return number if second < frames.stop <= latest else None
 
 
 def parse_dump(path: Path) -> Dump:
@@ -224,7 +265,7 @@ class _Handler(LineHandler):
                     f"{error}; the row is left out.",
                     self.dump.file,
                     self.line(),
-                    int(frame) if frame.isdecimal() else None,
+                    whole_number(frame),
                     "Correct it, or export the task again.",
                 )
             )
@@ -323,7 +364,7 @@ def _tasks(meta: Element) -> tuple[list[Task], bool]:
     if project is None:
         node = next((n for tag in ("task", "job") if (n := meta.find(tag)) is not None), meta)
         return [_task(node, meta)], False
-    nodes = meta.findall(".//tasks/task")
+    nodes = project.findall("tasks/task")
     tasks = [_task(node, node) for node in nodes]
     # As CVAT's ProjectData counts: every task begins where the one before it in the same subset
     # ended, with the source frames before its own start frame counted in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from kfdet.files import atomic_file, atomic_folder
 
 CROWD = "crowd"
 """Attribute of a box that is a region: Datumaro's exporters drop one called is_crowd."""
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def read(path: Path) -> AnnotationSet:
@@ -128,7 +130,9 @@ def export(
             ]
             media = datumaro.Image.from_file(path=name, size=(entry.item.height, entry.item.width))
             stem = PurePosixPath(name).with_suffix("").as_posix()
-            items.append(datumaro.DatasetItem(id=stem, media=media, annotations=boxes))
+            # Datumaro would take the `a:` of a file `a:b.jpg` for a drive of Windows.
+            number = f"./{stem}" if _DRIVE.match(stem) else stem
+            items.append(datumaro.DatasetItem(id=number, media=media, annotations=boxes))
     dataset = datumaro.Dataset.from_iterable(items, categories=list(labels))
     if target.suffix != ".json":
         with atomic_folder(target) as folder:

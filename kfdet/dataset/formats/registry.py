@@ -20,6 +20,7 @@ from kfdet.dataset.formats import (
     yolo,
 )
 from kfdet.dataset.formats.archive import member_names, open_annotation
+from kfdet.dataset.formats.border import admit
 from kfdet.dataset.formats.model import AnnotatedItem, AnnotationSet
 from kfdet.errors import InputError
 
@@ -147,7 +148,8 @@ def _detect_json(head: bytes) -> str | None:
 
 def _detect_xml(head: bytes) -> str | None:
     # A broken or empty XML file is still somebody's annotations: its reader reports what is wrong.
-    head = re.sub(rb"<!--.*?-->", b"", head, flags=re.DOTALL)
+    first, *others = head.split(b"<!--")
+    head = first + b"".join(rest.partition(b"-->")[2] for rest in others)
     root = re.search(rb"<([A-Za-z_][\w.-]*)", head)
     if root is not None and root[1] == b"annotation":
         return "voc"
@@ -171,4 +173,4 @@ def read_annotations(path: Path) -> AnnotationSet:
             file=path,
             hint=f"Known formats: {', '.join(f.title for f in FORMATS.values())}.",
         )
-    return reader(path)
+    return admit(reader(path), str(path))

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from xml.sax.xmlreader import AttributesImpl
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.limits import whole_number
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -98,10 +99,10 @@ class _Handler(LineHandler):
         match self._path[1:]:
             case ["filename"]:
                 self.filename = text
-            case ["size", "width"] if text.isdecimal():
-                self.source.width = int(text)
-            case ["size", "height"] if text.isdecimal():
-                self.source.height = int(text)
+            case ["size", "width"]:
+                self.source.width = whole_number(text) or 0
+            case ["size", "height"]:
+                self.source.height = whole_number(text) or 0
             case ["object", "name"]:
                 # Not stripped: a stray space makes another label, which `check` reports.
                 self._object["name"] = "".join(self._text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import BinaryIO
 from xml.sax import SAXException, SAXParseException
 from xml.sax.handler import ContentHandler
@@ -11,7 +12,12 @@ from xml.sax.xmlreader import Locator
 from defusedxml import DefusedXmlException
 from defusedxml.expatreader import DefusedExpatParser
 
+from kfdet.dataset.formats.limits import MAX_DEPTH
 from kfdet.errors import InputError
+
+_CHUNK = 16 << 20
+"""Bytes sent to Expat at a time. It starts again on a tag or comment that goes on in the next chunk
+(CVE-2023-52425): with small ones, its time grows with the square of the longest."""
 
 
 class LineHandler(ContentHandler):
@@ -30,9 +36,10 @@ def parse_xml(stream: BinaryIO, handler: ContentHandler, file: str) -> None:
     """Send the events of an XML stream to `handler`; memory does not grow with the file.
 
     Raises:
-        InputError: Not well-formed, or it defines entities (an XML bomb, or a way to other files).
+        InputError: Not well-formed, nested too deep, or with entities of its own (an XML bomb, or a
+            way to other files).
     """
-    parser = DefusedExpatParser()
+    parser = _Parser(file)
     parser.setContentHandler(handler)
     try:
         parser.parse(stream)
@@ -53,6 +60,32 @@ def parse_xml(stream: BinaryIO, handler: ContentHandler, file: str) -> None:
         raise InputError(
             f"cannot be read as XML: {error}.", file=file, hint="Export it again."
         ) from error
+
+
+class _Parser(DefusedExpatParser):
+    """Refuses elements inside each other that no annotation tool writes."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(bufsize=_CHUNK)
+        self._file = file
+        self._depth = 0
+
+    def start_element(self, name: str, attrs: Mapping[str, str]) -> None:
+        """Called by Expat at a start tag."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise InputError(
+                f"<{name[:60]}> lies in more than {MAX_DEPTH} other elements.",
+                file=self._file,
+                line=self.getLineNumber(),
+                hint="No annotation tool writes this; export the annotations again.",
+            )
+        super().start_element(name, attrs)
+
+    def end_element(self, name: str) -> None:
+        """Called by Expat at an end tag."""
+        self._depth -= 1
+        super().end_element(name)
 
 
 class XmlWriter:

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.limits import (
+    MAX_DEPTH,
+    MAX_LABELS,
+    MAX_YAML_BYTES,
+    whole_number,
+)
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -32,7 +38,7 @@ _LABEL_LINE = re.compile(r"\s*\d+\s")
 def rank(path: Path) -> int | None:
     """How well `path` names YOLO's classes: 0 is best, None is not at all."""
     if path.suffix.lower() in (".yaml", ".yml"):
-        return 0 if re.search(r"^names\s*:", _text(path), re.MULTILINE) else None
+        return 0 if re.search(r"^names\s*:", _text(path, MAX_YAML_BYTES), re.MULTILINE) else None
     if path.suffix.lower() == ".names":
         return 1
     return 2 if path.name.lower() == "classes.txt" else None
@@ -80,13 +86,16 @@ def read(path: Path) -> AnnotationSet:
     return result
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+def _text(path: Path, most: int = -1) -> str:
+    """The first `most` bytes as text."""
+    with path.open("rb") as file:
+        return file.read(most).decode("utf-8", errors="replace")
 
 
 def _key(line: str, labels: dict[int, str], number: int) -> KeyBox:
     first, *rest = line.split()
-    if not first.isdecimal() or int(first) not in labels:
+    number_of_class = whole_number(first)
+    if number_of_class not in labels:
         raise ValueError(f"class {first!r} is not among the {len(labels)} class names")
     try:
         values = [float(text) for text in rest]
@@ -99,7 +108,7 @@ def _key(line: str, labels: dict[int, str], number: int) -> KeyBox:
         box = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     else:
         raise ValueError(f"a row of {1 + len(values)} numbers is neither a box nor a polygon")
-    return KeyBox(UNTRACKED, labels[int(first)], 0, *box, line=number)
+    return KeyBox(UNTRACKED, labels[number_of_class], 0, *box, line=number)
 
 
 def _class_names(path: Path) -> dict[int, str]:
@@ -110,12 +119,7 @@ def _class_names(path: Path) -> dict[int, str]:
     """
     names: object
     if path.suffix.lower() in (".yaml", ".yml"):
-        import yaml
-
-        try:
-            names = yaml.safe_load(_text(path))["names"]
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise InputError("its 'names' cannot be read.", file=path) from error
+        names = _names_of_yaml(path)
     else:
         names = [line.strip() for line in _text(path).splitlines() if line.strip()]
     found = dict(enumerate(names)) if isinstance(names, list) else names
@@ -124,9 +128,59 @@ def _class_names(path: Path) -> dict[int, str]:
             "holds no class names.", file=path, hint="List them, one for each class number."
         )
     try:
-        return {int(number): str(name) for number, name in found.items()}
-    except (TypeError, ValueError) as error:
-        raise InputError("a class number is not a whole number.", file=path) from error
+        return {_class_number(number): str(name) for number, name in found.items()}
+    except ValueError as error:
+        raise InputError(f"{error}.", file=path) from error
+
+
+def _class_number(key: object) -> int:
+    number = whole_number(str(key))
+    if number is None:
+        raise ValueError(f"the class number {str(key)[:60]!r} is not a whole number")
+    return number
+
+
+def _names_of_yaml(path: Path) -> object:
+    """What a data.yaml lists under `names`: every value as text, as it is written.
+
+    Raises:
+        InputError: It is not YAML, has no names, or is not as simple as such a file is.
+    """
+    import yaml
+
+    class Loader(yaml.BaseLoader):
+        """Refuses what makes a small file large or slow: aliases, depth and very many values."""
+
+        depth = nodes = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            self.nodes += 1
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases (*)")
+            if self.depth > MAX_DEPTH or self.nodes > 4 * MAX_LABELS:
+                raise yaml.YAMLError("it is nested too deep, or has too many values")
+            self.depth += 1
+            node: yaml.Node | None = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise yaml.YAMLError(f"it is larger than {MAX_YAML_BYTES >> 20} MiB")
+        content = yaml.load(_text(path), Loader)  # noqa: S506 it makes nothing but text
+        names: object = content["names"]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).replace("\n", " ")[:200]
+        raise InputError(f"its 'names' cannot be read: {reason}.", file=path) from error
+    if any(not isinstance(name, str) for name in _values(names)):
+        raise InputError("a class name is not text.", file=path)
+    return names
+
+
+def _values(names: object) -> Iterable[object]:
+    if isinstance(names, dict):
+        return names.values()
+    return names if isinstance(names, list) else ()
 
 
 def sides(path: Path) -> dict[str, list[Path]]:
