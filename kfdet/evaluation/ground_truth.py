@@ -32,6 +32,11 @@ class GroundTruth:
         classes: (N,) class ids: positions in the labels, from 1.
         crowd: (N,) whether a box stands for a group of objects.
         difficult: (N,) whether a box is ignored in scoring.
+        drawn: (N,) whether a person drew the box on this frame; the others are interpolated.
+        tracks: (N,) the track of each box, UNTRACKED without one.
+        keys: (N, 2) the key frames before and after each box, NO_KEY where there is none.
+        hulls: (N, 4) the smallest box around the track's boxes on these, in source pixels.
+        measured: Whether the picture is truth; the others are only looked at.
     """
 
     source_id: int
@@ -44,6 +49,11 @@ class GroundTruth:
     classes: npt.NDArray[np.int64]
     crowd: npt.NDArray[np.bool_]
     difficult: npt.NDArray[np.bool_]
+    drawn: npt.NDArray[np.bool_]
+    tracks: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    hulls: Boxes
+    measured: bool = True
 
     @property
     def size(self) -> tuple[float, float]:
@@ -91,6 +101,7 @@ def read_ground_truth(records: Path) -> Iterator[tuple[bytes, GroundTruth]]:
                 hint="Build the records again.",
             )
         x, y, right, bottom = window = (row["xmin"], row["ymin"], row["xmax"], row["ymax"])
+        scale, origin = np.array([right - x, bottom - y] * 2), np.array([x, y, x, y])
         yield (
             example.jpeg,
             GroundTruth(
@@ -100,10 +111,15 @@ def read_ground_truth(records: Path) -> Iterator[tuple[bytes, GroundTruth]]:
                 kind=row["kind"],
                 stored=(row["width"], row["height"]),
                 window=window,
-                boxes=example.boxes * np.array([right - x, bottom - y] * 2) + [x, y, x, y],
+                boxes=example.boxes * scale + origin,
                 classes=example.class_ids,
                 crowd=example.crowd,
                 difficult=example.difficult,
+                drawn=example.drawn,
+                tracks=example.tracks,
+                keys=example.keys,
+                hulls=example.hulls * scale + origin,
+                measured=row["measured"],
             ),
         )
 

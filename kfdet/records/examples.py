@@ -13,10 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kfdet.boxes.neighbours import key_neighbours
 from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, NO_LABEL, Boxes
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import warn
 from kfdet.planning.plan import FrameRange, Plan
+from kfdet.records.truth import Objects, measured_frames
 
 SplitName = Literal["train", "val", "test"]
 Kind = Literal["frame", "background", "crop"]
@@ -42,6 +44,7 @@ EXAMPLE_SCHEMA = pa.schema(
         ("video", pa.string()),
         ("frame", pa.int64()),
         ("kind", pa.string()),  # "frame" has boxes, "background" and "crop" have none
+        ("measured", pa.bool_()),  # it is truth: evaluation measures on it
         ("width", pa.int64()),  # of the stored picture
         ("height", pa.int64()),
         ("xmin", pa.float64()),  # the window of the source that the picture shows, in its pixels
@@ -65,6 +68,8 @@ class SelectedExample:
         stored: Width and height of the extracted picture (before any crop).
         source: Width and height of the source.
         crop: Left, top, right, bottom in pixels of the extracted picture; None for all of it.
+        measured: Whether evaluation measures on it (see `kfdet.records.truth`); training examples
+            are not.
     """
 
     source_id: int
@@ -75,6 +80,7 @@ class SelectedExample:
     stored: tuple[int, int]
     source: tuple[int, int]
     crop: tuple[int, int, int, int] | None = None
+    measured: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,6 +107,9 @@ class FrameBoxes:
         corners: Shape (N, 4), clipped, source pixels.
         class_ids: Shape (N,), from 1.
         crowd: Shape (N,), whether the box is no object, but a region that nobody judges.
+        drawn: Shape (N,), whether a person drew the box on its frame.
+        tracks: Shape (N,), UNTRACKED without one.
+        neighbours: The key frames between which each box lies.
 
     Raises:
         InputError: A label or video is not in the plan, or a coordinate is not finite.
@@ -135,6 +144,12 @@ class FrameBoxes:
         self.occluded: npt.NDArray[np.bool_] = self.table["occluded"].to_numpy()
         self.difficult: npt.NDArray[np.bool_] = self.table["difficult"].to_numpy()
         self.crowd: npt.NDArray[np.bool_] = self.table["crowd"].to_numpy()
+        self.drawn: npt.NDArray[np.bool_] = self.table["keyframe"].to_numpy()
+        self.tracks: npt.NDArray[np.int64] = self.table["track_id"].to_numpy()
+        steps = {source.name: source.step for source in plan.sources}
+        self.neighbours = key_neighbours(
+            self.table, self.corners, _coded(self.table, "video", steps.__getitem__)
+        )
         self._slices = dict(_frame_slices(self.table))
 
     def of(self, video: str, frame: int) -> slice:
@@ -170,7 +185,8 @@ def choose_examples(
 
     Training: every extracted frame of a training range that has boxes, and the mined negatives.
     Validation: every extracted frame of a validation range that has boxes or that a person covered;
-    of videos without any object no more than there are frames with boxes. Test: likewise.
+    of videos without any object no more than there are frames with boxes. Those that are truth
+    (`kfdet.records.truth`) are measured on; the others are only looked at. Test: likewise.
 
     Args:
         plan: Sources, labels and split.
@@ -197,17 +213,26 @@ def choose_examples(
     _require(frames_with_boxes, "training", "lower val_share")
     empty = {source.name for source in plan.sources if source.background}
     measuring: list[_Choice] = []
+    truth: set[tuple[str, int]] = set()
     for split, side, remedy in _MEASURING:
         ranges = {source.name: getattr(source, split) for source in plan.sources}
         if split == "test" and not any(ranges.values()):
             continue
         found = _measuring_frames(split, sorted(pictures), boxes, ranges, covered)
         _require(found, side, remedy)
-        measuring += _thin_background(found, empty)
+        found = _thin_background(found, empty)
+        truth |= measured_frames({(c.video, c.frame): _objects(c, boxes) for c in found})
+        measuring += found
     return [
-        _example(number, choice, *pictures[choice.video, choice.frame])
+        _example(number, choice, *pictures[choice.video, choice.frame], truth)
         for number, choice in enumerate((*frames_with_boxes, *background, *measuring), 1)
     ]
+
+
+def _objects(choice: _Choice, boxes: FrameBoxes) -> Objects:
+    """The objects on a chosen frame."""
+    rows = boxes.objects(choice.video, choice.frame)
+    return Objects(boxes.class_ids[rows], boxes.drawn[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +321,11 @@ def _require(choices: Iterable[_Choice], side: str, remedy: str) -> None:
 
 
 def _example(
-    number: int, choice: _Choice, stored: tuple[int, int], source: tuple[int, int]
+    number: int,
+    choice: _Choice,
+    stored: tuple[int, int],
+    source: tuple[int, int],
+    truth: Container[tuple[str, int]],
 ) -> SelectedExample:
     """The example of a choice; its crop is the window in whole pixels of the stored picture."""
     crop = None
@@ -305,8 +334,17 @@ def _example(
         scale = np.array([wide / source[0], high / source[1]] * 2)
         left, top, right, bottom = np.round(np.array(choice.window) * scale).astype(int).tolist()
         crop = (max(left, 0), max(top, 0), min(right, wide), min(bottom, high))
+    measured = choice.split != "train" and (choice.video, choice.frame) in truth
     return SelectedExample(
-        number, choice.split, choice.video, choice.frame, choice.kind, stored, source, crop
+        number,
+        choice.split,
+        choice.video,
+        choice.frame,
+        choice.kind,
+        stored,
+        source,
+        crop,
+        measured,
     )
 
 
@@ -318,7 +356,10 @@ def splits_of(examples: Iterable[SelectedExample]) -> list[SplitName]:
 
 def example_table(examples: Sequence[SelectedExample]) -> pa.Table:
     """EXAMPLE_SCHEMA, one row per example."""
-    rows = [(e.source_id, e.split, e.video, e.frame, e.kind, *e.size, *e.window) for e in examples]
+    rows = [
+        (e.source_id, e.split, e.video, e.frame, e.kind, e.measured, *e.size, *e.window)
+        for e in examples
+    ]
     columns = list(zip(*rows, strict=True)) or [()] * len(EXAMPLE_SCHEMA)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, EXAMPLE_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=EXAMPLE_SCHEMA)

@@ -6,7 +6,9 @@ Sources: the record framing and the masked checksum are those of TensorFlow's
 tensorflow/core/lib/io/record_writer.h and tensorflow/core/lib/hash/crc32c.h; the messages are its
 tensorflow/core/example/{example,feature}.proto and the Object Detection API's
 object_detection/protos/string_int_label_map.proto; the feature names are those of
-object_detection/dataset_tools and official/vision/dataloaders/tf_example_decoder.py.
+object_detection/dataset_tools and official/vision/dataloaders/tf_example_decoder.py. Of our own,
+for each object: `drawn`, `track`, `key/before`, `key/after` and `hull/xmin` to `hull/ymax`, which
+readers of other systems leave alone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
-from kfdet.boxes.tables import Boxes
+from kfdet.boxes.neighbours import NO_KEY
+from kfdet.boxes.tables import UNTRACKED, Boxes
 from kfdet.errors import InputError
 
 SHARD_BYTES = 100 * 1024 * 1024
@@ -37,6 +40,7 @@ MOST_SHARDS = 6
 _MASK_DELTA = 0xA282EAD8
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_KEYS = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,12 @@ class Example:
         crowd: Shape (N,), bool: a region that may hold any number of objects, which nobody judges;
             empty: no box is one.
         difficult: Shape (N,), bool: the box trains, but is not scored; empty: no box is.
+        drawn: Shape (N,), bool: a person drew the box on this frame; otherwise it was computed from
+            key frames. Empty: all were drawn.
+        tracks: Shape (N,), the track of each box, UNTRACKED without one; empty: no box has one.
+        keys: Shape (N, 2), the key frames between which each box lies, as in
+            `kfdet.boxes.neighbours.Neighbours`; empty: not known.
+        hulls: Shape (N, 4), the hull of the boxes on these key frames, as `boxes`; empty: `boxes`.
     """
 
     source_id: int
@@ -71,11 +81,26 @@ class Example:
     truncated: npt.NDArray[np.bool_]
     crowd: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
     difficult: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+    drawn: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+    tracks: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    keys: npt.NDArray[np.int64] = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 2), np.int64)
+    )
+    hulls: Boxes = dataclasses.field(default_factory=lambda: np.zeros((0, 4)))
 
     def __post_init__(self) -> None:
-        for name in ("crowd", "difficult"):
+        count = len(self.boxes)
+        defaults = {
+            "crowd": np.zeros(count, bool),
+            "difficult": np.zeros(count, bool),
+            "drawn": np.ones(count, bool),
+            "tracks": np.full(count, UNTRACKED),
+            "keys": np.full((count, 2), NO_KEY),
+            "hulls": self.boxes,
+        }
+        for name, default in defaults.items():
             if not len(getattr(self, name)):
-                object.__setattr__(self, name, np.zeros(len(self.boxes), bool))
+                object.__setattr__(self, name, default)
 
 
 def serialize(example: Example) -> bytes:
@@ -107,6 +132,12 @@ def serialize(example: Example) -> bytes:
     put("object/difficult", "int64_list", example.difficult.astype(int).tolist())
     put("object/truncated", "int64_list", example.truncated.astype(int).tolist())
     put("object/occluded", "int64_list", example.occluded.astype(int).tolist())
+    put("object/drawn", "int64_list", example.drawn.astype(int).tolist())
+    put("object/track", "int64_list", example.tracks.tolist())
+    for name, frames in zip(_KEYS, example.keys.T, strict=True):
+        put(f"object/key/{name}", "int64_list", frames.tolist())
+    for name, side in zip(_SIDES, example.hulls.astype(np.float32).T, strict=True):
+        put(f"object/hull/{name}", "float_list", side.tolist())
     data: bytes = message.SerializeToString(deterministic=True)
     return data
 
@@ -129,6 +160,8 @@ def parse(record: bytes) -> Example:
 
     try:
         sides = [get(f"object/bbox/{side}", "float_list") for side in _SIDES]
+        hulls = [get(f"object/hull/{side}", "float_list") for side in _SIDES]
+        keys = [get(f"object/key/{name}", "int64_list") for name in _KEYS]
         return Example(
             source_id=int(get("source_id", "bytes_list")[0]),
             filename=get("filename", "bytes_list")[0].decode(),
@@ -142,6 +175,10 @@ def parse(record: bytes) -> Example:
             truncated=np.array(get("object/truncated", "int64_list"), bool),
             crowd=np.array(get("object/is_crowd", "int64_list"), bool),
             difficult=np.array(get("object/difficult", "int64_list"), bool),
+            drawn=np.array(get("object/drawn", "int64_list"), bool),
+            tracks=np.array(get("object/track", "int64_list"), np.int64),
+            keys=np.array(keys, np.int64).T.reshape(-1, 2),
+            hulls=np.array(hulls, np.float64).T.reshape(-1, 4),
         )
     except (IndexError, ValueError) as error:
         raise InputError(

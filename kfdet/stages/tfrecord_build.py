@@ -163,6 +163,10 @@ def _serialize(example: SelectedExample, boxes: FrameBoxes, store: FrameStore) -
             truncated=boxes.truncated(rows),
             crowd=boxes.crowd[rows],
             difficult=boxes.difficult[rows],
+            drawn=boxes.drawn[rows],
+            tracks=boxes.tracks[rows],
+            keys=boxes.neighbours.frames[rows],
+            hulls=boxes.neighbours.hulls[rows] / boxes.limits[rows],
         )
     )
 

@@ -24,7 +24,12 @@ class Hand:
         *,
         crowd: Sequence[bool] = (),
         difficult: Sequence[bool] = (),
+        drawn: Sequence[bool] = (),
+        tracks: Sequence[int] = (),
+        keys: Sequence[tuple[int, int]] = (),
+        hulls: Sequence[Box] = (),
         kind: str = "frame",
+        measured: bool = True,
     ) -> GroundTruth:
         count = len(boxes)
         return GroundTruth(
@@ -38,6 +43,11 @@ class Hand:
             classes=np.array(classes or [1] * count, np.int64),
             crowd=np.array(crowd or [False] * count, bool),
             difficult=np.array(difficult or [False] * count, bool),
+            drawn=np.array(drawn or [True] * count, bool),
+            tracks=np.array(tracks or range(count), np.int64),
+            keys=np.array(keys or [(source_id, source_id)] * count, np.int64).reshape(-1, 2),
+            hulls=np.array(hulls or boxes, float).reshape(-1, 4),
+            measured=measured,
         )
 
     @staticmethod

@@ -170,6 +170,7 @@ def test_sizes_and_windows_of_shrunken_frames() -> None:
         "video": "a.mp4",
         "frame": 0,
         "kind": "frame",
+        "measured": False,
         "width": 50,
         "height": 25,
         "xmin": 0,

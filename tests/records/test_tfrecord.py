@@ -45,6 +45,10 @@ def _example(boxes: list[tuple[float, ...]], source_id: int = 7) -> Example:
         class_ids=np.arange(1, count + 1),
         occluded=np.arange(count) % 2 == 1,
         truncated=np.arange(count) % 3 == 1,
+        drawn=np.arange(count) % 2 == 0,
+        tracks=np.arange(count) - 1,
+        keys=np.arange(2 * count).reshape(-1, 2) - 1,
+        hulls=np.array([(0.0, ymin, xmax, 1.0) for _, ymin, xmax, _ in boxes]).reshape(-1, 4),
     )
 
 
@@ -56,7 +60,8 @@ def test_what_is_serialized_is_parsed(boxes: list[tuple[float, ...]]) -> None:
     assert parsed.boxes.shape == example.boxes.shape
     for name in ("source_id", "filename", "jpeg", "width", "height", "labels"):
         assert getattr(parsed, name) == getattr(example, name), name
-    for name in ("class_ids", "occluded", "truncated"):
+    assert np.allclose(parsed.hulls, example.hulls, atol=1e-7)
+    for name in ("class_ids", "occluded", "truncated", "drawn", "tracks", "keys"):
         assert getattr(parsed, name).tolist() == getattr(example, name).tolist(), name
 
 
@@ -77,7 +82,7 @@ def test_tensorflow_reads_every_field(tensorflow: Any, boxes: list[tuple[float, 
     example = _example(boxes)
     texts = ("encoded", "format", "source_id", "filename", "key/sha256")
     floats = ("bbox/xmin", "bbox/ymin", "bbox/xmax", "bbox/ymax", "area")
-    integers = ("class/label", "is_crowd", "difficult", "truncated", "occluded")
+    integers = ("class/label", "is_crowd", "difficult", "truncated", "occluded", "drawn")
     spec = {
         **{f"image/{name}": tf.io.FixedLenFeature([], tf.string) for name in texts},
         **{f"image/{name}": tf.io.FixedLenFeature([], tf.int64) for name in ("width", "height")},

@@ -140,7 +140,8 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     for frame, blobs in enumerate(frames):
         labelled = [blob for blob in blobs if blob.label is not None]
         kind = "frame" if labelled else "background"
-        chosen.append(SelectedExample(101 + frame, "val", VIDEO, frame, kind, STORED, SOURCE))
+        place = (VIDEO, frame, kind, STORED, SOURCE)
+        chosen.append(SelectedExample(101 + frame, "val", *place, measured=True))
         boxes = np.array([blob.box for blob in labelled], float).reshape(-1, 4)
         records.append(
             serialize(

@@ -34,6 +34,7 @@ def write_square_records(folder: Path, train: int, val: int, seed: int = 0) -> N
                 "video": "squares",
                 "frame": e.source_id,
                 "kind": "frame" if len(e.boxes) else "background",
+                "measured": split == "val",
                 "width": WIDTH,
                 "height": HEIGHT,
                 "xmin": 0.0,
