@@ -22,7 +22,8 @@ def planning(
     """Check the dataset, split it without leaks, and cut it into groups of sources.
 
     Args:
-        dataset: Folder or bucket path with videos or images and their annotations.
+        dataset: Folder or bucket path with videos or images and their annotations, or several,
+            separated by commas.
         fingerprint: Changes when the dataset's content changes; part of the cache key.
         plan: The plan: sources, frame ranges, labels and key boxes.
         sampling: Which frames are used.

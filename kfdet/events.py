@@ -121,7 +121,8 @@ def with_aliases(problem: Problem) -> Problem:
 
 
 def _with_aliases(text: str) -> str:
-    for path, name in tuple(_aliases.items()):  # another thread may add one meanwhile
+    aliases = tuple(_aliases.items())  # another thread may add one meanwhile
+    for path, name in sorted(aliases, key=lambda alias: -len(alias[0])):
         text = text.replace(path, name)
     return text
 

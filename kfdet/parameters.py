@@ -177,8 +177,7 @@ class DatasetSettings(Settings):
     ignore: str = parameter(
         "",
         "Data",
-        "Neither learn nor count what is difficult, occluded, label=NAME or "
-        "region=GLOB:XMIN:YMIN:XMAX:YMAX.",
+        "Neither learn nor count what is difficult, occluded, label=NAME or region=GLOB:BOX.",
         metavar="WHAT",
         multiple=True,
     )

@@ -35,7 +35,8 @@ def build_training_pipeline(
 
         Args:
             dataset: Bucket path (minio://BUCKET/PATH or s3://BUCKET/PATH) with videos or images and
-                their annotations; `kfdet upload` puts a dataset there.
+                their annotations; `kfdet upload` puts a dataset there. Several, separated by
+                commas, are merged by label.
             parameters: What is trained, and how.
             cluster: What only a cluster has.
             tensorboard_image: Image of the TensorBoard that the run's page starts.

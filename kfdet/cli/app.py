@@ -108,12 +108,12 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 """Progress, warnings and errors."""
 
-Dataset = Annotated[
-    str,
+Datasets = Annotated[
+    list[str],
     typer.Argument(
         metavar="DATASET",
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
-        "annotation file; or minio://BUCKET/NAME after an upload.",
+        "annotation file; or minio://BUCKET/NAME after an upload. Several are merged by label.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -11,7 +11,7 @@ from typing import Annotated, get_args
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
@@ -21,7 +21,7 @@ from kfdet.parameters import DatasetSettings, Parameters, SplitSettings
 @app.command()
 @with_parameters
 def check(
-    dataset: Dataset,
+    dataset: Datasets,
     choice: DatasetSettings,
     split: SplitSettings,
     strict: Annotated[
@@ -29,7 +29,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Describe a dataset, the split that a run would make, and every problem.
+    """Describe one dataset or several, the split that a run would make, and every problem.
 
     Problems name the file, line and frame. The exit status is 2 if there is an error, which would
     stop a run; warnings count only with --strict.
@@ -42,12 +42,14 @@ def check(
 
     kfdet check videos/ --rename bb8=BB-8 --test "garage*"
     """
+    from kfdet.dataset.several import join_datasets, part_names
     from kfdet.events import with_aliases
     from kfdet.planning.check import check as check_dataset
     from kfdet.storage.copies import local_dataset
 
-    with progress(), local_dataset(dataset) as folder:
-        found = check_dataset(folder, Parameters(**asdict(choice), **asdict(split)))
+    parameters = Parameters(**asdict(choice), **asdict(split))
+    with progress(), local_dataset(join_datasets(dataset)) as folder:
+        found = check_dataset(folder, parameters, part_names(dataset))
         found = replace(found, problems=tuple(map(with_aliases, found.problems)))
     if as_json:
         print(json.dumps(found.to_dict()))

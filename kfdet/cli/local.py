@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kfdet.cli.app import Dataset, Json, app, err, out, progress
+from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.parameters import DEFAULTS, Parameters
 
@@ -38,13 +38,13 @@ def demo(
     if not dataset.exists():
         with progress():
             make_sample(dataset)
-    _run(str(dataset), output / "run", DEFAULTS, as_json)
+    _run([str(dataset)], output / "run", DEFAULTS, as_json)
 
 
 @app.command()
 @with_parameters
 def run(
-    dataset: Dataset,
+    dataset: Datasets,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
     ],
@@ -66,24 +66,29 @@ def run(
 
     kfdet run minio://kfdet/datasets/toys -o run
 
+    kfdet run kitchen/ garage/ -o run --test "garage*"
+
     kfdet run videos/ -o run --frame-rate 5 --network ssd_resnet50_fpn --min-ap50 0.8
     """
     _run(dataset, output, parameters, as_json, replace)
 
 
 def _run(
-    dataset: str, output: Path, parameters: Parameters, as_json: bool, replace: bool = False
+    datasets: list[str], output: Path, parameters: Parameters, as_json: bool, replace: bool = False
 ) -> None:
     from kfdet.console.display import show_events
     from kfdet.console.summary import print_summary
+    from kfdet.dataset.several import join_datasets
     from kfdet.local.runner import run as run_pipeline
 
     parameters.check()
-    err.print(f"{dataset} → {output}", markup=False, soft_wrap=True)
+    err.print(f"{' + '.join(datasets)} → {output}", markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
         with show_events(err) as on_event:
-            done = run_pipeline(dataset, output, parameters, on_event, replace=replace)
+            done = run_pipeline(
+                join_datasets(datasets), output, parameters, on_event, replace=replace
+            )
     except KeyboardInterrupt:
         err.print("interrupted; the same command continues")
         raise

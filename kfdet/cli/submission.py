@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 @with_parameters
 def submit(
     dataset: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="URI", help="The dataset in a bucket, as uploaded with `kfdet upload`."
+            metavar="URI",
+            help="The dataset in a bucket, as uploaded with `kfdet upload`. Several are merged by "
+            "label.",
+            default_factory=list,
+            show_default=False,
         ),
-    ] = "",
+    ],
     *,
     host: Annotated[
         str,
@@ -75,6 +79,7 @@ def submit(
 
     kfdet submit --follow RUN
     """
+    from kfdet.dataset.several import join_datasets
     from kfdet.kubeflow.backend import connect_backend
     from kfdet.kubeflow.submission import submit as submit_run
 
@@ -83,10 +88,11 @@ def submit(
             "give either a dataset or a run to follow.",
             hint="kfdet submit minio://BUCKET/NAME, or kfdet submit --follow RUN.",
         )
+    uris = join_datasets(dataset)
     backend = connect_backend(host, namespace)
     if follow:
         backend.run(follow)  # refuses an unknown ID
-    run_id = follow or submit_run(backend, dataset, parameters, cluster, compilation, experiment)
+    run_id = follow or submit_run(backend, uris, parameters, cluster, compilation, experiment)
     err.print(f"run {run_id}", soft_wrap=True)
     err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
     if no_follow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    dataset: str | Path,
+    dataset: str | Path | Sequence[str | Path],
     folder: str | Path,
     parameters: Parameters = DEFAULTS,
     *,
@@ -46,7 +46,8 @@ def run(
     'report.html'
 
     Args:
-        dataset: Folder with videos or images and their annotations, or its bucket URI.
+        dataset: Folder with videos or images and their annotations, or its bucket URI; several are
+            merged by label.
         folder: The run's folder; created if it does not exist.
         parameters: Pipeline parameters.
         replace_run: Whether a run of another dataset in `folder` may be replaced.
@@ -61,12 +62,12 @@ def run(
 
     parameters = _changed(parameters, changes)
     with _progress(show_progress) as on_event:
-        return run_pipeline(dataset, folder, parameters, on_event, replace=replace_run)
+        return run_pipeline(_one_text(dataset), folder, parameters, on_event, replace=replace_run)
 
 
 @explain_missing_packages()
 def check(
-    dataset: str | Path,
+    dataset: str | Path | Sequence[str | Path],
     parameters: Parameters = DEFAULTS,
     *,
     show_progress: bool = True,
@@ -79,7 +80,7 @@ def check(
     (2, 0)
 
     Args:
-        dataset: Folder or bucket URI.
+        dataset: Folder or bucket URI, or several.
         parameters: Pipeline parameters, of which sampling and split matter here.
         show_progress: Whether progress is shown.
         changes: Single parameters in place of those in `parameters`, by name.
@@ -88,12 +89,14 @@ def check(
         InputError: The folder or the bucket cannot be read, or holds no video and no image; or a
             parameter has a wrong value.
     """
+    from kfdet.dataset.several import part_names, split_datasets
     from kfdet.planning.check import check as check_dataset
     from kfdet.storage.copies import local_dataset
 
     parameters = _changed(parameters, changes)
-    with _progress(show_progress), local_dataset(str(dataset)) as folder:
-        found = check_dataset(folder, parameters)
+    text = _one_text(dataset)
+    with _progress(show_progress), local_dataset(text) as folder:
+        found = check_dataset(folder, parameters, part_names(split_datasets(text)))
         return replace(found, problems=tuple(map(with_aliases, found.problems)))
 
 
@@ -199,6 +202,13 @@ def _changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:
     changed = replace(parameters, **{name: _plain(value) for name, value in changes.items()})
     changed.check()
     return changed
+
+
+def _one_text(dataset: str | Path | Sequence[str | Path]) -> str:
+    """The text that names one dataset or several."""
+    from kfdet.dataset.several import join_datasets
+
+    return join_datasets(map(str, dataset if isinstance(dataset, list | tuple) else [dataset]))
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ searched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from kfdet.dataset.pairing import pair
 from kfdet.dataset.repeats import check_repeated_boxes, merge_repeated_boxes, unite_copies
 from kfdet.dataset.selection import apply
 from kfdet.dataset.settings_file import SETTINGS_FILE, read_settings
+from kfdet.dataset.several import ALONE
 from kfdet.dataset.sides import take_own_sides
 from kfdet.errors import InputError, Problem
 from kfdet.parameters import DatasetSettings
@@ -54,6 +55,7 @@ class Dataset:
         labels: Names of the labels with at least one visible object, sorted.
         problems: Everything that is wrong, errors and warnings.
         sides_from: What puts items on sides, as a person reads it; "" where nothing does.
+        name: What it is called, or all of several that were merged.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Dataset:
     labels: list[str]
     problems: list[Problem]
     sides_from: str = ""
+    name: str = ""
 
     def __repr__(self) -> str:
         boxes = sum(not key.outside for item in self.items for key in item.keys)
@@ -73,7 +76,7 @@ class Dataset:
         return key_table((item.name, item.keys) for item in self.items)
 
 
-def load(root: Path, settings: DatasetSettings = AS_IT_IS) -> Dataset:
+def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] = ALONE) -> Dataset:
     """Read a dataset, match its annotations to its media, and check all of it.
 
     A single bad file, box or label becomes a Problem; what is bad is left out of the items.
@@ -81,24 +84,34 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS) -> Dataset:
     Args:
         root: Its folder.
         settings: What of it is used, on top of what its dataset.yaml says.
+        parts: Several datasets are folders of these names in `root`, each with its own
+            annotations, dataset.yaml and sides. They are merged by label; names of items begin
+            with the name of their folder.
 
     Raises:
         InputError: The folder is missing or holds no video and no image, or the settings or
             dataset.yaml have a wrong value.
     """
     settings.check()
-    own = read_settings(root)
-    items, problems = load_items(root)
-    sides_from = ""
-    if settings.own_sides and own.own_sides:
-        items, sides_from = take_own_sides(root, find_files(root), items, problems)
-    for each, file in ((own, str(root / SETTINGS_FILE)), (settings, "")):
-        items = apply(items, each, file, problems)
-        if each.val or each.test:
-            sides_from = SETTINGS_FILE if file else "--val and --test"
-    items, found = unite_copies(items)
-    problems += found
-    if settings.merge_boxes or own.merge_boxes:
+    items: list[Item] = []
+    problems: list[Problem] = []
+    origins: dict[str, str] = {}
+    for part in parts:
+        found, origins[part] = _load_part(root / part, settings, problems)
+        for item in found:
+            if part:
+                item.name = f"{part}/{item.name}"
+                item.annotation = item.annotation and f"{part}/{item.annotation}"
+        items += found
+    items.sort(key=lambda item: item.name)
+    items = apply(items, settings, "", problems)
+    if settings.val or settings.test:
+        origins = {"": "--val and --test"}
+    elif any(origins.values()):
+        problems += _without_sides(root, origins)
+    items, copies = unite_copies(items)
+    problems += copies
+    if settings.merge_boxes:
         for item in items:
             merge_repeated_boxes(item)
     files = {item.name: str(root / item.annotation) for item in items}
@@ -112,7 +125,40 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS) -> Dataset:
     for item in items:
         # A region matters only to what is looked for in it.
         item.keys = [key for key in item.keys if not key.crowd or key.label in (NO_LABEL, *labels)]
-    return Dataset(root, items, labels, problems, sides_from)
+    sides_from = " and ".join(dict.fromkeys(filter(None, origins.values())))
+    name = " and ".join(parts) if len(parts) > 1 else root.name
+    return Dataset(root, items, labels, problems, sides_from, name)
+
+
+def _load_part(
+    root: Path, settings: DatasetSettings, problems: list[Problem]
+) -> tuple[list[Item], str]:
+    """The items of one dataset as its dataset.yaml chooses them, and what states their sides."""
+    own = read_settings(root)
+    items, found = load_items(root)
+    problems += found
+    sides_from = ""
+    if settings.own_sides and own.own_sides:
+        items, sides_from = take_own_sides(root, find_files(root), items, problems)
+    items = apply(items, own, str(root / SETTINGS_FILE), problems)
+    if own.val or own.test:
+        sides_from = SETTINGS_FILE
+    if own.merge_boxes:
+        for item in items:
+            merge_repeated_boxes(item)
+    return items, sides_from
+
+
+def _without_sides(root: Path, origins: Mapping[str, str]) -> Iterator[Problem]:
+    """The warnings that a dataset states no sides where another one does."""
+    for part, origin in origins.items():
+        if not origin:
+            yield Problem(
+                "warning",
+                "states no sides, as another dataset of this run does: all of it trains.",
+                str(root / part),
+                hint="Name a side with --val or --test, or use --no-own-sides.",
+            )
 
 
 def all_errors(problems: Iterable[Problem]) -> InputError | None:

@@ -79,21 +79,26 @@ def submit(
     compilation: Compilation,
     experiment: str,
 ) -> str:
-    """Start a run on the dataset in a bucket; returns the run's ID.
+    """Start a run on the dataset in a bucket, or on several (see `kfdet.dataset.several`).
+
+    Returns the run's ID.
 
     Raises:
         InputError: The dataset's address or a parameter is bad.
         KfdetError: Kubeflow Pipelines refuses the run.
     """
+    from kfdet.dataset.several import split_datasets
     from kfdet.storage.address import BucketPath, is_bucket_uri
     from kfdet.storage.fingerprint import fingerprint
 
-    if not is_bucket_uri(dataset):
-        raise InputError(
-            "is not in an object store, so the cluster cannot read it.",
-            file=dataset,
-            hint=f"Upload it: kfdet upload {dataset} minio://kfdet/datasets/NAME.",
-        )
+    datasets = split_datasets(dataset)
+    for place in datasets:
+        if not is_bucket_uri(place):
+            raise InputError(
+                "is not in an object store, so the cluster cannot read it.",
+                file=place,
+                hint=f"Upload it: kfdet upload {place} minio://kfdet/datasets/NAME.",
+            )
     if parameters.init_checkpoint and "://" not in parameters.init_checkpoint:
         raise InputError(
             "is on this machine, where the cluster cannot read it.",
@@ -106,14 +111,15 @@ def submit(
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
     fingerprint(dataset)  # refuses an address without a dataset
-    bucket = BucketPath.parse(dataset).bucket
+    bucket = BucketPath.parse(datasets[0]).bucket
     arguments = {
         "dataset": dataset,
         **parameters.arguments(),
         **cluster.arguments(bucket),
     }
     pipeline_id, version_id, _ = upload_pipeline(backend, compilation)
-    name = f"{dataset.rstrip('/').rpartition('/')[2]} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    names = " ".join(place.rstrip("/").rpartition("/")[2] for place in datasets)
+    name = f"{names} {datetime.now():%Y-%m-%d %H:%M:%S}"
     return backend.start(
         name,
         backend.experiment(experiment),

@@ -32,6 +32,7 @@ from kfp import dsl, local
 from kfp.local import cache as kfp_cache
 from kfp.local import status, subprocess_task_handler
 
+from kfdet.dataset.several import join_datasets, split_datasets
 from kfdet.events import emit
 from kfdet.files import atomic_file, read_json_object
 from kfdet.local.folder import located, portable
@@ -71,8 +72,10 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         dataset, checkpoint = arguments.get("dataset"), arguments.get("init_checkpoint")
         if _task.stage == FINGERPRINT:
             arguments["dataset"] = fingerprint(str(dataset))
-        elif dataset and "://" not in dataset:
-            arguments["dataset"] = Path(dataset).name
+        elif dataset:
+            places = split_datasets(dataset)
+            names = [each if "://" in each else Path(each).name for each in places]
+            arguments["dataset"] = join_datasets(names)
         if checkpoint and "://" not in checkpoint:
             arguments["init_checkpoint"] = starting_point.identity(
                 located(checkpoint, self._folder)

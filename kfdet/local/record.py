@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kfdet.dataset.several import join_datasets, split_datasets
 from kfdet.errors import InputError
 from kfdet.files import hash_file, hash_files, read_json_object
 from kfdet.local.folder import RECORD
@@ -38,7 +39,7 @@ class DatasetRecord:
     """The dataset of a run.
 
     Args:
-        path: Absolute path, or bucket URI.
+        path: Absolute path, or bucket URI; or several (see `kfdet.dataset.several`).
         version: Its fingerprint: changes when a file is added, removed or written.
         content: Changes when the name or the size of a file does; survives a copy.
     """
@@ -49,12 +50,15 @@ class DatasetRecord:
 
     @classmethod
     def of(cls, dataset: str) -> DatasetRecord:
-        """Describe the dataset in a folder or at a bucket URI.
+        """Describe the dataset in a folder or at a bucket URI, or several of them.
 
         Raises:
             InputError: The folder is missing, or the bucket cannot be read or holds nothing there.
         """
-        path = dataset if is_bucket_uri(dataset) else str(Path(dataset).resolve())
+        path = join_datasets(
+            place if is_bucket_uri(place) else str(Path(place).resolve())
+            for place in split_datasets(dataset)
+        )
         return cls(path, fingerprint(path), outline(path))
 
 

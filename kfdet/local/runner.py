@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kfdet.dataset.several import split_datasets
 from kfdet.errors import KfdetError
 from kfdet.files import atomic_file, explain_os_error, read_json_object
 from kfdet.local.folder import (
@@ -63,7 +64,8 @@ def run(
     Stages whose inputs have not changed since the last run in `folder` are not run again.
 
     Args:
-        dataset: Folder with videos or images and their annotations, or its bucket URI.
+        dataset: Folder with videos or images and their annotations, or its bucket URI; or several
+            (see `kfdet.dataset.several`).
         folder: The run's folder; created if it does not exist.
         parameters: Pipeline parameters.
         on_event: Called with every event of the run (see kfdet.events) as it arrives.
@@ -80,7 +82,8 @@ def run(
     started = time.monotonic()
     folder = Path(folder)
     source = str(dataset)
-    check_places(None if is_bucket_uri(source) else Path(source), folder)
+    for place in split_datasets(source):
+        check_places(None if is_bucket_uri(place) else Path(place), folder)
     folder = folder.resolve()
     try:
         with locked(folder) as lock:
@@ -161,7 +164,7 @@ def _request(
 
 def _command(dataset: DatasetRecord, folder: Path, parameters: Parameters) -> str:
     """The command line of a run; without --overrides, which names a file."""
-    words = ["kfdet", "run", dataset.path, "-o", str(folder)]
+    words = ["kfdet", "run", *split_datasets(dataset.path), "-o", str(folder)]
     for each in fields(parameters):
         value = getattr(parameters, each.name)
         name = each.name.replace("_", "-")

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.loading import Dataset, load
+from kfdet.dataset.several import ALONE
 from kfdet.errors import InputError, Problem
 from kfdet.parameters import DEFAULTS, DatasetSettings, Parameters
 from kfdet.planning.plan import SIDES
@@ -61,17 +62,18 @@ class Check:
         return asdict(self)
 
 
-def check(folder: Path, parameters: Parameters = DEFAULTS) -> Check:
+def check(folder: Path, parameters: Parameters = DEFAULTS, parts: Sequence[str] = ALONE) -> Check:
     """Check a dataset as a run does before it starts.
 
     Args:
         folder: The dataset.
         parameters: Those of the run; only frame rate, choice, split and seed matter.
+        parts: Folders of several datasets in `folder` (see `kfdet.dataset.loading.load`).
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
     """
-    dataset = load(folder, parameters.part(DatasetSettings))
+    dataset = load(folder, parameters.part(DatasetSettings), parts)
     problems = list(dataset.problems)
     inputs: list[SplitInput] = []
     sides: dict[str, Sides] = {}

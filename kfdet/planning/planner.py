@@ -67,7 +67,7 @@ def make_plan(
         if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
     ]
     plan = Plan(
-        dataset=dataset.root.name,
+        dataset=dataset.name,
         labels=tuple(dataset.labels),
         sources=tuple(planned),
         split=made,

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from kfdet import events
 from kfdet.dataset.loading import AS_IT_IS, all_errors, load
+from kfdet.dataset.several import part_names, split_datasets
 from kfdet.files import atomic_folder
 from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
 from kfdet.planning.plan import KEYS_FILE, write_plan
@@ -31,8 +32,9 @@ def plan_dataset(
     """Decide what the run does with every video and image.
 
     Args:
-        dataset: The dataset's folder or bucket URI. Every video is read to its end (frames are
-            counted, not believed) and every image compared, so that all of a bucket is copied.
+        dataset: The dataset's folder or bucket URI, or several, separated by commas. Every video is
+            read to its end (frames are counted, not believed) and every image compared, so that all
+            of a bucket is copied.
         plan_dir: Folder to create: plan.json and keys.parquet.
         sampling: Which frames are used.
         split: What evaluates instead of training.
@@ -51,7 +53,7 @@ def plan_dataset(
     choice.check()
     split.check()
     with local_dataset(dataset) as folder:
-        data = load(folder, choice)
+        data = load(folder, choice, part_names(split_datasets(dataset)))
         warnings = [str(p) for p in data.problems if p.severity == "warning"]
         for warning in warnings[:MOST_WARNINGS]:
             events.warn(warning)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kfdet.dataset.layout import find_files, is_dataset_file
+from kfdet.dataset.several import part_names, split_datasets
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.listing import entries, no_objects
 from kfdet.storage.store import Store
@@ -22,7 +23,7 @@ def fingerprint(dataset: str) -> str:
     the time of its last change in a folder: gigabytes take milliseconds.
 
     Args:
-        dataset: The dataset's folder or bucket URI.
+        dataset: The dataset's folder or bucket URI, or several, separated by commas.
 
     Raises:
         InputError: The folder is missing, there are no objects, or the store cannot be read.
@@ -50,7 +51,15 @@ def _digest(parts: Iterable[tuple[object, ...]]) -> str:
 
 
 def _states(dataset: str) -> list[_State]:
-    return _bucket_states(dataset) if is_bucket_uri(dataset) else _folder_states(Path(dataset))
+    """Of several datasets, names begin with the name of their dataset."""
+    places = split_datasets(dataset)
+    return [
+        (f"{part}/{name}" if part else name, size, changed)
+        for part, place in zip(part_names(places), places, strict=True)
+        for name, size, changed in (
+            _bucket_states(place) if is_bucket_uri(place) else _folder_states(Path(place))
+        )
+    ]
 
 
 def _bucket_states(uri: str) -> list[_State]:

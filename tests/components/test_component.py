@@ -53,7 +53,7 @@ def test_a_component_hands_everything_to_its_stage(
     monkeypatch.setattr(module, STAGES[stage], record)
     given: dict[str, Any] = {}
     for number, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):
-        if parameter.annotation not in (str, int, float):
+        if parameter.annotation not in (str, int, float, bool):
             artifact = SimpleNamespace(path=f"/{name}")
             several = name in ("boxes", "frames") and stage in ("negative_mining", "tfrecord_build")
             given[name] = [artifact] if several else artifact

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kfdet.components import __main__ as process
 from kfdet.components.__main__ import run_stage
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import STAGE_VARIABLE, running_stage
+from kfdet.parameters import DatasetSettings
 
 
 def failing(error: Exception) -> Any:
@@ -96,7 +98,7 @@ def test_the_command_of_a_component_runs_its_stage(tmp_path: Path) -> None:
     """A wrong dataset comes back as an error event and exit status 2."""
     parameters = {
         **{"dataset": str(tmp_path), "fingerprint": "", "frame_rate": 10.0, "every": 0},
-        **{"val_share": 0.2, "guard_seconds": 3.0, "seed": 0},
+        **{"val_share": 0.2, "guard_seconds": 3.0, "seed": 0, **asdict(DatasetSettings())},
     }
     plan = {"name": "plan", "uri": str(tmp_path / "plan"), "metadata": {}}
     given = {

@@ -86,3 +86,12 @@ def test_a_stage_keeps_the_time_of_its_computation() -> None:
         "seconds": 3.75,
         "finished": "2026-01-02T00:00:00+00:00",
     }
+
+
+def test_several_datasets(toys: Path) -> None:
+    other = make_another(toys)
+    both = DatasetRecord.of(f"{toys}, {other}")
+    assert both.path == f"{toys},{other}"
+    check_same_dataset(both, {"dataset": asdict(both)}, Path("run"))
+    with pytest.raises(InputError, match="a run of another dataset"):
+        check_same_dataset(DatasetRecord.of(str(toys)), {"dataset": asdict(both)}, Path("run"))

@@ -27,6 +27,7 @@ from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
+from kfdet.video.shards import FrameStore
 
 FRAMES = 150
 SAMPLING, SPLIT = SamplingSettings(), SplitSettings()
@@ -249,3 +250,32 @@ def test_a_key_between_the_tasks_frames_makes_the_grid_finer(tmp_path: Path) -> 
     plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     plan = json.loads((tmp_path / "plan" / PLAN_FILE).read_text())
     assert plan["sources"][0]["step"] == 5
+
+
+def test_several_datasets_from_folders_and_buckets(
+    tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, frames in (("toys", 100), ("cups", 101)):
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / "a.mp4", Kind(".mp4", frames=frames))
+        annotate(tmp_path / name / "a.xml", [MOVING[:2]], frames)
+    object_store.put(tmp_path / "cups", "cups")
+    both = f"{tmp_path / 'toys'},minio://{BUCKET}/cups"
+    plan_dataset(both, tmp_path / "plan", SAMPLING, SPLIT, seed=0)
+    plan = read_plan(tmp_path / "plan")
+    assert plan.dataset == "toys and cups"
+    assert [source.name for source in plan.sources] == ["cups/a.mp4", "toys/a.mp4"]
+    extract_group(both, tmp_path / "plan", 0, tmp_path / "frames", SAMPLING, FrameSettings())
+    with FrameStore([tmp_path / "frames"]) as store:
+        assert set(store.index["video"].to_pylist()) == {"cups/a.mp4", "toys/a.mp4"}
+
+
+def test_messages_name_the_dataset_of_several(dataset: Path, tmp_path: Path) -> None:
+    other = tmp_path / "dataset0"
+    other.mkdir()
+    (other / "empty.mp4").touch()
+    with pytest.raises(InputError) as caught:
+        plan_dataset(f"{dataset},{other}", tmp_path / "plan", SAMPLING, SPLIT, seed=0)
+    assert f"{other}/empty.mp4: " in str(caught.value)
+    with pytest.raises(InputError, match=f"{tmp_path}/none: the dataset does not exist"):
+        plan_dataset(f"{dataset},{tmp_path}/none", tmp_path / "plan", SAMPLING, SPLIT, seed=0)

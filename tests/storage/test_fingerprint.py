@@ -96,3 +96,12 @@ def test_a_copy_has_the_same_outline(toys: Path, object_store: ObjectStore) -> N
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the dataset does not exist"):
         fingerprint(str(tmp_path / "gone"))
+
+
+def test_several_datasets(toys: Path, object_store: ObjectStore) -> None:
+    both = f"{toys},{URI}"
+    object_store.put(toys, "toys")
+    before = fingerprint(both)
+    assert before != fingerprint(f"{URI},{toys}")
+    (toys / "b.mp4").write_bytes(b"new")
+    assert fingerprint(both) != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from dataclasses import dataclass
 
@@ -29,8 +30,8 @@ class Command:
 
     @property
     def dataset(self) -> str:
-        """The first argument, ready for a shell."""
-        return shlex.quote(self.words[2])
+        """The arguments before the options, ready for a shell."""
+        return shlex.join(itertools.takewhile(lambda word: word[:1] != "-", self.words[2:]))
 
     def option(self, name: str) -> str | None:
         """The value of an option; None where it is left out."""
