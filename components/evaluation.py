@@ -1,4 +1,4 @@
-"""Evaluation: COCO metrics of the exported model, the report and the verdict."""
+"""Evaluation: COCO metrics of the exported model, report, verdict, and the measured model."""
 
 import json
 import os
@@ -15,12 +15,16 @@ from kfdet.parameters import Gate
 @component(IMAGE)
 def evaluation(
     records: dsl.Input[dsl.Dataset],
-    saved_model: dsl.Input[dsl.Model],
+    exported_model: dsl.Input[dsl.Model],
+    exported_tflite: dsl.Input[dsl.Model],
     training: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     gallery: dsl.Output[dsl.Artifact],
+    saved_model: dsl.Output[dsl.Model],
+    tflite: dsl.Output[dsl.Model],
+    bundle: dsl.Output[dsl.Artifact],
     gate: Gate,
     seed: int,
 ) -> bool:
@@ -28,12 +32,16 @@ def evaluation(
 
     Args:
         records: The TFRecords.
-        saved_model: The exported SavedModel.
-        training: The trained model, for the history of the training.
+        exported_model: The exported SavedModel.
+        exported_tflite: The exported TFLite model.
+        training: The trained model, with the history of the training.
         metrics: metrics.json: AP, AP50, per class, split, false positives, verdict.
         confusion: The confusion matrix, background included.
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
+        saved_model: The SavedModel with its recommended thresholds, in TensorFlow Serving's layout.
+        tflite: The TFLite model with its labels and thresholds.
+        bundle: Everything to use or train on, in one zip.
         gate: What the model must reach for a good verdict.
         seed: Seed of the choice of typical frames.
 
@@ -41,10 +49,11 @@ def evaluation(
         The verdict: true when the model is good enough to be served.
     """
     from kfdet.stages.evaluation import evaluate
+    from kfdet.stages.packaging import package
 
     verdict = evaluate(
         Path(records.path),
-        Path(saved_model.path),
+        Path(exported_model.path),
         Path(training.path),
         Path(metrics.path),
         Path(report.path),
@@ -53,6 +62,18 @@ def evaluation(
         seed=seed,
         command=os.environ.get(COMMAND_VARIABLE, ""),
     )
+    package(
+        Path(metrics.path),
+        Path(exported_model.path),
+        Path(exported_tflite.path),
+        Path(training.path),
+        Path(records.path),
+        Path(saved_model.path),
+        Path(tflite.path),
+        Path(bundle.path),
+    )
+    saved_model.metadata.update(exported_model.metadata)
+    tflite.metadata.update(exported_tflite.metadata)
     with open(metrics.path) as file:
         values = json.load(file)
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""Export: SavedModel for TensorFlow Serving, TFLite, and the zip to download."""
+"""Export: SavedModel for TensorFlow Serving, and TFLite."""
 
 import json
 from pathlib import Path
@@ -12,29 +12,19 @@ from kfdet.components.image import IMAGE
 @component(IMAGE)
 def export(
     model: dsl.Input[dsl.Model],
-    records: dsl.Input[dsl.Dataset],
     saved_model: dsl.Output[dsl.Model],
     tflite: dsl.Output[dsl.Model],
-    bundle: dsl.Output[dsl.Artifact],
 ) -> None:
     """Export the trained detector in every format it is used in.
 
     Args:
         model: The trained model.
-        records: The TFRecords, for the label map and sample images.
         saved_model: SavedModel in TensorFlow Serving's layout (1/saved_model.pb).
         tflite: TFLite model with its labels.
-        bundle: Everything above in one zip.
     """
     from kfdet.stages.export import export as export_model
 
-    export_model(
-        Path(model.path),
-        Path(records.path),
-        Path(saved_model.path),
-        Path(tflite.path),
-        Path(bundle.path),
-    )
+    export_model(Path(model.path), Path(saved_model.path), Path(tflite.path))
     described = json.loads(Path(saved_model.path, "model.json").read_text())
     for name in ("network", "height", "width", "labels"):
         saved_model.metadata[name] = tflite.metadata[name] = described[name]

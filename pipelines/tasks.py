@@ -175,11 +175,12 @@ def finish(
         cluster: The endpoint.
         image: Image of the stages.
     """
-    exported = export(model=model, records=records.outputs["records"])
+    exported = export(model=model)
     on_cluster(exported, "Export", image, cpu="500m", memory="2Gi")
     evaluated = evaluation(
         records=records.outputs["records"],
-        saved_model=exported.outputs["saved_model"],
+        exported_model=exported.outputs["saved_model"],
+        exported_tflite=exported.outputs["tflite"],
         training=model,
         seed=parameters.seed,
         **part(parameters, Gate),
@@ -189,7 +190,7 @@ def finish(
     good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
     with named, good:
         served = deployment(
-            saved_model=exported.outputs["saved_model"],
+            saved_model=evaluated.outputs["saved_model"],
             metrics=evaluated.outputs["metrics"],
             records=records.outputs["records"],
             endpoint=cluster.endpoint,
@@ -203,9 +204,9 @@ def finish(
         boxes=records.outputs["all_boxes"],
         records=records.outputs["records"],
         model=model,
-        saved_model=exported.outputs["saved_model"],
-        tflite=exported.outputs["tflite"],
-        bundle=exported.outputs["bundle"],
+        saved_model=evaluated.outputs["saved_model"],
+        tflite=evaluated.outputs["tflite"],
+        bundle=evaluated.outputs["bundle"],
         metrics=evaluated.outputs["metrics"],
         report=evaluated.outputs["report"],
         gallery=evaluated.outputs["gallery"],

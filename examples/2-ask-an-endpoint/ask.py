@@ -6,19 +6,21 @@ python examples/2-ask-an-endpoint/ask.py http://localhost:8501 detector photo.jp
 The same against a cluster, with the URL that `kfdet endpoints` lists and the endpoint's name; with
 grpc://localhost:8500 over gRPC. A run's folder or a .tflite file in place of the URL detects in
 this process.
+
+A model on this machine knows its recommended threshold. For an endpoint, `kfdet endpoints --json`
+lists it: pass it as the fifth argument.
 """
 
 import sys
 
 import kfdet
 
-THRESHOLD = 0.3
 
-
-def main(model: str, name: str, photo: str, drawn: str) -> None:
+def main(model: str, name: str, photo: str, drawn: str, threshold: str = "") -> None:
     """Print one line per detection; write the photo with boxes to the file `drawn`."""
-    with kfdet.Detector.load(model, name=name) as detector:
-        found = detector.detect(photo).above(THRESHOLD)
+    chosen = float(threshold) if threshold else None
+    with kfdet.Detector.load(model, name=name, threshold=chosen) as detector:
+        found = detector.detect(photo)
     for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True):
         print(f"{label} {score:.0%} at {', '.join(f'{side:.0f}' for side in box)}")
     found.draw().save(drawn)

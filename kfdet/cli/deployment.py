@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -204,6 +205,7 @@ def _as_dict(endpoint: Endpoint) -> dict[str, Any]:
         "namespace": endpoint.namespace,
         "version": serving.stable.version,
         "metrics": dict(serving.stable.metrics),
+        "thresholds": asdict(serving.stable.thresholds) if serving.stable.thresholds else None,
         "ready": endpoint.ready,
         "url": endpoint.url,
         "address": endpoint.address,

@@ -39,6 +39,7 @@ STORAGE_URI = "kfdet.io/storage-uri"
 METRICS = "kfdet.io/metrics"
 PREVIOUS = "kfdet.io/previous"
 CANARY = "kfdet.io/canary"
+THRESHOLDS = "kfdet.io/thresholds"
 
 MODE = f"{GROUP}/deploymentMode"
 AUTOSCALER = f"{GROUP}/autoscalerClass"

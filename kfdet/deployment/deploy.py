@@ -11,7 +11,7 @@ from kfdet.deployment.endpoint import Endpoint, Release
 from kfdet.deployment.publish import publish, version_of
 from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
-from kfdet.detection.saved_model import find_saved_model
+from kfdet.detection.saved_model import find_saved_model, read_thresholds
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
 
@@ -50,7 +50,8 @@ def deploy(
     saved_model = find_saved_model(model)
     current = check_deployment(cluster, name, options.canary_percent)
     version = version_of(saved_model)
-    release = Release(version, publish(saved_model, model_root, name, version), metrics)
+    uri = publish(saved_model, model_root, name, version)
+    release = Release(version, uri, metrics, thresholds=read_thresholds(saved_model))
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Manifest
+from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError, KfdetError
 
 Mode = Literal["Standard", "Knative"]
@@ -34,11 +35,13 @@ class Release:
         version: First 12 hexadecimal digits of its content's hash.
         storage_uri: s3://bucket/prefix; the model is at 1/saved_model.pb below it.
         metrics: A few figures of its evaluation, such as AP50.
+        thresholds: What its evaluation recommends; None where nobody measured it.
     """
 
     version: str
     storage_uri: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,8 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
         names.STORAGE_URI: serving.stable.storage_uri,
         names.METRICS: _json(dict(serving.stable.metrics)),
     }
+    if serving.stable.thresholds:
+        annotations[names.THRESHOLDS] = _json(asdict(serving.stable.thresholds))
     if serving.previous:
         annotations[names.PREVIOUS] = _json(_release_fields(serving.previous))
     if serving.canary:
@@ -224,6 +229,7 @@ def read(manifest: Manifest) -> Endpoint:
             annotations[names.VERSION],
             annotations[names.STORAGE_URI],
             json.loads(annotations[names.METRICS]),
+            _thresholds(json.loads(annotations.get(names.THRESHOLDS, "null"))),
         )
         previous = json.loads(annotations.get(names.PREVIOUS, "null"))
         canary = json.loads(annotations.get(names.CANARY, "null"))
@@ -232,7 +238,7 @@ def read(manifest: Manifest) -> Endpoint:
             _release(previous) if previous else None,
             Canary(_release(canary), int(canary["percent"])) if canary else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise KfdetError(
             f"InferenceService {metadata['name']}: an annotation of kfdet is missing or damaged "
             f"({error}). Correct it, or delete the endpoint and deploy it again."
@@ -261,7 +267,12 @@ def condition(manifest: Manifest, kind: str) -> dict[str, str]:
 
 
 def _release(fields: Mapping[str, Any]) -> Release:
-    return Release(fields["version"], fields["storageUri"], dict(fields["metrics"]))
+    thresholds = _thresholds(fields.get("thresholds"))
+    return Release(fields["version"], fields["storageUri"], dict(fields["metrics"]), thresholds)
+
+
+def _thresholds(fields: Mapping[str, Any] | None) -> Thresholds | None:
+    return Thresholds(fields["overall"], dict(fields["per_label"])) if fields else None
 
 
 def _release_fields(release: Release) -> dict[str, Any]:
@@ -269,6 +280,7 @@ def _release_fields(release: Release) -> dict[str, Any]:
         "version": release.version,
         "storageUri": release.storage_uri,
         "metrics": dict(release.metrics),
+        **({"thresholds": asdict(release.thresholds)} if release.thresholds else {}),
     }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kfdet.detection.thresholds import Thresholds
+
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_class_names", "num_detections")
 """The outputs of kfdet's serving signature that detections are read from."""
 
@@ -38,6 +40,10 @@ class Backend(Protocol):
     @property
     def input_size(self) -> tuple[int, int] | None:
         """Height and width of the network's input in pixels; None if unknown."""
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Recommended thresholds; None if unknown."""
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for encoded pictures, in their order."""

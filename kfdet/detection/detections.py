@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kfdet.detection.pictures import Picture
 
 DRAWN_SCORE = 0.3
-"""`Detections.draw` leaves out detections below this score unless another threshold is given."""
+"""`Detections.draw` leaves out detections below this score where no threshold is known."""
 
 
 _SHOWN = 10
@@ -59,6 +59,7 @@ class Detections:
         picture: The picture itself, for `draw`: encoded bytes or (height, width, 3) uint8 RGB.
         vocabulary: All labels that the detector knows, class id 1 first, so that `draw` gives each
             the colour that it has in the report; empty if unknown.
+        threshold: The score below which detections were left out; None: nothing was left out.
     """
 
     boxes: Boxes
@@ -68,6 +69,7 @@ class Detections:
     model_seconds: float | None = None
     picture: bytes | Picture | None = None
     vocabulary: tuple[str, ...] = ()
+    threshold: float | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,9 +85,13 @@ class Detections:
             lines.append(f"  ... and {len(self) - _SHOWN} more")
         return "\n".join(lines)
 
-    def above(self, threshold: float) -> Self:
-        """Only the detections with a score of at least `threshold`."""
-        return self.where(self.scores >= threshold)
+    def above(self, threshold: float | Mapping[str, float]) -> Self:
+        """Only the detections with a score of at least `threshold`; a mapping has it by label."""
+        if not isinstance(threshold, float | int):
+            least = np.array([threshold.get(label, 0.0) for label in self.labels], np.float64)
+            lowest = min(threshold.values(), default=0.0)
+            return replace(self.where(self.scores >= least), threshold=lowest)
+        return replace(self.where(self.scores >= threshold), threshold=float(threshold))
 
     def where(self, keep: npt.ArrayLike) -> Self:
         """Only the detections for which `keep`, shape (N,) of bool, is true."""
@@ -101,14 +107,15 @@ class Detections:
         self,
         picture: Picture | None = None,
         *,
-        threshold: float = DRAWN_SCORE,
+        threshold: float | None = None,
         colors: Mapping[str, Color] | Sequence[Color] | None = None,
     ) -> Image.Image:
         """The picture with boxes, labels and scores drawn on a copy of it.
 
         Args:
             picture: Draw on this picture (height, width, 3) uint8 RGB instead of the detected one.
-            threshold: Leave out detections with a lower score.
+            threshold: Leave out detections with a lower score. None: nothing more than was left
+                out already, or those below DRAWN_SCORE where nothing was.
             colors: By label; by default those of the report, or else the label's text decides.
 
         Raises:
@@ -130,6 +137,8 @@ class Detections:
         if source is None:
             raise InputError("these detections hold no picture.", hint="Give draw() one.")
         pixels = decode(source) if isinstance(source, bytes) else source
+        if threshold is None:
+            threshold = DRAWN_SCORE if self.threshold is None else 0.0
         shown = self.above(threshold)
         colors = colors or palette(self.vocabulary) or None
         return Image.fromarray(draw_boxes(pixels, shown.boxes, shown.labels, shown.scores, colors))

@@ -15,6 +15,7 @@ from kfdet.detection.backend import OUTPUTS, Backend
 from kfdet.detection.detections import Detections
 from kfdet.detection.endpoint import EndpointError
 from kfdet.detection.pictures import Encoded, Source, encode
+from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
 
 MODEL_NAME = "detector"
@@ -33,15 +34,26 @@ class Detector:
 
     Args:
         backend: How to run the model.
+        threshold: As for `load`.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self, backend: Backend, threshold: float | Mapping[str, float] | None = None
+    ) -> None:
         self._backend = backend
         self._closed = False
+        if threshold is None and backend.thresholds:
+            threshold = backend.thresholds.overall
+        self._threshold = threshold
 
     @classmethod
     def load(
-        cls, model: str | PathLike[str], *, name: str = MODEL_NAME, timeout: float = 30.0
+        cls,
+        model: str | PathLike[str],
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        name: str = MODEL_NAME,
+        timeout: float = 30.0,
     ) -> Self:
         """The detector at `model`; an endpoint is connected to with the first picture.
 
@@ -54,6 +66,10 @@ class Detector:
                 of them), a .tflite file, or the address of an endpoint: http://HOST[:PORT],
                 https://HOST[:PORT] (TensorFlow Serving's REST API) or grpc://HOST:PORT. An address
                 may end in /v1/models/NAME.
+            threshold: Leave out detections with a lower score; a mapping has one for each label,
+                and 0 for those that it leaves out. None: the one that evaluation recommends, which
+                comes with the model (`thresholds`). Nothing is left out where that is not known:
+                behind an endpoint, and before a model is measured.
             name: The model's name at an endpoint; the name of an InferenceService is its model's.
             timeout: Seconds that one answer of an endpoint may take. Connections that fail are
                 retried for some seconds.
@@ -63,15 +79,15 @@ class Detector:
             KfdetError: A package that this kind of model needs is not installed.
         """
         if "://" in str(model):
-            return cls(_connect(str(model), name, timeout))
+            return cls(_connect(str(model), name, timeout), threshold)
         path = Path(model)
         if path.suffix == ".tflite":
             from kfdet.detection.tflite import TFLiteBackend
 
-            return cls(TFLiteBackend(path))
+            return cls(TFLiteBackend(path), threshold)
         from kfdet.detection.saved_model import SavedModelBackend
 
-        return cls(SavedModelBackend(path))
+        return cls(SavedModelBackend(path), threshold)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._backend.place}>"
@@ -86,8 +102,13 @@ class Detector:
         """Height and width of the network's input in pixels; None if unknown."""
         return self._backend.input_size
 
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """What evaluation recommends, over all labels and for each; None if unknown."""
+        return self._backend.thresholds
+
     def detect(self, picture: Source) -> Detections:
-        """The objects on one picture.
+        """The objects on one picture that score at least the detector's threshold.
 
         Args:
             picture: A file, the bytes of an encoded picture, or a uint8 array (height, width, 3)
@@ -150,7 +171,7 @@ class Detector:
         scores = np.asarray(row["detection_scores"], np.float64)[:count]
         order = np.argsort(-scores, kind="stable")
         names = row["detection_class_names"]
-        return Detections(
+        found = Detections(
             boxes=shares[order][:, [1, 0, 3, 2]] * np.tile(picture.size, 2),
             labels=tuple(names[index] for index in order),
             scores=scores[order],
@@ -159,6 +180,7 @@ class Detector:
             picture=picture.original,
             vocabulary=self.labels or (),
         )
+        return found if self._threshold is None else found.above(self._threshold)
 
 
 def _connect(url: str, name: str, timeout: float) -> Backend:

@@ -53,6 +53,7 @@ class GrpcBackend:
 
     labels = None
     input_size = None
+    thresholds = None
 
     def __init__(self, address: str, model: str, timeout: float) -> None:
         self.place = f"grpc://{address} (model {model})"

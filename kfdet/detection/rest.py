@@ -37,6 +37,7 @@ class RestBackend:
 
     labels = None
     input_size = None
+    thresholds = None
 
     def __init__(self, url: str, model: str, timeout: float) -> None:
         self.place = f"{url} (model {model})"

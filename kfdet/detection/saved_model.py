@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.detection.backend import OUTPUTS, Answer
+from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError, KfdetError
 from kfdet.files import count_cores, read_json_object
 
@@ -38,6 +39,19 @@ def find_saved_model(folder: Path) -> Path:
         file=folder,
         hint="Give the folder of a run, or one that holds 1/saved_model.pb.",
     )
+
+
+def read_thresholds(saved_model: Path) -> Thresholds | None:
+    """What evaluation recommended for a SavedModel; None where nobody measured it.
+
+    Args:
+        saved_model: The folder with saved_model.pb.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    path = saved_model / LABELS_FILE.with_name(THRESHOLDS_FILE)
+    return Thresholds.parse(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 class SavedModelBackend:
@@ -80,6 +94,11 @@ class SavedModelBackend:
         # Not splitlines(): a label may hold a character that it takes for a line's end.
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         return tuple(text.removesuffix("\n").split("\n")) if text else None
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The thresholds beside the graph."""
+        return read_thresholds(self._path)
 
     @property
     def input_size(self) -> tuple[int, int] | None:

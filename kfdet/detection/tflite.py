@@ -12,6 +12,7 @@ import numpy as np
 
 from kfdet.detection.backend import Answer
 from kfdet.detection.saved_model import tensorflow
+from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError
 
 LABELS_FILE = "labels.txt"
@@ -31,7 +32,7 @@ class TFLiteBackend:
 
     def __init__(self, path: Path) -> None:
         self.place = str(path)
-        self.labels = _read_labels(path)
+        self.labels, self.thresholds = _read_attached(path)
         self._tf = tensorflow()
         try:
             self._interpreter = _interpreter(self._tf)(self.place)
@@ -87,15 +88,19 @@ def _interpreter(tf: Any) -> Any:
     return Interpreter
 
 
-def _read_labels(path: Path) -> tuple[str, ...]:
+def _read_attached(path: Path) -> tuple[tuple[str, ...], Thresholds | None]:
+    """Label names, and recommended thresholds where the model was measured."""
     try:
         with zipfile.ZipFile(path) as attached:
             text = attached.read(LABELS_FILE).decode()
+            measured = THRESHOLDS_FILE in attached.namelist()
+            thresholds = attached.read(THRESHOLDS_FILE) if measured else None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
         raise _foreign(path) from error
-    return tuple(text.removesuffix("\n").split("\n"))
+    labels = tuple(text.removesuffix("\n").split("\n"))
+    return labels, Thresholds.parse(thresholds, str(path)) if thresholds else None
 
 
 def _foreign(path: Path) -> InputError:

@@ -42,7 +42,7 @@ def load_detector(model: Path, labels: Sequence[str]) -> Detector:
     Raises:
         InputError: No model, or other labels.
     """
-    detector = Detector.load(model)
+    detector = Detector.load(model, threshold=0.0)  # the curves need every score
     if detector.labels != tuple(labels):
         found = list(detector.labels or ())
         raise InputError(

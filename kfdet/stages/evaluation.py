@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kfdet
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.evaluation.coco import evaluate_coco
 from kfdet.evaluation.error_analysis import ErrorAnalysis, analyse
 from kfdet.evaluation.ground_truth import read_dataset, read_images
@@ -23,7 +24,6 @@ from kfdet.files import (
     atomic_file,
     atomic_folder,
     hash_file,
-    hash_folder,
     read_json_object,
     write_zip,
 )
@@ -162,6 +162,6 @@ def _describe_model(saved_model: Path, records: Path) -> dict[str, Any]:
     }
     return {
         **described,
-        "SHA-256 of the model": hash_folder(saved_model),
+        "SHA-256 of saved_model.pb": hash_file(find_saved_model(saved_model) / "saved_model.pb"),
         "SHA-256 of the examples": hash_file(records / "examples.parquet"),
     }

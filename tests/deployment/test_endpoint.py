@@ -17,11 +17,15 @@ from kfdet.deployment.endpoint import (
     is_managed,
     read,
 )
+from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError, KfdetError
 
 FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP": 0.5, "AP50": 0.9})
 SECOND = Release("222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95})
 THIRD = Release("333333333333", "s3://kfdet/models/toys/333333333333")
+
+
+FOURTH = Release("444444444444", "s3://x/4", {}, thresholds=Thresholds(0.4, {"mug": 0.3}))
 
 
 def model(release: Release) -> Manifest:
@@ -113,6 +117,7 @@ SERVINGS = {
     "first": Serving(FIRST),
     "second": Serving(SECOND, FIRST),
     "canary": Serving(SECOND, FIRST, Canary(THIRD, 99)),
+    "thresholds": Serving(FOURTH, FOURTH, Canary(FOURTH, 1)),
 }
 
 

@@ -34,6 +34,17 @@ def test_threshold(scores, kept):
     assert len(found) == len(scores)
 
 
+def test_a_threshold_for_each_label():
+    found = detections(0.9, 0.5, 0.4, 0.1).above({"label 1": 0.6, "label 2": 0.3})
+    assert found.labels == ("label 0", "label 2", "label 3")
+
+
+def test_all_that_is_above_a_threshold_is_drawn():
+    array = np.zeros((20, 40, 3), np.uint8)
+    assert not np.asarray(detections(0.1, picture=array).draw()).any()
+    assert np.asarray(detections(0.1, picture=array).above(0.05).draw()).any()
+
+
 def test_drawing_leaves_the_array_as_it_is():
     array = np.zeros((20, 40, 3), np.uint8)
     drawn = detections(0.9, picture=array).draw()

@@ -14,16 +14,24 @@ import tensorflow as tf
 
 from kfdet.detection import Detector
 from kfdet.detection.letterbox import decode_and_letterbox
+from kfdet.detection.thresholds import Thresholds
 from kfdet.evaluation.model_run import load_detector, run_model
 from kfdet.export.module import load_module
 from kfdet.records.tfrecord import read_records
 from kfdet.stages.export import export
+from kfdet.stages.packaging import package
 
 
 @pytest.fixture(scope="module")
 def exported(trained_model: Path, square_records: Path, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("exported")
-    export(
+    export(trained_model, saved_model=root / "exported", tflite=root / "exported.tflite")
+    metrics = {"threshold": 0.4, "per_class": {"disc": {"threshold": 0.3}}}
+    (root / "metrics.json").write_text(json.dumps(metrics))
+    package(
+        root / "metrics.json",
+        root / "exported",
+        root / "exported.tflite",
         trained_model,
         square_records,
         saved_model=root / "model",
@@ -98,11 +106,12 @@ def test_detectors_agree(exported: Path, pictures: list[bytes]) -> None:
     large = np.zeros((150, 400, 3), np.uint8)
     large[:96, :128] = simplejpeg.decode_jpeg(pictures[0])
     with (
-        Detector.load(exported / "model") as saved_model,
-        Detector.load(exported / "model.tflite") as tflite,
+        Detector.load(exported / "model", threshold=0) as saved_model,
+        Detector.load(exported / "model.tflite", threshold=0) as tflite,
     ):
         assert saved_model.labels == tflite.labels == ("disc", "square")
         assert saved_model.input_size == tflite.input_size == (96, 128)
+        assert saved_model.thresholds == tflite.thresholds == Thresholds(0.4, {"disc": 0.3})
         answers = zip(
             saved_model.detect_batch([*pictures, large]),
             tflite.detect_batch([*pictures, large]),
@@ -147,9 +156,33 @@ def test_the_zip_is_whole_and_repeatable(
     with zipfile.ZipFile(exported / "model.zip") as archive:
         assert archive.testzip() is None
         names = set(archive.namelist())
-        assert json.loads(archive.read("model.json"))["labels"] == ["disc", "square"]
+        described = json.loads(archive.read("model.json"))
+        extra = json.loads(archive.read("saved_model/1/assets.extra/thresholds.json"))
         tflite = archive.read("model.tflite")
+    assert described["labels"] == ["disc", "square"]
+    assert described["thresholds"] == extra == {"overall": 0.4, "per_label": {"disc": 0.3}}
     assert {"README.txt", "labels.txt", "label_map.pbtxt", "saved_model/1/saved_model.pb"} <= names
     assert "checkpoint/weights.index" in names
     with zipfile.ZipFile(io.BytesIO(tflite)) as attached:
         assert attached.read("labels.txt") == b"disc\nsquare\n"
+        assert json.loads(attached.read("thresholds.json")) == extra
+
+
+def test_the_measured_model_answers_above_its_threshold(
+    exported: Path, pictures: list[bytes]
+) -> None:
+    for name in ("model", "model.tflite"):
+        with (
+            Detector.load(exported / name) as detector,
+            Detector.load(exported / name, threshold={"square": 1.0}) as discs,
+            Detector.load(exported / name, threshold=0) as everything,
+        ):
+            found, whole = detector.detect_batch(pictures), everything.detect_batch(pictures)
+            assert [f.scores.tolist() for f in found] == [
+                w.scores[w.scores >= 0.4].tolist() for w in whole
+            ]
+            assert sum(map(len, found)) < sum(map(len, whole))
+            assert {label for f in discs.detect_batch(pictures) for label in f.labels} == {"disc"}
+    with Detector.load(exported / "exported") as unmeasured:
+        assert unmeasured.thresholds is None
+        assert len(unmeasured.detect(pictures[0])) == len(whole[0])

@@ -1,0 +1,51 @@
+"""Packaging: exported model and its metrics in; what is served and downloaded out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kfdet.detection.thresholds import Thresholds
+from kfdet.export.bundle import write_bundle
+from kfdet.export.measured import write_measured_model, write_measured_tflite
+from kfdet.files import atomic_file, atomic_folder, read_json_object
+from kfdet.training.model_folder import read_description
+
+
+def package(
+    metrics: Path,
+    exported_model: Path,
+    exported_tflite: Path,
+    training: Path,
+    records: Path,
+    saved_model: Path,
+    tflite: Path,
+    bundle: Path,
+) -> None:
+    """Write the measured model in every form, its recommended thresholds inside.
+
+    Args:
+        metrics: metrics.json of the evaluation.
+        exported_model: Folder of the export: version folder and model.json.
+        exported_tflite: TFLite file of the export.
+        training: Folder that training wrote.
+        records: Folder of the TFRecord build (for its label map).
+        saved_model: Folder to write: version folder "1" and model.json.
+        tflite: File to write.
+        bundle: Zip file to write.
+    """
+    thresholds = Thresholds.from_metrics(read_json_object(metrics))
+    with atomic_folder(saved_model) as folder:
+        write_measured_model(exported_model, folder, thresholds)
+    with atomic_file(tflite) as path:
+        write_measured_tflite(exported_tflite, path, thresholds)
+    description = read_description(training)
+    with atomic_file(bundle) as path:
+        write_bundle(
+            path,
+            saved_model=saved_model,
+            tflite=tflite,
+            label_map=records / "label_map.pbtxt",
+            checkpoint=training,
+            labels=description.labels,
+            input_size=(description.height, description.width),
+        )
