@@ -1,10 +1,10 @@
-"""COCO's metrics, computed by pycocotools from arrays in memory."""
+"""COCO's metrics: pycocotools matches arrays in memory, and every false positive has a weight."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.detection import Detections
+from kfdet.evaluation.attribution import Weights
+from kfdet.evaluation.average_precision import Floats, average_precision
 from kfdet.evaluation.ground_truth import GroundTruth
-from kfdet.evaluation.model_run import class_ids
+from kfdet.evaluation.matching import class_ids
 
 # A box of this area lies outside every area range of COCOeval, so that the box is ignored and
 # still compared by plain IoU. (Its `ignore` field is overwritten by `iscrowd`, which would compare
@@ -22,7 +24,6 @@ _IGNORED_AREA = -1.0
 
 _IOU_50, _IOU_75 = 0, 5  # positions in COCOeval's thresholds .50, .55, ... .95
 _AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
-_HUNDRED_DETECTIONS = 2  # position in COCOeval's maxDets 1, 10, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +52,138 @@ class CocoMetrics:
     per_class: dict[str, ClassMetrics]
 
 
-def evaluate_coco(
-    truths: Sequence[GroundTruth], detections: Sequence[Detections], labels: Sequence[str]
-) -> CocoMetrics:
-    """COCO's box metrics over all images, at most 100 detections per image.
-
-    Crowd boxes follow COCO's rule (they swallow any number of detections); difficult boxes are
-    ignored as in Pascal VOC: neither found nor missed, and detections on them are no
-    false positives.
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """What COCOeval matched of one label over all images, detections by falling score.
 
     Args:
-        truths: Every image, with boxes or without.
+        images: (N,) position of each detection's image.
+        right: (T, N) 1 where a detection found an object at one of T IoU thresholds, else 0.
+        wrong: (T, N) weight of a detection that found nothing, 0 for right and ignored ones.
+        objects: (I,) objects on each image.
+    """
+
+    images: npt.NDArray[np.int64]
+    right: Floats
+    wrong: Floats
+    objects: Floats
+
+
+def evaluate_coco(
+    truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    labels: Sequence[str],
+    weights: Sequence[Weights] | None = None,
+) -> tuple[CocoMetrics, list[Matches]]:
+    """COCO's box metrics over the measured images, at most 100 detections per image.
+
+    COCOeval matches; false positives count with their weights. Crowd boxes follow COCO's rule (they
+    swallow any number of detections); difficult boxes are ignored as in Pascal VOC: neither found
+    nor missed, and detections on them are no false positives.
+
+    Args:
+        truths: Every image, with boxes or without; only the drawn boxes of measured ones count.
         detections: The answers, in the same order.
         labels: Label names; class id = position + 1.
+        weights: What each detection counts if it is wrong (see `kfdet.evaluation.attribution`);
+            those of weight 0 are left out before the matching. None: 1 for all.
+
+    Returns:
+        The metrics, and each label's matches at IoU 0.5.
     """
     from pycocotools.cocoeval import COCOeval
 
+    if weights is None:
+        weights = [np.ones(len(found)) for found in detections]
+    measured = [i for i, truth in enumerate(truths) if truth.measured]
+    images = [truths[i] for i in measured]
+    found = [detections[i].where(weights[i] > 0) for i in measured]
+    counts = np.concatenate([np.empty(0), *(weights[i][weights[i] > 0] for i in measured)])
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = COCOeval(
-            _coco(truths, labels, [_truth_rows(truth) for truth in truths]),
-            _coco(truths, labels, [_detection_rows(found, labels) for found in detections]),
+            _coco(images, labels, [_truth_rows(truth) for truth in images]),
+            _coco(images, labels, [_detection_rows(each, labels) for each in found]),
             "bbox",
         )
         evaluator.evaluate()
-        evaluator.accumulate()
-    # precision: thresholds, recalls, classes, areas, maxDets; recall: the same without recalls.
-    precision = evaluator.eval["precision"][..., _HUNDRED_DETECTIONS]
-    recall = evaluator.eval["recall"][..., _HUNDRED_DETECTIONS]
-    counts = _count(truths, len(labels))
-    return CocoMetrics(
-        ap=_mean(precision[..., _AREAS[""]]),
-        ap50=_mean(precision[_IOU_50, ..., _AREAS[""]]),
-        ap75=_mean(precision[_IOU_75, ..., _AREAS[""]]),
-        ap_small=_mean(precision[..., _AREAS["_small"]]),
-        ap_medium=_mean(precision[..., _AREAS["_medium"]]),
-        ap_large=_mean(precision[..., _AREAS["_large"]]),
-        ar100=_mean(recall[..., _AREAS[""]]),
+    place = {truths[i].source_id: i for i in measured}
+    by_area = {
+        suffix: [_matches(evaluator, k, a, counts, place, len(truths)) for k in range(len(labels))]
+        for suffix, a in _AREAS.items()
+    }
+    ap = {suffix: [_ap(each) for each in by_area[suffix]] for suffix in _AREAS}
+    everything = by_area[""]
+    boxes = sum((_objects(truth, len(labels)) for truth in images), np.zeros(len(labels), int))
+    metrics = CocoMetrics(
+        ap=_mean(ap[""]),
+        ap50=_mean([values[_IOU_50] for values in ap[""]]),
+        ap75=_mean([values[_IOU_75] for values in ap[""]]),
+        ap_small=_mean(ap["_small"]),
+        ap_medium=_mean(ap["_medium"]),
+        ap_large=_mean(ap["_large"]),
+        ar100=_mean([_recall(each) for each in everything]),
         per_class={
             label: ClassMetrics(
-                ap=_mean(precision[:, :, k, _AREAS[""]]),
-                ap50=_mean(precision[_IOU_50, :, k, _AREAS[""]]),
-                boxes=int(counts[k]),
+                ap=_mean(ap[""][k]), ap50=_mean(ap[""][k][_IOU_50]), boxes=int(boxes[k])
             )
             for k, label in enumerate(labels)
         },
     )
+    return metrics, [
+        Matches(each.images, each.right[:1], each.wrong[:1], each.objects) for each in everything
+    ]
+
+
+def _matches(
+    evaluator: Any, label: int, area: int, weights: Floats, place: Mapping[int, int], images: int
+) -> Matches:
+    """COCOeval's matches of one label and area range; `weights` by the id of a detection, from 1.
+
+    Args:
+        evaluator: After `evaluate`.
+        label: Position of the label.
+        area: Position of the area range.
+        weights: Of every detection, in the order of their ids.
+        place: Position of an image by its id.
+        images: How many there are.
+    """
+    parameters = evaluator.params
+    start = (label * len(parameters.areaRng) + area) * len(parameters.imgIds)
+    entries = [e for e in evaluator.evalImgs[start : start + len(parameters.imgIds)] if e]
+    objects = np.zeros(images)
+    for entry in entries:
+        objects[place[entry["image_id"]]] = np.count_nonzero(np.equal(entry["gtIgnore"], 0))
+    thresholds = len(parameters.iouThrs)
+    scores = np.concatenate([np.empty(0), *(e["dtScores"] for e in entries)])
+    order = np.argsort(-scores, kind="stable")  # as COCOeval.accumulate sorts
+
+    def joined(field: str) -> npt.NDArray[np.bool_]:
+        parts = [np.zeros((thresholds, 0)), *(np.asarray(e[field]) for e in entries)]
+        both: npt.NDArray[np.bool_] = np.concatenate(parts, axis=1)[:, order].astype(bool)
+        return both
+
+    ids = np.concatenate([np.empty(0, np.int64), *(np.array(e["dtIds"], int) for e in entries)])
+    where = [np.full(len(e["dtIds"]), place[e["image_id"]]) for e in entries]
+    matched, ignored = joined("dtMatches"), joined("dtIgnore")
+    return Matches(
+        images=np.concatenate([np.empty(0, np.int64), *where])[order],
+        right=(matched & ~ignored).astype(float),
+        wrong=(~matched & ~ignored) * weights[ids[order] - 1],
+        objects=objects,
+    )
+
+
+def _ap(matches: Matches) -> Floats:
+    """Average precision at each IoU threshold."""
+    objects = np.full(len(matches.right), matches.objects.sum())
+    return average_precision(matches.right, matches.wrong, objects)
+
+
+def _recall(matches: Matches) -> Floats:
+    """Share of the objects that was found, at each IoU threshold."""
+    total = matches.objects.sum()
+    found: Floats = matches.right.sum(axis=1)
+    return found / total if total else np.full(len(found), np.nan)
 
 
 def _coco(
@@ -122,8 +210,9 @@ def _coco(
 
 
 def _truth_rows(truth: GroundTruth) -> list[dict[str, Any]]:
-    sizes = truth.boxes[:, 2:] - truth.boxes[:, :2]
-    areas = np.where(truth.difficult, _IGNORED_AREA, sizes.prod(axis=1))
+    rows = truth.drawn | truth.crowd
+    boxes, sizes = truth.boxes[rows], (truth.boxes[:, 2:] - truth.boxes[:, :2])[rows]
+    areas = np.where(truth.difficult[rows], _IGNORED_AREA, sizes.prod(axis=1))
     return [
         {
             "bbox": [*map(float, box[:2]), *map(float, size)],
@@ -132,7 +221,7 @@ def _truth_rows(truth: GroundTruth) -> list[dict[str, Any]]:
             "iscrowd": int(crowd),
         }
         for box, size, area, class_id, crowd in zip(
-            truth.boxes, sizes, areas, truth.classes, truth.crowd, strict=True
+            boxes, sizes, areas, truth.classes[rows], truth.crowd[rows], strict=True
         )
     ]
 
@@ -154,18 +243,16 @@ def _detection_rows(found: Detections, labels: Sequence[str]) -> list[dict[str, 
     ]
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    """The mean over what was measured; COCOeval marks the rest with -1.
+def _mean(values: npt.ArrayLike) -> float | None:
+    """The mean over what was measured; what was not is NaN.
 
-    Rounded, because COCOeval's precision of a perfect answer is 1 - 1e-16, below a gate of 1.
+    Rounded, because the precision of a perfect answer is 1 - 1e-16, below a gate of 1.
     """
-    measured = values[values > -1]
+    measured = np.asarray(values, float)
+    measured = measured[~np.isnan(measured)]
     return round(float(measured.mean()), 9) if measured.size else None
 
 
-def _count(truths: Sequence[GroundTruth], classes: int) -> npt.NDArray[np.int64]:
-    counts = np.zeros(classes + 1, dtype=np.int64)
-    for truth in truths:
-        counted = ~(truth.crowd | truth.difficult)
-        counts += np.bincount(truth.classes[counted], minlength=classes + 1)
-    return counts[1:]
+def _objects(truth: GroundTruth, classes: int) -> npt.NDArray[np.int64]:
+    """How many boxes of each class count."""
+    return np.bincount(truth.classes[truth.counted], minlength=classes + 1)[1:]

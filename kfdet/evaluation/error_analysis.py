@@ -9,25 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.detection import Detections
+from kfdet.evaluation.attribution import Weights
 from kfdet.evaluation.ground_truth import GroundTruth
-from kfdet.evaluation.model_run import class_ids
+from kfdet.evaluation.matching import (
+    IGNORED,
+    MATCH_IOU,
+    NO_MATCH,
+    TOUCH_IOU,
+    Found,
+    match,
+    to_found,
+)
 
-MATCH_IOU = 0.5
-TOUCH_IOU = 0.1  # TIDE's border between a badly placed box and background
 SMALL_AREA, LARGE_AREA = 32.0**2, 96.0**2  # COCO's borders, in source pixels
 SIZES = ("small", "medium", "large")
 
 ErrorKind = Literal["localisation", "confusion", "duplicate", "background"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("localisation", "confusion", "duplicate", "background")
-
-_NO_MATCH, _IGNORED = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +126,6 @@ class ErrorAnalysis:
         return 0.0 if self.overall.best is None else float(self.overall.recall[self.overall.best])
 
 
-class _Found(NamedTuple):
-    """Detections with class ids in place of label names."""
-
-    boxes: Boxes
-    scores: npt.NDArray[np.float64]
-    classes: npt.NDArray[np.int64]
-
-
 DEFAULT_THRESHOLD = 0.5
 """Used where no threshold is best because nothing was found."""
 
@@ -139,19 +136,27 @@ def size_names(areas: npt.NDArray[np.float64]) -> list[str]:
 
 
 def analyse(
-    truths: Sequence[GroundTruth], detections: Sequence[Detections], labels: Sequence[str]
+    truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    labels: Sequence[str],
+    weights: Sequence[Weights] | None = None,
 ) -> ErrorAnalysis:
-    """Compare detections with the truth, image by image (both in the same order).
+    """Compare detections with the truth, image by image (all in the same order).
 
     Everything but the curves is at the overall threshold: the score that maximises F1 over all
-    labels together. Crowd and difficult boxes are left out on both sides.
+    labels together. Crowd and difficult boxes are left out on both sides, and so are the
+    detections of weight 0 (see `kfdet.evaluation.attribution`); the curves count a false positive
+    with its weight, the numbers of errors do not.
     """
+    if weights is None:
+        weights = [np.ones(len(found)) for found in detections]
     pairs = [
-        (truth, _Found(found.boxes, found.scores, class_ids(found, labels)))
-        for truth, found in zip(truths, detections, strict=True)
+        (truth, to_found(found, labels)) for truth, found in zip(truths, detections, strict=True)
     ]
-    matches = [_match(truth, found) for truth, found in pairs]
-    overall, per_class = _curves(pairs, matches, labels)
+    matches = [match(truth, found) for truth, found in pairs]
+    for mine, counts in zip(matches, weights, strict=True):
+        mine[(counts == 0) & (mine == NO_MATCH)] = IGNORED
+    overall, per_class = _curves(pairs, matches, labels, weights)
     threshold = overall.threshold if overall.threshold is not None else DEFAULT_THRESHOLD
 
     background = len(labels)
@@ -160,13 +165,15 @@ def analyse(
     misses: list[Miss] = []
     objects, missed = dict.fromkeys(SIZES, 0), dict.fromkeys(SIZES, 0)
     background_images = background_false_positives = 0
-    for image, ((truth, found), match) in enumerate(zip(pairs, matches, strict=True)):
+    for image, ((truth, found), found_box) in enumerate(zip(pairs, matches, strict=True)):
+        if not truth.measured:
+            continue
         shown = found.scores >= threshold
-        counted = _counted(truth)
+        counted = truth.counted
         areas = _areas(truth.boxes)
         sizes = size_names(areas)
-        right = match[shown & (match >= 0)]
-        wrong: list[int] = np.flatnonzero(shown & (match == _NO_MATCH)).tolist()
+        right = found_box[shown & (found_box >= 0)]
+        wrong: list[int] = np.flatnonzero(shown & (found_box == NO_MATCH)).tolist()
         unfound = counted.copy()
         unfound[right] = False
         for box in np.flatnonzero(counted):
@@ -205,87 +212,60 @@ def analyse(
     )
 
 
-def _counted(truth: GroundTruth) -> npt.NDArray[np.bool_]:
-    return ~(truth.crowd | truth.difficult)
-
-
 def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
     areas: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     return areas
 
 
-def _match(truth: GroundTruth, found: _Found) -> npt.NDArray[np.int64]:
-    """For every detection the box of its own label that it found, or _NO_MATCH, or _IGNORED."""
-    result = np.full(len(found.scores), _NO_MATCH, dtype=np.int64)
-    if not len(truth.boxes):
-        return result
-    same = found.classes[:, None] == truth.classes[None, :]
-    iou = np.where(same, iou_matrix(found.boxes, truth.boxes), 0.0)
-    free = _counted(truth)
-    ignored = np.where(truth.crowd[None, :] & same, _covered(found.boxes, truth.boxes), iou)
-    ignored[:, free] = 0.0
-    for detection in np.argsort(-found.scores, kind="stable"):
-        candidates = np.where(free, iou[detection], 0.0)
-        box = int(candidates.argmax())
-        if candidates[box] >= MATCH_IOU:
-            result[detection] = box
-            free[box] = False
-        elif ignored[detection].max() >= MATCH_IOU:
-            result[detection] = _IGNORED
-    return result
-
-
-def _covered(boxes: Boxes, crowds: Boxes) -> npt.NDArray[np.float64]:
-    """Share of each box's area inside each crowd: COCO's overlap with a crowd."""
-    top_left = np.maximum(boxes[:, None, :2], crowds[None, :, :2])
-    bottom_right = np.minimum(boxes[:, None, 2:], crowds[None, :, 2:])
-    overlap = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    areas = np.broadcast_to(_areas(boxes)[:, None], overlap.shape)
-    share: npt.NDArray[np.float64] = np.zeros_like(overlap)
-    np.divide(overlap, areas, out=share, where=areas > 0)
-    return share
-
-
 def _curves(
-    pairs: Sequence[tuple[GroundTruth, _Found]],
+    pairs: Sequence[tuple[GroundTruth, Found]],
     matches: Sequence[npt.NDArray[np.int64]],
     labels: Sequence[str],
+    weights: Sequence[Weights],
 ) -> tuple[Curve, dict[str, Curve | None]]:
     scores = np.concatenate([np.empty(0), *(found.scores for _, found in pairs)])
     classes = np.concatenate([np.empty(0, np.int64), *(found.classes for _, found in pairs)])
-    match = np.concatenate([np.empty(0, np.int64), *matches])
+    found_box = np.concatenate([np.empty(0, np.int64), *matches])
     objects = np.concatenate(
-        [np.empty(0, np.int64), *(truth.classes[_counted(truth)] for truth, _ in pairs)]
+        [np.empty(0, np.int64), *(truth.classes[truth.counted] for truth, _ in pairs)]
     )
-    kept = match != _IGNORED
+    costs = np.concatenate([np.empty(0), *weights])
+    kept = found_box != IGNORED
     per_class: dict[str, Curve | None] = {}
     for k, label in enumerate(labels, start=1):
         total = int((objects == k).sum())
         mine = kept & (classes == k)
-        per_class[label] = _curve(scores[mine], match[mine] >= 0, total) if total else None
-    return _curve(scores[kept], match[kept] >= 0, len(objects)), per_class
+        per_class[label] = (
+            _curve(scores[mine], found_box[mine] >= 0, costs[mine], total) if total else None
+        )
+    return _curve(scores[kept], found_box[kept] >= 0, costs[kept], len(objects)), per_class
 
 
-def _curve(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], total: int) -> Curve:
+def _curve(
+    scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], costs: Weights, total: int
+) -> Curve:
+    """The curve of detections, of which the wrong ones count with their costs."""
     order = np.argsort(-scores, kind="stable")
-    scores, right = scores[order], right[order]
+    scores, right, costs = scores[order], right[order], costs[order]
     # Detections of equal score come and go together: cut only where the score changes.
     cuts = np.flatnonzero(np.append(np.diff(scores) != 0, True)) if len(scores) else order
     hits = np.cumsum(right)[cuts]
-    precision = hits / (cuts + 1)
+    made = hits + np.cumsum(np.where(right, 0.0, costs))[cuts]
+    precision = np.divide(hits, made, out=np.ones(len(hits)), where=made > 0)
     recall = hits / max(total, 1)
-    f1 = 2 * hits / (cuts + 1 + total)
+    f1 = np.divide(2 * hits, made + total, out=np.zeros(len(hits)), where=made + total > 0)
     best = int(f1.argmax()) if len(f1) and f1.max() > 0 else None
     return Curve(recall, precision, scores[cuts], best)
 
 
-def _kind(truth: GroundTruth, found: _Found, detection: int) -> tuple[ErrorKind, int | None, float]:
+def _kind(truth: GroundTruth, found: Found, detection: int) -> tuple[ErrorKind, int | None, float]:
     """Kind of one false positive, the box that explains it, and the IoU with that box.
 
-    A box that is both misplaced and mislabelled counts as confusion.
+    A box that is both misplaced and mislabelled counts as confusion. What is interpolated explains
+    nothing.
     """
     if len(truth.boxes):
-        iou = iou_matrix(found.boxes[detection][None], truth.boxes)[0]
+        iou = iou_matrix(found.boxes[detection][None], truth.boxes)[0] * truth.drawn
         same = truth.classes == found.classes[detection]
         cases: tuple[tuple[ErrorKind, npt.NDArray[np.bool_], float], ...] = (
             ("duplicate", same, MATCH_IOU),

@@ -1,4 +1,4 @@
-"""Ground truth: the validation pictures of the records, and what was drawn on them."""
+"""Ground truth: the pictures that evaluation sees, and what is known to be on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kfdet.records.reading import read_examples
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruth:
-    """One validation picture and the boxes that its records hold.
+    """One picture of the validation or test side, and the boxes that its records hold.
 
     Args:
         source_id: Its id in the records.
@@ -56,6 +56,12 @@ class GroundTruth:
     measured: bool = True
 
     @property
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Which boxes a detector has to find: (N,)."""
+        counted: npt.NDArray[np.bool_] = self.drawn & ~self.crowd & ~self.difficult
+        return counted & self.measured
+
+    @property
     def size(self) -> tuple[float, float]:
         """Width and height in source pixels."""
         return self.window[2] - self.window[0], self.window[3] - self.window[1]
@@ -73,26 +79,32 @@ class GroundTruth:
         return source
 
 
-def count_validation(records: Path) -> int:
-    """How many validation pictures the records hold.
+def reported_side(records: Path) -> str:
+    """The split that evaluation reports: "test" where the records have one, else "val"."""
+    return "test" if any(records.glob("test-*.tfrecord")) else "val"
+
+
+def count_pictures(records: Path, side: str = "val") -> int:
+    """How many pictures of a split the records hold.
 
     Raises:
         InputError: There are none, or their index is missing.
     """
-    return len(_read_index(records))
+    return len(_read_index(records, side))
 
 
-def read_ground_truth(records: Path) -> Iterator[tuple[bytes, GroundTruth]]:
-    """Every validation picture's JPEG and ground truth, in the order of the records.
+def read_ground_truth(records: Path, side: str = "val") -> Iterator[tuple[bytes, GroundTruth]]:
+    """Every JPEG of a split and its ground truth, in the order of the records.
 
     Args:
-        records: Folder with val-*.tfrecord and examples.parquet.
+        records: Folder with the split's TFRecords and examples.parquet.
+        side: "val" or "test".
 
     Raises:
-        InputError: There are no validation records, or they do not match their index.
+        InputError: There are no such records, or they do not match their index.
     """
-    index = _read_index(records)
-    for example in read_examples(records, "val"):
+    index = _read_index(records, side)
+    for example in read_examples(records, side):
         row = index.get(example.source_id)
         if row is None:
             raise InputError(
@@ -124,10 +136,12 @@ def read_ground_truth(records: Path) -> Iterator[tuple[bytes, GroundTruth]]:
         )
 
 
-def read_images(records: Path, source_ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """The JPEGs of some validation pictures, in the order of the records."""
+def read_images(
+    records: Path, source_ids: Iterable[int], side: str = "val"
+) -> Iterator[tuple[int, bytes]]:
+    """The JPEGs of some pictures of a split, in the order of the records."""
     wanted = set(source_ids)
-    for example in read_examples(records, "val"):
+    for example in read_examples(records, side):
         if example.source_id in wanted:
             yield example.source_id, example.jpeg
 
@@ -141,12 +155,12 @@ def read_dataset(records: Path) -> dict[str, Any]:
     return read_json_object(records / "dataset.json", hint="Build the records again.")
 
 
-def _read_index(records: Path) -> dict[int, dict[str, Any]]:
-    """The rows of examples.parquet about validation pictures, by source_id."""
+def _read_index(records: Path, side: str) -> dict[int, dict[str, Any]]:
+    """The rows of examples.parquet about the pictures of a split, by source_id."""
     path = records / "examples.parquet"
     if not path.is_file():
         raise InputError("the index of the records is missing.", file=path)
-    rows = pq.read_table(path, filters=[("split", "=", "val")]).to_pylist()
+    rows = pq.read_table(path, filters=[("split", "=", side)]).to_pylist()
     if not rows:
         raise InputError(
             "the validation split is empty: there is nothing to measure.",

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kfdet.evaluation.coco import CocoMetrics
-from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve, ErrorAnalysis
+from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve
+from kfdet.evaluation.measurement import Measurement
 from kfdet.evaluation.speed import Speed
 from kfdet.evaluation.verdict import Verdict
 from kfdet.parameters import Gate
@@ -18,8 +18,7 @@ BACKGROUND = "background"
 def describe(
     labels: Sequence[str],
     split: Mapping[str, Any],
-    coco: CocoMetrics,
-    analysis: ErrorAnalysis,
+    measurement: Measurement,
     speed: Speed,
     evaluator_seconds: float,
     gate: Gate,
@@ -28,12 +27,14 @@ def describe(
     """The contents of metrics.json; None where there is nothing to measure.
 
     `AP` to `AR100` are COCO's. `per_class` holds for each label its AP and AP50, and precision and
-    recall at the label's own best `threshold`. `threshold`, `precision`, `recall`, `errors`,
+    recall at the label's own best `threshold`. `truth` says what was measured on
+    (`kfdet.evaluation.truth.Truth`). `threshold`, `precision`, `recall`, `errors`,
     `objects_by_size`, `missed_by_size`, `confusion_matrix` (one row per true label, one column per
     predicted one, background last; see `ErrorAnalysis`) and `false_positives_per_background_image`
     hold at the one threshold that is best over all labels. `speed` varies from run to run; the rest
     does not.
     """
+    coco, analysis = measurement.coco, measurement.analysis
     kinds = [wrong.kind for wrong in analysis.false_positives]
     return {
         "AP": coco.ap,
@@ -53,6 +54,7 @@ def describe(
             for label in labels
         },
         "split": dict(split),
+        "truth": asdict(measurement.truth),
         "threshold": analysis.threshold,
         "precision": analysis.precision,
         "recall": analysis.recall,

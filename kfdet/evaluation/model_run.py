@@ -8,21 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from kfdet.detection import Detections, Detector
 from kfdet.errors import InputError, KfdetError
-from kfdet.evaluation.ground_truth import GroundTruth, count_validation, read_ground_truth
+from kfdet.evaluation.ground_truth import GroundTruth, count_pictures, read_ground_truth
 from kfdet.evaluation.speed import BATCH_SIZE, Speed, measure_speed
 from kfdet.events import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """The validation split and the model's answers to it.
+    """A split and the model's answers to it.
 
     Args:
-        truths: Every validation picture.
+        truths: Every picture, measured or only looked at.
         detections: The answers in the same order, boxes in source pixels.
         speed: How fast the model was.
     """
@@ -53,23 +52,24 @@ def load_detector(model: Path, labels: Sequence[str]) -> Detector:
     return detector
 
 
-def run_model(records: Path, detector: Detector) -> ModelRun:
-    """Detect on every validation picture of `records`, in batches, holding one batch in memory.
+def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
+    """Detect on every picture of a split of `records`, in batches, holding one batch in memory.
 
     Args:
-        records: Folder with val-*.tfrecord and examples.parquet.
+        records: Folder with the split's TFRecords and examples.parquet.
         detector: As `load_detector` gives it.
+        side: "val" or "test".
 
     Raises:
-        InputError: There are no validation records.
+        InputError: There are no records of that split.
         KfdetError: The model answers with numbers that are not finite.
     """
     truths: list[GroundTruth] = []
     detections: list[Detections] = []
-    progress = Progress("evaluation", count_validation(records), "images")
+    progress = Progress("evaluation", count_pictures(records, side), "images")
     model_seconds = 0.0
     sample: list[bytes] = []
-    source = read_ground_truth(records)
+    source = read_ground_truth(records, side)
     while batch := list(itertools.islice(source, BATCH_SIZE)):
         images = [image for image, _ in batch]
         sample = sample or images
@@ -79,12 +79,6 @@ def run_model(records: Path, detector: Detector) -> ModelRun:
             detections.append(_to_source(found, truth))
         progress.advance(len(batch))
     return ModelRun(truths, detections, measure_speed(detector, sample, model_seconds))
-
-
-def class_ids(found: Detections, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Class ids of detections, shape (N,): positions in `labels`, from 1."""
-    ids = {label: number for number, label in enumerate(labels, start=1)}
-    return np.array([ids[label] for label in found.labels], np.int64)
 
 
 def _to_source(found: Detections, truth: GroundTruth) -> Detections:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kfdet.evaluation.truth import ENOUGH_BOXES, Truth
 from kfdet.parameters import Gate
+
+TOO_WIDE = 0.2
+"""An interval of AP50 that is at least so wide, with the limit in it, says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +25,22 @@ def judge(
     ap50: float | None,
     recall: float | None,
     false_positives_per_background_image: float | None,
+    truth: Truth | None = None,
 ) -> Verdict:
-    """Hold the measured values against the gate; a value that could not be measured fails it."""
+    """Hold the measured values against the gate; a value that could not be measured fails it.
+
+    So does too little truth, where it leaves open whether a limit is reached.
+
+    Args:
+        gate: The limits.
+        ap50: As measured.
+        recall: As measured.
+        false_positives_per_background_image: As measured.
+        truth: What it was measured on; None: enough.
+    """
     checks = [
         _at_least("AP50", ap50, gate.min_ap50, "--min-ap50"),
+        _enough(truth, gate) if truth else None,
         _at_least("Recall", recall, gate.min_recall, "--min-recall"),
     ]
     most = gate.max_false_positives
@@ -54,3 +70,24 @@ def _at_least(name: str, found: float | None, least: float, option: str) -> tupl
     good = found >= least
     relation = "at or above" if good else "below"
     return good, f"{name} is {found:.3f}, {relation} the required {least:g} ({option})."
+
+
+def _enough(truth: Truth, gate: Gate) -> tuple[bool, str] | None:
+    """Whether the truth decides; None where it does, or is not asked."""
+    if gate.min_ap50 <= 0 and gate.min_recall <= 0:
+        return None
+    if truth.boxes < ENOUGH_BOXES:
+        number = "1 box is" if truth.boxes == 1 else f"{truth.boxes} boxes are"
+        return False, (
+            f"Too little truth for a verdict: {number} drawn by a person on the frames kept for "
+            f"evaluation, {ENOUGH_BOXES} are needed."
+        )
+    if truth.AP50_interval is None or truth.width is None:
+        return None
+    low, high = truth.AP50_interval
+    if truth.width >= TOO_WIDE and low < gate.min_ap50 <= high:
+        return False, (
+            f"Too little truth for a verdict: AP50 lies between {low:.2f} and {high:.2f}, on both "
+            f"sides of the required {gate.min_ap50:g}."
+        )
+    return None

@@ -11,9 +11,9 @@ from typing import Any
 
 import kfdet
 from kfdet.detection.saved_model import find_saved_model
-from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.error_analysis import ErrorAnalysis, analyse
-from kfdet.evaluation.ground_truth import read_dataset, read_images
+from kfdet.evaluation.error_analysis import ErrorAnalysis
+from kfdet.evaluation.ground_truth import read_dataset, read_images, reported_side
+from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.metrics import describe
 from kfdet.evaluation.model_run import ModelRun, load_detector, run_model
 from kfdet.evaluation.report.gallery import Shot, contact_sheet, make_shots, select
@@ -42,7 +42,10 @@ def evaluate(
     seed: int,
     command: str = "",
 ) -> bool:
-    """Measure the exported model on the validation split: what is served is what is measured.
+    """Measure the exported model: what is served is what is measured.
+
+    On the test side where the dataset has one, else on the validation side; on the boxes that a
+    person drew.
 
     Args:
         records: Folder of the TFRecord build.
@@ -66,10 +69,12 @@ def evaluate(
     """
     gate.check()
     statistics = read_dataset(records)
-    run = run_model(records, load_detector(saved_model, statistics["labels"]))
-    document, analysis = _measure(run, statistics, gate)
+    side = reported_side(records)
+    run = run_model(records, load_detector(saved_model, statistics["labels"]), side)
+    document, measurement = _measure(run, statistics, gate, side, seed)
+    analysis = measurement.analysis
     with atomic_folder(gallery) as folder:
-        shots, video = _write_gallery(folder, run, analysis, statistics, records, seed)
+        shots, video = _write_gallery(folder, run, analysis, statistics, records, side, seed)
     html = render_report(
         document,
         analysis,
@@ -91,24 +96,30 @@ def evaluate(
 
 
 def _measure(
-    run: ModelRun, statistics: Mapping[str, Any], gate: Gate
-) -> tuple[dict[str, Any], ErrorAnalysis]:
-    """The content of metrics.json, with the verdict, and the errors of the model."""
+    run: ModelRun, statistics: Mapping[str, Any], gate: Gate, side: str, seed: int
+) -> tuple[dict[str, Any], Measurement]:
+    """The content of metrics.json, with the verdict, and what it was made from."""
     labels = statistics["labels"]
     started = time.perf_counter()
-    coco = evaluate_coco(run.truths, run.detections, labels)
-    analysis = analyse(run.truths, run.detections, labels)
+    measurement = measure(
+        run.truths, run.detections, labels, _rates(statistics), side=side, seed=seed
+    )
     seconds = time.perf_counter() - started
+    analysis = measurement.analysis
     verdict = judge(
         gate,
-        ap50=coco.ap50,
+        ap50=measurement.coco.ap50,
         recall=analysis.recall,
         false_positives_per_background_image=analysis.false_positives_per_background_image,
+        truth=measurement.truth,
     )
-    document = describe(
-        labels, statistics["split"], coco, analysis, run.speed, seconds, gate, verdict
-    )
-    return document, analysis
+    document = describe(labels, statistics["split"], measurement, run.speed, seconds, gate, verdict)
+    return document, measurement
+
+
+def _rates(statistics: Mapping[str, Any]) -> dict[str, float]:
+    """Frames per second of every video."""
+    return {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
 
 
 def _write_gallery(
@@ -117,6 +128,7 @@ def _write_gallery(
     analysis: ErrorAnalysis,
     statistics: Mapping[str, Any],
     records: Path,
+    side: str,
     seed: int,
 ) -> tuple[dict[str, list[Shot]], bytes | None]:
     """Draw detections on chosen pictures and on a stretch of video.
@@ -126,20 +138,20 @@ def _write_gallery(
     """
     truths, detections, labels = run.truths, run.detections, statistics["labels"]
     selection = select(truths, detections, analysis, seed)
-    images = dict(read_images(records, [truths[i].source_id for i in selection.images()]))
+    images = dict(read_images(records, [truths[i].source_id for i in selection.images()], side))
     drawing = (images, truths, detections, labels, analysis.threshold)
     shots = make_shots(selection, *drawing)
     jpegs = {shot.name: shot.jpeg for group in shots.values() for shot in group}
     write_zip(folder / "pictures.zip", jpegs)
     if selection.typical:
         (folder / "detections.png").write_bytes(contact_sheet(selection, *drawing))
-    rates = {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
+    rates = _rates(statistics)
     stretch = choose_stretch(truths, rates)
     if not stretch:
         return shots, None
     write_video(
         folder / "detections.mp4",
-        read_images(records, [truths[i].source_id for i in stretch]),
+        read_images(records, [truths[i].source_id for i in stretch], side),
         stretch,
         truths,
         detections,

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from kfdet.boxes.tables import iou_matrix
-from kfdet.evaluation.coco import evaluate_coco
+from kfdet.evaluation import coco
 
 LABELS = ["cat", "dog"]
+
+
+def evaluate_coco(*arguments):
+    metrics, _ = coco.evaluate_coco(*arguments)
+    return metrics
+
+
 A = (100, 100, 200, 200)
 B = (300, 100, 400, 200)
 FAR = (500, 300, 600, 400)
@@ -171,3 +178,20 @@ def test_against_the_definition(hand, seed):
         ]
         assert metrics.per_class[label].ap == pytest.approx(np.mean(by_threshold), abs=1e-9)
         assert metrics.per_class[label].ap50 == pytest.approx(by_threshold[0], abs=1e-9)
+
+
+def test_a_false_positive_counts_with_its_weight(hand):
+    found = [hand.found([FAR, A], [0.9, 0.8])]
+    truths = [hand.truth(1, [A])]
+    for weight, ap in ((1.0, 0.5), (0.25, 0.8), (0.0, 1.0)):
+        metrics = evaluate_coco(truths, found, ["cat"], [np.array([weight, 1.0])])
+        assert metrics.ap50 == pytest.approx(ap)
+
+
+def test_only_measured_pictures_and_drawn_boxes_count(hand):
+    truths = [hand.truth(1, [A, B], drawn=[True, False]), hand.truth(2, [A], measured=False)]
+    found = [hand.found([A]), hand.found([FAR])]
+    metrics, (matches,) = coco.evaluate_coco(truths, found, ["cat"])
+    assert metrics.ap == 1.0
+    assert metrics.per_class["cat"].boxes == 1
+    assert matches.objects.tolist() == [1, 0]

@@ -221,5 +221,5 @@ def test_curves_agree_with_coco(hand, seed):
     ap50 = np.mean(
         [curve.precision[curve.recall >= r].max(initial=0.0) for r in np.linspace(0, 1, 101)]
     )
-    expected = evaluate_coco(truths, detections, ["cat"]).per_class["cat"].ap50
+    expected = evaluate_coco(truths, detections, ["cat"])[0].per_class["cat"].ap50
     assert ap50 == pytest.approx(expected, abs=1e-9)

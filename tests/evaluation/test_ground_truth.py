@@ -10,7 +10,7 @@ from support import blob_detector as blobs
 
 from kfdet.errors import InputError
 from kfdet.evaluation.ground_truth import (
-    count_validation,
+    count_pictures,
     read_dataset,
     read_ground_truth,
     read_images,
@@ -24,7 +24,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_boxes_are_pixels_of_the_source(records):
     truths = [truth for _, truth in read_ground_truth(records)]
-    assert len(truths) == count_validation(records) == 36
+    assert len(truths) == count_pictures(records) == 36
     assert [t.frame for t in truths] == list(range(36))
     assert {t.video for t in truths} == {blobs.VIDEO}
     np.testing.assert_allclose(truths[0].boxes, [b.box for b in blobs.scenes()[0]], atol=1e-3)

@@ -11,7 +11,8 @@ from support import blob_detector as blobs
 from kfdet.detection import Detector
 from kfdet.detection.backend import Answer
 from kfdet.errors import InputError, KfdetError
-from kfdet.evaluation.model_run import class_ids, load_detector, run_model
+from kfdet.evaluation.matching import class_ids
+from kfdet.evaluation.model_run import load_detector, run_model
 
 
 @pytest.fixture(scope="module")

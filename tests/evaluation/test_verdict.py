@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from kfdet.evaluation.truth import Truth
 from kfdet.evaluation.verdict import judge
 from kfdet.parameters import Gate
 
@@ -36,3 +37,25 @@ def test_judge(gate, measured, good, words):
     assert len(verdict.reasons) == len(words)
     for reason, word in zip(verdict.reasons, words, strict=True):
         assert word in reason
+
+
+def truth(boxes: int, interval: tuple[float, float] | None = None) -> Truth:
+    return Truth("val", 9, boxes, 9, 0, 0, 0, 0.0, interval, 9, [], None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "measured_on", "good", "words"),
+    [
+        ({}, truth(20), True, ""),
+        ({}, truth(19), False, "19 boxes are drawn by a person"),
+        ({}, truth(1), False, "1 box is drawn by a person"),
+        (OFF, truth(1), True, "No limit was set."),
+        ({}, truth(99, (0.45, 0.9)), False, "AP50 lies between 0.45 and 0.90"),
+        ({}, truth(99, (0.45, 0.6)), True, ""),  # it is what it is
+        ({}, truth(99, (0.55, 0.9)), True, ""),
+    ],
+)
+def test_too_little_truth(gate, measured_on, good, words):
+    verdict = judge(Gate(**gate), **GOOD, truth=measured_on)
+    assert verdict.good is good
+    assert words in verdict.reasons[-1]

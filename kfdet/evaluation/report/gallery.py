@@ -15,8 +15,9 @@ import simplejpeg
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.detection import Detections
 from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
-from kfdet.evaluation.error_analysis import MATCH_IOU, TOUCH_IOU, ErrorAnalysis, FalsePositive, Miss
+from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
 from kfdet.evaluation.ground_truth import GroundTruth
+from kfdet.evaluation.matching import MATCH_IOU, TOUCH_IOU
 
 TRUTH_COLOR: Color = (255, 255, 255)
 """The dataset's boxes are white; detections have the colour of their label."""

@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kfdet.detection.drawing import palette
-from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.error_analysis import analyse
+from kfdet.evaluation.measurement import measure
 from kfdet.evaluation.metrics import describe
 from kfdet.evaluation.report.charts import css_color
 from kfdet.evaluation.report.page import Origin, render_report
@@ -58,12 +57,12 @@ def page(hand):
         truths = [hand.truth(1, [A, B], [1, 2])]
         scores = [0.9, 0.8, 0.7, 0.6, 0.5]
         found = [hand.found([LOOSE_A, FAR, B, A, B], scores, [1, 2, 1, 1, 2])]
-        analysis = analyse(truths, found, LABELS)
+        measurement = measure(truths, found, LABELS, {"a.mp4": 10.0})
+        analysis = measurement.analysis
         metrics = describe(
             LABELS,
             statistics["split"],
-            evaluate_coco(truths, found, LABELS),
-            analysis,
+            measurement,
             Speed(10.0, 8.0, 1.0, "CPU", 2, ()),
             0.1,
             Gate(),

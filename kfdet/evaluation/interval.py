@@ -1,0 +1,112 @@
+"""How sure AP50 is: a bootstrap over what may vary, videos or stretches of time.
+
+Neighbouring frames are almost equal, so that single frames must not be drawn at random: the
+interval would be far too narrow (block bootstrap, Künsch 1989).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.evaluation.average_precision import Floats, average_precision
+from kfdet.evaluation.coco import Matches
+from kfdet.evaluation.ground_truth import GroundTruth
+
+REPLICATES = 1000
+MOST_SOURCES = 10
+"""With so many videos and images they are the blocks; fewer videos are cut into stretches."""
+
+FEWEST_BLOCKS = 5
+"""With fewer blocks there is no interval."""
+
+_STRETCHES = 20
+_SHORTEST, _LONGEST = 1.0, 10.0  # seconds of a stretch
+_AT_ONCE = 4_000_000  # numbers in one array
+_SHARE = 95.0  # per cent
+
+Integers = npt.NDArray[np.int64]
+
+
+def find_blocks(truths: Sequence[GroundTruth], rates: Mapping[str, float]) -> Integers:
+    """The block of every picture, from 0, shape (I,); -1 for one that is not measured.
+
+    Args:
+        truths: All pictures.
+        rates: Frames per second of every source that is a video.
+    """
+    frames: defaultdict[str, list[int]] = defaultdict(list)
+    for truth in truths:
+        if truth.measured:
+            frames[truth.video].append(truth.frame)
+    lengths = dict.fromkeys(frames, math.inf)
+    if len(frames) < MOST_SOURCES:
+        seconds = {
+            name: (max(own) - min(own) + 1) / rates[name]
+            for name, own in frames.items()
+            if rates.get(name)
+        }
+        stretch = float(np.clip(sum(seconds.values()) / _STRETCHES, _SHORTEST, _LONGEST))
+        lengths |= {name: stretch * rates[name] for name in seconds}
+    numbers: dict[tuple[str, int], int] = {}
+    blocks = np.full(len(truths), -1, np.int64)
+    for i, truth in enumerate(truths):
+        if truth.measured:
+            first = min(frames[truth.video])
+            key = (truth.video, int((truth.frame - first) // lengths[truth.video]))
+            blocks[i] = numbers.setdefault(key, len(numbers))
+    return blocks
+
+
+def resample(blocks: Integers, seed: int, replicates: int = REPLICATES) -> Floats:
+    """How often each picture is drawn in each replicate, (R, I); blocks are drawn as a whole."""
+    count = int(blocks.max(initial=-1)) + 1
+    draws = np.random.default_rng(seed).multinomial(
+        count, np.full(count, 1 / max(1, count)), size=replicates
+    )
+    with_unmeasured = np.concatenate([draws, np.zeros((replicates, 1), draws.dtype)], axis=1)
+    times: Floats = with_unmeasured[:, blocks].astype(float)  # -1: the last column
+    return times
+
+
+def resampled_ap50(matches: Sequence[Matches], times: Floats) -> Floats:
+    """AP50, the mean over labels, of R replicates, (R,); NaN where there is no object.
+
+    Args:
+        matches: Of every label, from `evaluate_coco`.
+        times: (R, I) how often each picture is there.
+    """
+    totals, labels = np.zeros(len(times)), np.zeros(len(times))
+    for one in matches:
+        step = max(1, _AT_ONCE // max(1, len(one.images)))
+        for start in range(0, len(times), step):
+            rows = slice(start, start + step)
+            of_detection = times[rows][:, one.images]
+            ap = average_precision(
+                one.right[0] * of_detection,
+                one.wrong[0] * of_detection,
+                times[rows] @ one.objects,
+            )
+            totals[rows] += np.nan_to_num(ap)
+            labels[rows] += ~np.isnan(ap)
+    mean: Floats = np.full(len(times), np.nan)
+    np.divide(totals, labels, out=mean, where=labels > 0)
+    return mean
+
+
+def ap50_interval(
+    matches: Sequence[Matches], blocks: Integers, seed: int
+) -> tuple[float, float] | None:
+    """Where 95 % of the replicates' AP50 lie; None with too few blocks or without an object."""
+    if blocks.max(initial=-1) + 1 < FEWEST_BLOCKS:
+        return None
+    found = resampled_ap50(matches, resample(blocks, seed))
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return None
+    low, high = np.percentile(found, [(100 - _SHARE) / 2, (100 + _SHARE) / 2])
+    return round(float(low), 4), round(float(high), 4)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+from kfdet.evaluation.average_precision import average_precision
+from kfdet.evaluation.coco import evaluate_coco
+from kfdet.evaluation.interval import (
+    FEWEST_BLOCKS,
+    MOST_SOURCES,
+    ap50_interval,
+    find_blocks,
+    resample,
+    resampled_ap50,
+)
+
+LABELS = ["cat", "dog"]
+
+
+def film(hand, frames: int, seed: int = 0, quality: float = 0.8):
+    """A film of two objects, and a detector that finds `quality` of them and invents others."""
+    random = np.random.default_rng(seed)
+    truths, detections = [], []
+    for frame in range(frames):
+        corner = random.uniform(0, 300, (2, 2))
+        boxes = np.hstack([corner, corner + 60])
+        found = np.vstack([boxes[random.random(2) < quality], random.uniform(0, 60, (1, 4))])
+        found[-1, 2:] += 320
+        scores = np.sort(random.random(len(found)))[::-1]
+        truths.append(hand.truth(frame, boxes.tolist(), [1, 2]))
+        classes = random.integers(1, 3, len(found))
+        detections.append(hand.found(found.tolist(), scores.tolist(), classes.tolist()))
+    return truths, detections
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sample_itself_has_the_ap50_of_cocoeval(hand, seed, monkeypatch):
+    from pycocotools.cocoeval import COCOeval
+
+    truths, detections = film(hand, 40, seed)
+    evaluators = []
+    original = COCOeval.evaluate
+    monkeypatch.setattr(COCOeval, "evaluate", lambda e: (original(e), evaluators.append(e))[0])
+    metrics, matches = evaluate_coco(truths, detections, LABELS)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluators[0].accumulate()
+    precision = evaluators[0].eval["precision"][..., -1]
+    assert metrics.ap50 == pytest.approx(precision[0, ..., 0].mean(), abs=1e-9)
+    assert metrics.ap == pytest.approx(precision[..., 0].mean(), abs=1e-9)
+    once = resampled_ap50(matches, np.ones((1, len(truths))))
+    assert once[0] == pytest.approx(metrics.ap50, abs=1e-9)
+
+
+def test_a_replicate_is_the_metric_of_the_resampled_pictures(hand):
+    truths, detections = film(hand, 12)
+    _, matches = evaluate_coco(truths, detections, LABELS)
+    times = resample(np.arange(12) // 3, seed=5, replicates=4)
+    assert times.sum(axis=1).tolist() == [12] * 4
+    for replicate, ap50 in zip(times, resampled_ap50(matches, times), strict=True):
+        chosen = np.repeat(np.arange(12), replicate.astype(int))
+        # Each copy needs an id of its own.
+        copies = [hand.truth(n, truths[i].boxes.tolist(), [1, 2]) for n, i in enumerate(chosen)]
+        expected, _ = evaluate_coco(copies, [detections[i] for i in chosen], LABELS)
+        assert ap50 == pytest.approx(expected.ap50, abs=0.02)  # equal scores in another order
+
+
+def test_nothing_found_and_nothing_to_find():
+    none = np.zeros((1, 0))
+    assert np.isnan(average_precision(none, none, np.zeros(1))[0])
+    assert average_precision(none, none, np.ones(1))[0] == 0.0
+
+
+@pytest.mark.parametrize("count", [0, 1, FEWEST_BLOCKS - 1])
+def test_no_interval_from_too_few_blocks(hand, count):
+    truths, detections = film(hand, count)
+    _, matches = evaluate_coco(truths, detections, LABELS)
+    assert ap50_interval(matches, np.arange(count), seed=0) is None
+
+
+def test_the_interval_holds_the_value_narrows_and_repeats(hand):
+    widths = []
+    for frames in (40, 360):
+        truths, detections = film(hand, frames)
+        metrics, matches = evaluate_coco(truths, detections, LABELS)
+        low, high = ap50_interval(matches, np.arange(frames) // 4, seed=1)
+        assert low < metrics.ap50 < high
+        assert ap50_interval(matches, np.arange(frames) // 4, seed=1) == (low, high)
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_blocks_are_stretches_of_few_videos(hand):
+    truths = [hand.truth(frame, [(0, 0, 9, 9)]) for frame in range(0, 400, 5)]
+    blocks = find_blocks(truths, {"a.mp4": 10.0})
+    assert blocks.max() + 1 == 20  # 40 s in 20 stretches of 2 s
+    assert np.bincount(blocks).tolist() == [4] * 20
+    assert (np.diff(blocks) >= 0).all()
+
+
+def test_blocks_are_videos_and_images_where_there_are_many(hand):
+    from dataclasses import replace
+
+    names = [f"{i}.jpg" for i in range(MOST_SOURCES)]
+    truths = [replace(hand.truth(frame), video=name) for name in names for frame in (0, 99)]
+    truths.append(hand.truth(5, measured=False))
+    blocks = find_blocks(truths, dict.fromkeys(names, 10.0)).tolist()
+    assert blocks == [*sorted([*range(MOST_SOURCES)] * 2), -1]
+    assert resample(np.array(blocks), 0)[:, -1].sum() == 0
