@@ -183,7 +183,7 @@ def _polynomials(keys: Keys, follows: Flags, method: Method) -> Floats:
 
     # One tridiagonal system for all tracks: the second derivative is 0 where a stretch ends, so
     # that stretches do not touch each other and those of two keys stay linear.
-    linked = follows & ~keys.outside
+    linked = follows & ~keys.outside & ~np.append(keys.outside[1:], False)
     inner = np.flatnonzero(np.append(False, linked[:-1]) & linked)
     bands = np.zeros((3, len(gap)))
     bands[1] = 1

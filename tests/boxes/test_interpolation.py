@@ -169,6 +169,15 @@ def test_cubic_does_not_swing_out_where_an_object_stops() -> None:
     assert set(table.column("method").to_pylist()) == {"key", "cubic", "linear"}
 
 
+def test_cubic_takes_no_notice_of_where_an_object_left() -> None:
+    path = {0: 0.0, 10: 100.0, 20: 200.0}
+    keys = [key(f, (x, 0.0, x + 90, 90.0)) for f, x in path.items()]
+    gone = key(21, (200.0, 0.0, 290.0, 90.0), outside=True)
+    assert coordinates(run([*keys, gone], (0, 25, 1), "cubic"))[:, 0] == pytest.approx(
+        [10.0 * frame for frame in range(21)]
+    )
+
+
 def test_two_keys_on_one_frame_are_an_error_with_their_place() -> None:
     with pytest.raises(InputError, match=r"v\.mp4:103, frame 3: track 0 has two key boxes"):
         run([key(0), key(3), key(3)])
