@@ -60,7 +60,7 @@ def prepare(dataset: str, root: Path) -> dict[str, object]:
     boxes = [root / f"boxes{group}" for group in groups]
     frames = [root / f"frames{group}" for group in groups]
     for group in groups:
-        interpolate_group(plan, group, boxes[group], BoxSettings())
+        interpolate_group(dataset, plan, group, boxes[group], BoxSettings("linear"))
         extract_group(
             dataset, plan, group, frames[group], SamplingSettings(every=1), FrameSettings()
         )

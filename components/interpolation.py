@@ -11,6 +11,7 @@ from kfdet.parameters import BoxSettings
 
 @component(IMAGE)
 def interpolation(
+    dataset: str,
     plan: dsl.Input[dsl.Dataset],
     group: int,
     boxes: dsl.Output[dsl.Dataset],
@@ -19,6 +20,7 @@ def interpolation(
     """Turn the key boxes of one group into a box on every frame.
 
     Args:
+        dataset: Folder or bucket path with the videos.
         plan: The plan that planning wrote.
         group: Index of the group.
         boxes: One parquet file with one row per box.
@@ -26,4 +28,4 @@ def interpolation(
     """
     from kfdet.stages.interpolation import interpolate_group
 
-    interpolate_group(Path(plan.path), group, Path(boxes.path), settings)
+    interpolate_group(dataset, Path(plan.path), group, Path(boxes.path), settings)

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kfdet.errors import InputError
 
-Interpolation = Literal["linear", "cubic"]
+Interpolation = Literal["auto", "linear", "cubic", "tracked"]
 Network = Literal[
     "ssd_mobilenet_v2_fpnlite",
     "ssd_mobilenet_v3_small_fpnlite",
@@ -131,7 +131,10 @@ class BoxSettings(Settings):
     """How boxes get onto the frames between key frames."""
 
     interpolation: Interpolation = parameter(
-        "linear", "Data", "How boxes move between key frames: linear as in CVAT, or cubic."
+        "auto",
+        "Data",
+        "How boxes move between key frames: linear as in CVAT, cubic, tracked in the video, or "
+        "auto: for each video the one that best predicts key frames that are left out.",
     )
 
 

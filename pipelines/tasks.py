@@ -89,9 +89,12 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
     on_cluster(plan, "Planning", image, reads_buckets=True)
     with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
         boxes = interpolation(
-            plan=plan.outputs["plan"], group=group.index, **part(parameters, BoxSettings)
+            dataset=dataset,
+            plan=plan.outputs["plan"],
+            group=group.index,
+            **part(parameters, BoxSettings),
         )
-        on_cluster(boxes, "Interpolation", image)
+        on_cluster(boxes, "Interpolation", image, cpu="500m", reads_buckets=True)
         frames = frame_extraction(
             dataset=dataset,
             plan=plan.outputs["plan"],

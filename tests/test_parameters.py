@@ -53,7 +53,10 @@ def test_the_defaults_are_good() -> None:
         ({"seed": -1}, "seed must be at least 0, got -1."),
         ({"seed": 2**32}, "seed must be less than 4294967296, got 4294967296."),
         ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'."),
-        ({"interpolation": "round"}, "interpolation must be one of linear, cubic, got 'round'."),
+        (
+            {"interpolation": "round"},
+            "interpolation must be one of auto, linear, cubic, tracked, got 'round'.",
+        ),
         ({"init_checkpoint": Path("a")}, "init_checkpoint must be text, got "),
         ({"input_size": "large"}, 'input size "large" is not HEIGHTxWIDTH.'),
         ({"overrides": "a: ["}, "the overrides are not YAML"),

@@ -51,7 +51,8 @@ BOX_SCHEMA = pa.schema(
         ("ymax", pa.float64()),
         ("occluded", pa.bool_()),
         ("keyframe", pa.bool_()),
-        ("method", pa.string()),  # "key", "linear", "cubic" or "propagated" (after the last key)
+        # "key", "linear", "cubic", "tracked" (in the video) or "propagated" (after the last key)
+        ("method", pa.string()),
         ("difficult", pa.bool_()),
         ("crowd", pa.bool_()),
     ]

@@ -134,7 +134,7 @@ def _pictures(
     with ThreadPoolExecutor(cores) if pool is None else nullcontext(pool) as encoders:
         pending: deque[Future[EncodedFrame]] = deque()
         try:
-            for number, frame in _frames(path, table, wanted, threads, lost):
+            for number, frame in decode_frames(path, table, wanted, threads, lost):
                 pending.append(encoders.submit(picture, number, frame))
                 while len(pending) > 2 * cores or (pending and pending[0].done()):
                     yield pending.popleft().result()
@@ -152,7 +152,7 @@ def _pictures(
         )
 
 
-def _frames(
+def decode_frames(
     path: Path, table: PacketTable, wanted: Frames, threads: int, lost: list[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames with their numbers; those that do not decode go to `lost`."""

@@ -53,13 +53,13 @@ def encode_frame(
     pixels = frame.format
     if pixels.is_rgb or pixels.has_palette or len(pixels.components) < 3:
         rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-        rgb = _turned(_shrunk(rgb, width, height), rotation)
+        rgb = turned(_shrunk(rgb, width, height), rotation)
         return _encode_rgb(rgb, quality), rgb.shape[1], rgb.shape[0]
     y, cb, cr = _planes(frame)
     sides = (width + 1) // 2, (height + 1) // 2
     y, cb, cr = _shrunk(y, width, height), _shrunk(cb, *sides), _shrunk(cr, *sides)
     y, cb, cr = full_range_bt601(y, cb, cr, _is_full_range(frame), int(frame.colorspace))
-    y, cb, cr = (_turned(plane, rotation) for plane in (y, cb, cr))
+    y, cb, cr = (turned(plane, rotation) for plane in (y, cb, cr))
     if width % 2 or height % 2:
         # TurboJPEG reads such planes up to the next even size, beyond the end of their memory.
         data = _encode_rgb(_rgb(y, cb, cr), quality)
@@ -156,5 +156,6 @@ def _shrunk(plane: Plane, width: int, height: int) -> Plane:
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _turned(plane: Plane, rotation: int) -> Plane:
+def turned(plane: Plane, rotation: int) -> Plane:
+    """The plane as a viewer sees it: turned by 0, 90, 180 or 270 degrees counter-clockwise."""
     return plane if rotation == 0 else np.asarray(cv2.rotate(plane, _TURN[rotation]), np.uint8)

@@ -37,7 +37,7 @@ def build(folder: Path, *elements: str) -> tuple[Plan, Counter[tuple[str, str, s
     write_text(data / "empty.xml", cvat(*elements, source="empty.mp4", stop=FRAMES - 1))
     plan_dataset(str(data), plan, sampling, SplitSettings(), seed=0)
     boxes, frames, negatives = folder / "boxes", folder / "frames", folder / "mined"
-    interpolate_group(plan, 0, boxes, BoxSettings())
+    interpolate_group(str(data), plan, 0, boxes, BoxSettings())
     extract_group(str(data), plan, 0, frames, sampling, FrameSettings())
     mine_negatives(plan, [boxes], [frames], negatives, NegativeSettings(), seed=0)
     records = folder / "records"

@@ -90,7 +90,7 @@ def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     groups = plan_dataset(str(dataset), folder / "plan", SAMPLING, SPLIT, seed=0)
     assert groups == [{"index": 0}]
-    interpolate_group(folder / "plan", 0, folder / "boxes.parquet", BoxSettings())
+    interpolate_group(str(dataset), folder / "plan", 0, folder / "boxes.parquet", BoxSettings())
     extract_group(str(dataset), folder / "plan", 0, folder / "frames", SAMPLING, FrameSettings())
     mine_negatives(
         folder / "plan",
@@ -150,7 +150,7 @@ def test_negatives(run: Path) -> None:
 
 def test_the_same_again_gives_the_same_bytes(run: Path, dataset: Path, tmp_path: Path) -> None:
     plan_dataset(str(dataset), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
-    interpolate_group(tmp_path / "plan", 0, tmp_path / "boxes.parquet", BoxSettings())
+    interpolate_group(str(dataset), tmp_path / "plan", 0, tmp_path / "boxes.parquet", BoxSettings())
     mine_negatives(
         tmp_path / "plan",
         [tmp_path / "boxes.parquet"],
@@ -234,7 +234,7 @@ def test_bad_parameters(
 @pytest.mark.parametrize(("group", "method"), [(7, "linear"), (0, "quadratic")])
 def test_interpolation_refuses(run: Path, tmp_path: Path, group: int, method: str) -> None:
     with pytest.raises(InputError):
-        interpolate_group(run / "plan", group, tmp_path / "b", BoxSettings(method))  # type: ignore[arg-type]
+        interpolate_group("", run / "plan", group, tmp_path / "b", BoxSettings(method))  # type: ignore[arg-type]
     assert not (tmp_path / "b").exists()
 
 

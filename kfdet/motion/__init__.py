@@ -1,0 +1,1 @@
+"""How objects move between the frames that a person drew on, found in the video's pictures."""
