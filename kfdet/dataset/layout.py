@@ -7,13 +7,33 @@ from pathlib import Path, PurePosixPath
 
 from kfdet.errors import InputError
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm"))
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".ts")
+)
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-ANNOTATION_SUFFIXES = frozenset((".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip"))
+ANNOTATION_SUFFIXES = frozenset(
+    (".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip")
+)
 LAYOUT = (
     "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
     "place."
 )
+UNREAD_SUFFIXES = {
+    **dict.fromkeys(
+        (".heic", ".heif", ".avif"),
+        "Save it as JPEG: 'heif-convert photo.heic photo.jpg', or on an iPhone Settings, Camera, "
+        "Formats, Most Compatible.",
+    ),
+    **dict.fromkeys(
+        (".wmv", ".flv", ".mpg", ".mpeg", ".vob", ".ogv", ".insv"),
+        "Convert it: 'ffmpeg -i FILE -c:v libx264 -crf 18 FILE.mp4'.",
+    ),
+    **dict.fromkeys(
+        (".gif", ".jp2", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+        "Save it as JPEG or PNG.",
+    ),
+}
+"""Suffixes of videos and images that kfdet does not read, and what helps."""
 _SIDE_FILES = frozenset(("seqinfo.ini",))
 """Files without an annotation's suffix that a reader looks at."""
 

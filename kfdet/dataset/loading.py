@@ -6,8 +6,9 @@ searched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.box_checks import Media, check_source
 from kfdet.dataset.formats import yolo
+from kfdet.dataset.formats.archive import member_names, unpacked
 from kfdet.dataset.formats.model import Item, KeyBox, SourceAnnotations, key_table
 from kfdet.dataset.formats.registry import detect_format, read_annotations
 from kfdet.dataset.label_checks import Use, check_labels
@@ -23,6 +25,7 @@ from kfdet.dataset.layout import (
     ANNOTATION_SUFFIXES,
     IMAGE_SUFFIXES,
     LAYOUT,
+    UNREAD_SUFFIXES,
     VIDEO_SUFFIXES,
     find_files,
     is_media_file,
@@ -140,6 +143,9 @@ def _load_part(
     sides_from = ""
     if settings.own_sides and own.own_sides:
         items, sides_from = take_own_sides(root, find_files(root), items, problems)
+    else:
+        for item in items:
+            item.side = ""
     items = apply(items, own, str(root / SETTINGS_FILE), problems)
     if own.val or own.test:
         sides_from = SETTINGS_FILE
@@ -180,9 +186,10 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     """
     files = find_files(root)
     media_names = [name for name in files if is_media_file(name)]
+    problems = list(_unread(root, files))
     if not media_names:
-        raise InputError("holds no videos and no images.", file=root, hint=LAYOUT)
-    problems: list[Problem] = []
+        found = f" Not read: {problems[0]}" if problems else ""
+        raise InputError("holds no videos and no images.", file=root, hint=LAYOUT + found)
     items = {}
     for name in media_names:
         try:
@@ -198,6 +205,43 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
             _annotate(items[name], source, root, problems)
     problems += _unmatched(items.values(), root)
     return list(items.values()), problems
+
+
+def _unread(root: Path, files: Iterable[str]) -> Iterator[Problem]:
+    """A warning for each kind of video or image that is left out."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    files = list(files)
+    there = {Path(name).name for name in files}
+    for name in files:
+        if suffix(name) == ".zip":
+            yield from _unread_in_zip(root / name, there)
+        if suffix(name) in UNREAD_SUFFIXES:
+            kinds[suffix(name)].append(name)
+    for kind, names in sorted(kinds.items()):
+        more = f" and {len(names) - 1} more {kind} files are" if len(names) > 1 else " is"
+        yield Problem(
+            "warning",
+            f"{names[0]}{more} not used: kfdet does not read {kind}.",
+            str(root),
+            hint=UNREAD_SUFFIXES[kind],
+        )
+
+
+def _unread_in_zip(path: Path, there: Collection[str]) -> Iterator[Problem]:
+    """The warning that a zip holds videos or images that are not in the dataset, too."""
+    try:
+        names = [Path(name).name for name in member_names(path) if is_media_file(name)]
+    except InputError:
+        return  # reading it reports that
+    packed = [name for name in names if name not in there]
+    if packed:
+        yield Problem(
+            "warning",
+            f"holds {len(packed)} videos and images, such as {packed[0]}, which kfdet does not "
+            "read inside a zip.",
+            str(path),
+            hint="Unpack it.",
+        )
 
 
 def _open(root: Path, name: str, problems: list[Problem]) -> Item:
@@ -245,12 +289,32 @@ def _read_all(
 ) -> Iterator[SourceAnnotations]:
     for path in _annotation_files(root, files, problems):
         try:
+            if suffix(path.name) == ".zip" and detect_format(path) is None:
+                yield from _read_zip(path, problems)
+                continue
             read = read_annotations(path)
         except InputError as error:
             problems.append(_problem(error))
             continue
         problems += read.problems
         yield from read.sources
+
+
+def _read_zip(path: Path, problems: list[Problem]) -> list[SourceAnnotations]:
+    """What the annotation files in a zip hold, as if the zip were a folder.
+
+    Raises:
+        InputError: The zip is hostile or damaged.
+    """
+    inner: list[Problem] = []
+    with unpacked(path, ANNOTATION_SUFFIXES - {".zip"}) as folder:
+        sources = list(_read_all(folder, find_files(folder), inner))
+    for source in sources:
+        source.file = str(path / Path(source.file).relative_to(folder))
+    problems += [
+        replace(problem, file=problem.file.replace(str(folder), str(path))) for problem in inner
+    ]
+    return sources
 
 
 def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem]) -> Iterator[Path]:
@@ -266,9 +330,9 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
             continue
         if found == "yolo":
             class_files.append(path)
-        elif found:
+        elif found or suffix(name) == ".zip":
             yield path
-        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".json", ".xml", ".zip"):
+        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".csv", ".json", ".xml"):
             text = "is not in a known annotation format; it is not read."
             problems.append(Problem("warning", text, str(path)))
     # Tools write several lists of class names; each label file is read with one of them, the one
@@ -287,6 +351,7 @@ def _problem(error: InputError) -> Problem:
 
 def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
     item.annotation = Path(source.file).relative_to(root).as_posix()
+    item.side = source.side
     item.background = item.kind == "video" and source.reviewed and not source.keys
     last = item.frames - 1
     item.start, item.step = min(source.start, last), source.step

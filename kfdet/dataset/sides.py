@@ -1,7 +1,8 @@
 """The training, validation and test sides that a dataset brings along.
 
-Three places state them, the most trusted first: YOLO's data.yaml, Pascal VOC's ImageSets, and the
-names of folders and of annotation files (`train/`, `instances_val2017.json`).
+Four places state them, the most trusted first: YOLO's data.yaml, Pascal VOC's ImageSets, annotation
+files (CVAT's subsets, AutoML's CSV), and the names of folders and of annotation files (`train/`,
+`instances_val2017.json`).
 """
 
 from __future__ import annotations
@@ -11,23 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from kfdet.dataset.formats import voc, yolo
-from kfdet.dataset.formats.model import Item
+from kfdet.dataset.formats.model import SIDE_NAMES, Item, NamedSide
 from kfdet.errors import Problem
 
-NamedSide = Literal["train", "val", "test"]
-
-_SIDES: Mapping[str, NamedSide] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _FOR_MANY = frozenset((".csv", ".json", ".zip"))
 """Suffixes of annotation files that describe many images: their own name may be a side's."""
 _MOST_NAMES = 3
@@ -65,6 +54,8 @@ def take_own_sides(
     labelled = [item for item in items if item.annotation]
     found = next(_stated(root, files, labelled, problems), None)
     if found is None:
+        for item in labelled:
+            item.side = ""
         return list(items), ""
     unlisted = [item for item in labelled if item.name not in found.sides]
     for item in labelled:
@@ -94,6 +85,7 @@ def _stated(
     for found in (
         *_of_yolo(root, files, items, problems),
         *_of_voc(root, files, items, problems),
+        OwnSides("the annotations", {item.name: item.side for item in items if item.side}, False),
         _of_names(items),
     ):
         if {"train"} < set(found.sides.values()):
@@ -113,7 +105,7 @@ def _of_yolo(
             within = set(places)
             for file, item in real.items():
                 if not within.isdisjoint((file, *file.parents)):
-                    named[item][_SIDES[side]] = None
+                    named[item][SIDE_NAMES[side]] = None
         # The pattern of Ultralytics for data that is not split yet.
         same = {frozenset(sides) for sides in named.values()} == {frozenset(("train", "val"))}
         if not same:
@@ -136,7 +128,7 @@ def _of_voc(
         named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
         for side, stems in voc.image_sets(root / folder).items():
             for stem in stems & by_stem.keys():
-                named[by_stem[stem]][_SIDES[side]] = None
+                named[by_stem[stem]][SIDE_NAMES[side]] = None
         yield _one_side_each(folder.as_posix(), named, True, root / folder, problems)
 
 
@@ -173,11 +165,11 @@ def _side_of(item: Item) -> NamedSide | None:
     annotation = PurePosixPath(item.annotation)
     places = [*PurePosixPath(item.name).parts[:-1], *annotation.parts[:-1]]
     for folder in reversed(places):
-        if side := _SIDES.get(folder.lower()):
+        if side := SIDE_NAMES.get(folder.lower()):
             return side
     if annotation.suffix.lower() in _FOR_MANY:
         for word in re.findall(r"[a-z]+", annotation.stem.lower()):
-            if side := _SIDES.get(word):
+            if side := SIDE_NAMES.get(word):
                 return side
     return None
 

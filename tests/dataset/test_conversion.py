@@ -30,7 +30,7 @@ DUMP = cvat(
     source="clip.mp4",
 )
 TRACKED = ("cvat-video", "mot", "label-studio")
-FOR_FRAMES = ("cvat-images", "coco", "voc", "yolo", "datumaro")
+FOR_FRAMES = ("cvat-images", "coco", "voc", "yolo", "datumaro", "csv")
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +140,7 @@ def test_frames_of_a_video(video_dataset, tmp_path, to, key_frames):
         assert len(found.sources) == done.frames
 
 
-@pytest.mark.parametrize("to", FOR_FRAMES)
+@pytest.mark.parametrize("to", [*FOR_FRAMES, "label-studio"])
 def test_images_come_back(image_dataset, tmp_path, to):
     done = convert(image_dataset, tmp_path / "annotations", to)
     shutil.copytree(image_dataset / "images", tmp_path / "images")
@@ -156,7 +156,7 @@ def test_images_come_back(image_dataset, tmp_path, to):
     np.testing.assert_allclose([r[3:] for r in again], [r[3:] for r in first], atol=0.01)
 
 
-@pytest.mark.parametrize("to", FOR_FRAMES)
+@pytest.mark.parametrize("to", [*FOR_FRAMES, "label-studio"])
 def test_image_without_objects_stays_annotated(image_dataset, tmp_path, to):
     done = convert(image_dataset, tmp_path / "annotations", to)
     shutil.copytree(image_dataset / "images", tmp_path / "images")
@@ -243,7 +243,7 @@ class TestRefusals:
         assert (tmp_path / "full" / "precious.txt").read_text() == "mine"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "task.xml"]
 
-    @pytest.mark.parametrize("to", ["cvat-video", "mot", "label-studio"])
+    @pytest.mark.parametrize("to", ["cvat-video", "mot"])
     def test_images_in_formats_of_videos(self, image_dataset, tmp_path, to):
         with pytest.raises(InputError, match="cannot hold images"):
             convert(image_dataset, tmp_path / "out", to)

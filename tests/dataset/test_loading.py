@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -477,3 +478,95 @@ def test_a_notebook_shows_how_much_there_is(tmp_path):
     assert repr(dataset) == (
         f"<Dataset {tmp_path}: 0 items, 0 boxes, 0 problems; labels: cup, spoon>"
     )
+
+
+def images(root: Path, count: int = 12) -> None:
+    for number in range(count):
+        write_image(root / "images" / f"x{number}.jpg", colour=number)
+
+
+def pack(path: Path, **members: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+
+
+class TestZips:
+    def test_voc(self, tmp_path):
+        images(tmp_path)
+        files = {f"Annotations/x{n}.xml": voc(("cup", (1, 2, 30, 40))) for n in range(12)}
+        pack(tmp_path / "annotations" / "boxes.zip", **files, **{"readme.md": ""})
+        dataset = load(tmp_path)
+
+        assert dataset.problems == []
+        assert all(len(item.keys) == 1 for item in dataset.items)
+        assert dataset.items[0].annotation == "annotations/boxes.zip/Annotations/x0.xml"
+
+    def test_yolo(self, tmp_path):
+        images(tmp_path)
+        files = {f"labels/x{n}.txt": "0 .5 .5 .2 .2" for n in range(12)}
+        pack(tmp_path / "labels.zip", **files, **{"data.yaml": "names: [cup]"})
+
+        assert load(tmp_path).labels == ["cup"]
+
+    def test_problems_name_the_file_in_the_zip(self, tmp_path):
+        images(tmp_path)
+        files = {f"x{n}.xml": voc(("cup", (1, 2, 30, "x" if n == 3 else 40))) for n in range(12)}
+        pack(tmp_path / "boxes.zip", **files)
+        (problem,) = load(tmp_path).problems
+
+        assert problem.file == str(tmp_path / "boxes.zip" / "x3.xml")
+        assert problem.line == 4
+
+    def test_images_inside(self, tmp_path):
+        images(tmp_path, 1)
+        pack(tmp_path / "images.zip", **{"a.jpg": "", "x0.jpg": "", "b.mp4": ""})
+        problem = next(p for p in load(tmp_path).problems if p.file.endswith(".zip"))
+
+        assert "holds 2 videos and images, such as a.jpg" in problem.problem
+        assert problem.hint == "Unpack it."
+        (tmp_path / "images" / "x0.jpg").unlink()
+        with pytest.raises(InputError, match="holds no videos and no images") as caught:
+            load(tmp_path)
+        assert "images.zip" in caught.value.hint
+
+    def test_a_way_out_of_the_folder(self, tmp_path):
+        images(tmp_path, 1)
+        pack(tmp_path / "a.zip", **{"../x0.xml": voc(("cup", (1, 2, 30, 40)))})
+
+        assert any("leads out of the zip" in text for text in texts(load(tmp_path), "error"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("a.heic", "heif-convert"), ("b.WMV", "ffmpeg"), ("c.gif", "PNG")]
+)
+def test_what_is_not_read_is_named(tmp_path, name, hint):
+    images(tmp_path, 1)
+    write_text(tmp_path / name, "")
+    write_text(tmp_path / "notes.md", "")
+    (problem,) = (p for p in load(tmp_path).problems if "does not read" in p.problem)
+    assert name in problem.problem
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize("suffix", ["m4v", "3gp", "mts", "ts"])
+def test_videos_of_phones_and_camcorders(tmp_path, suffix):
+    write_video(tmp_path / f"clip.{suffix.upper()}")
+    write_text(tmp_path / "clip.xml", dump())
+    dataset = load(tmp_path)
+    assert [item.frames for item in dataset.items] == [20]
+    assert len(dataset.items[0].keys) == 12
+
+
+def test_subsets_of_a_cvat_project_are_sides(tmp_path):
+    images(tmp_path, 4)
+    elements = [
+        f'<image id="{n}" name="x{n}.jpg" subset="{subset}" width="64" height="48">'
+        '<box label="cup" xtl="1" ytl="2" xbr="30" ybr="40"></box></image>'
+        for n, subset in enumerate(("Train", "Train", "Validation", "Test"))
+    ]
+    write_text(tmp_path / "a.xml", cvat(*elements))
+    dataset = load(tmp_path)
+    assert [item.side for item in dataset.items] == ["train", "train", "val", "test"]
+    assert dataset.sides_from == "the annotations"

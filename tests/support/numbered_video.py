@@ -123,6 +123,10 @@ KINDS = {
     "webm, VP9": Kind(
         ".webm", "libvpx-vp9", {"g": "20", "b": "600k", "cpu-used": "8", "deadline": "realtime"}
     ),
+    "m4v, B-frames": Kind(".m4v", options=B_FRAMES),
+    "3gp, MPEG-4": Kind(".3gp", "mpeg4", {"g": "12", "b": "900k"}),
+    "mts, B-frames": Kind(".mts", options=B_FRAMES),
+    "ts, MPEG-2 with B-frames": Kind(".ts", "mpeg2video", {"g": "12", "bf": "2", "b": "2M"}),
     "avi, MPEG-4": Kind(".avi", "mpeg4", {"g": "12", "b": "900k"}),
     "avi, MPEG-4 with B-frames": Kind(".avi", "mpeg4", {"g": "12", "bf": "2", "b": "900k"}),
     "mp4, MPEG-4 with B-frames": Kind(".mp4", "mpeg4", {"g": "12", "bf": "2", "b": "900k"}),

@@ -12,5 +12,6 @@ FormatName = Literal[
     "mot",
     "datumaro",
     "label-studio",
+    "csv",
 ]
 """The formats by name; here, so that the command line's help need not import them."""

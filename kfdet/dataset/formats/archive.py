@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
+from kfdet.dataset.formats.pictures import safe_path
 from kfdet.errors import InputError
 
 MAX_BYTES = 2 << 30
+MAX_MEMBERS = 1_000_000
 MAX_RATIO = 250
 RATIO_FREE_BYTES = 32 << 20
 """Sizes up to this need no ratio check: text of one repeated box compresses a few hundred times."""
@@ -59,6 +63,47 @@ def open_annotation(path: Path, member: str = "annotations.xml") -> Iterator[Bin
             raise InputError(
                 f"the zip is damaged: {error}.", file=path, hint="Export it again."
             ) from error
+
+
+@contextmanager
+def unpacked(path: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """A temporary folder with the files in a zip that have one of these suffixes (lower case).
+
+    Raises:
+        InputError: As `member_names`; or the zip is damaged, or holds more than kfdet unpacks.
+    """
+    with TemporaryDirectory(prefix="kfdet-zip-") as folder, _open(path) as archive:
+        wanted = [i for i in archive.infolist() if _suffix(i) in suffixes and not i.is_dir()]
+        total = sum(info.file_size for info in wanted)
+        if total > MAX_BYTES or len(wanted) > MAX_MEMBERS:
+            raise InputError(
+                f"the zip unpacks to {len(wanted)} files of {total >> 20} MiB.",
+                file=path,
+                hint="Unpack it yourself if you trust it.",
+            )
+        for info in wanted:
+            _refuse_bomb(info, path)
+            target = Path(folder, safe_path(info.filename, str(path)))
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as stream, target.open("xb") as file:
+                    shutil.copyfileobj(stream, file)
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                NotImplementedError,
+                FileExistsError,
+                NotADirectoryError,
+            ) as error:
+                raise InputError(
+                    f"the zip is damaged: {error}.", file=path, hint="Make it again."
+                ) from error
+        yield Path(folder)
+
+
+def _suffix(info: zipfile.ZipInfo) -> str:
+    return PurePosixPath(info.filename).suffix.lower()
 
 
 @contextmanager

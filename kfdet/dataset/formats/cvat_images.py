@@ -19,6 +19,7 @@ from kfdet.dataset.formats.cvat_xml import (
     write_labels,
 )
 from kfdet.dataset.formats.model import (
+    SIDE_NAMES,
     AnnotatedItem,
     AnnotationSet,
     KeyBox,
@@ -92,7 +93,13 @@ def interpret(dump: Dump) -> AnnotationSet:
 
 def _image(image: Image, file: str) -> SourceAnnotations:
     return SourceAnnotations(
-        "image", file, (image.name,), width=image.width, height=image.height, stop=0
+        "image",
+        file,
+        (image.name,),
+        width=image.width,
+        height=image.height,
+        stop=0,
+        side=SIDE_NAMES.get(image.subset.lower(), ""),
     )
 
 

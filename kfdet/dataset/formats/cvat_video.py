@@ -26,6 +26,7 @@ from kfdet.dataset.formats.cvat_xml import (
     write_labels,
 )
 from kfdet.dataset.formats.model import (
+    SIDE_NAMES,
     AnnotatedItem,
     AnnotationSet,
     KeyBox,
@@ -99,6 +100,7 @@ def source_of(task: Task, file: str) -> SourceAnnotations:
         stop=task.stop,
         step=task.step,
         reviewed=True,
+        side=SIDE_NAMES.get(task.subset.lower(), ""),
     )
 
 

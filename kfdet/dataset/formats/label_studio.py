@@ -1,7 +1,7 @@
-"""Label Studio's JSON export of video tasks (`videorectangle` regions with key frames).
+"""Label Studio's JSON export: videos (`videorectangle`) and images (`rectanglelabels`).
 
-Format: labelstud.io/tags/videorectangle; which frames show a box follows Label Studio's own
-`extract_key_frames` (label-studio-tools, postprocessing/video.py).
+Format: labelstud.io/tags/videorectangle and labelstud.io/tags/rectanglelabels; which frames show a
+box follows Label Studio's own `extract_key_frames` (label-studio-tools, postprocessing/video.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kfdet.boxes.tables import UNTRACKED
@@ -28,15 +28,19 @@ from kfdet.files import atomic_file, read_json
 
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 _SIDES = ("x", "y", "width", "height")
+_IMAGE_REGION = "rectanglelabels"
+_WITHOUT_BOX = frozenset(("choices", "textarea", "rating"))
+"""Answers about the picture as a whole, which no object loses by."""
+_IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 
 
 def read(path: Path) -> AnnotationSet:
-    """Read an export: one source per task, boxes as shares of the video's width and height.
+    """Read an export: one source per task, boxes as shares of width and height.
 
-    Frames are 1-based in the file. A key frame with `enabled` false ends what was visible before
-    it: the box is still there on that frame and gone on the next; after the last enabled key frame
-    it stays to the end of the video. Of several annotations of a task the last one that was not
-    cancelled counts.
+    Of videos, frames are 1-based in the file. A key frame with `enabled` false ends what was
+    visible before it: the box is still there on that frame and gone on the next; after the last
+    enabled key frame it stays to the end of the video. Of several annotations of a task the last
+    one that was not cancelled counts.
 
     Raises:
         InputError: Not JSON, or not a list of Label Studio tasks.
@@ -57,11 +61,19 @@ def read(path: Path) -> AnnotationSet:
                 hint="Export the project as JSON (not JSON-MIN).",
             )
         valid = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
-        source = SourceAnnotations(
-            "video", str(path), _names(task), reviewed=bool(valid), relative=True, corner=True
-        )
-        for number, region in enumerate(valid[-1].get("result", []) if valid else []):
+        regions = valid[-1].get("result", []) if valid else []
+        names = _names(task)
+        kind = _kind(names, regions)
+        if kind == "image" and not valid:
+            continue  # nobody has labelled it
+        source = SourceAnnotations(kind, str(path), names, relative=True, corner=True)
+        source.reviewed = bool(valid)
+        if kind == "image":
+            source.stop = 0
+        for number, region in enumerate(regions):
             _add_region(source, number, region, result.problems)
+        if source.width and source.height:
+            source.to_pixels(source.width, source.height)
         result.sources.append(source)
     return result
 
@@ -81,22 +93,37 @@ def _names(task: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if PurePosixPath(name).suffix))
 
 
+def _kind(names: Sequence[str], regions: Sequence[dict[str, Any]]) -> Literal["video", "image"]:
+    """What a task shows, by its regions, or by the suffix of its file where there is none."""
+    types = {region.get("type") for region in regions}
+    if "videorectangle" in types:
+        return "video"
+    known = any(PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES for name in names)
+    return "image" if _IMAGE_REGION in types or known else "video"
+
+
 def _add_region(
     source: SourceAnnotations, number: int, region: dict[str, Any], problems: list[Problem]
 ) -> None:
     name = region.get("id", number)
-    if region.get("type") != "videorectangle":
-        if "value" in region:
+    wanted = "videorectangle" if source.kind == "video" else _IMAGE_REGION
+    if region.get("type") != wanted:
+        if "value" in region and region.get("type") not in _WITHOUT_BOX:
             kind = region.get("type")
-            text = f"region {name} is a {kind}, which is not read: only videorectangle is."
+            text = f"region {name} is a {kind}, which is not read: only {wanted} is."
             problems.append(Problem("warning", text, source.file))
             source.reviewed = False
         return
     try:
         value = region["value"]
-        labels = value.get("labels") or []
+        labels = value.get("labels" if source.kind == "video" else _IMAGE_REGION) or []
         if len(labels) != 1:
             raise ValueError(f"has {len(labels)} labels instead of one")
+        if source.kind == "image":
+            source.keys.append(_box(UNTRACKED, str(labels[0]), 0, value))
+            source.width = int(region.get("original_width") or 0)
+            source.height = int(region.get("original_height") or 0)
+            return
         if value.get("framesCount"):
             source.stop = int(value["framesCount"]) - 1
         source.keys += _keys(number, str(labels[0]), value["sequence"])
@@ -112,6 +139,12 @@ def _add_region(
         )
 
 
+def _box(track: int, label: str, frame: int, entry: dict[str, Any]) -> KeyBox:
+    x, y, width, height = (float(entry[side]) / 100 for side in _SIDES)
+    rotation = float(entry.get("rotation") or 0.0)
+    return KeyBox(track, label, frame, x, y, x + width, y + height, rotation)
+
+
 def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox]:
     entries = sorted(sequence, key=lambda entry: int(entry["frame"]))
     keys: list[KeyBox] = []
@@ -120,19 +153,8 @@ def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox
         frame = int(entry["frame"]) - 1
         if following is not None and int(following["frame"]) == frame + 1:
             raise ValueError(f"has frame {frame + 1} twice")
-        x, y, width, height = (float(entry[side]) / 100 for side in _SIDES)
         enabled = bool(entry.get("enabled", True))
-        key = KeyBox(
-            track,
-            label,
-            frame,
-            x,
-            y,
-            x + width,
-            y + height,
-            float(entry.get("rotation") or 0.0),
-            outside=not enabled and not shown,
-        )
+        key = _box(track, label, frame, entry)._replace(outside=not enabled and not shown)
         keys.append(key)
         gone = frame + 1
         if not enabled and shown and (following is None or int(following["frame"]) - 1 != gone):
@@ -144,7 +166,7 @@ def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox
 def write(
     entries: Sequence[AnnotatedItem], _: Sequence[str], target: Path, key_frames: bool
 ) -> None:
-    """Write one JSON of video tasks: key frames only, or every frame as a key frame.
+    """Write one JSON: of videos key frames only, or every frame as a key frame; images as they are.
 
     Where a track pauses or ends, the last frame on which it is seen is written too: Label Studio
     marks the end there. Occlusion is lost: the format has no place for it.
@@ -152,13 +174,31 @@ def write(
     tasks = [
         {
             "id": number,
-            "data": {"video": PurePosixPath(entry.item.name).name},
-            "annotations": [{"id": number, "result": list(_regions(entry, key_frames))}],
+            "data": {entry.item.kind: PurePosixPath(entry.item.name).name},
+            "annotations": [{"id": number, "result": list(_result(entry, key_frames))}],
         }
         for number, entry in enumerate(entries, 1)
     ]
     with atomic_file(target) as path:
         path.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _result(entry: AnnotatedItem, key_frames: bool) -> Iterator[dict[str, Any]]:
+    return _regions(entry, key_frames) if entry.item.kind == "video" else _rectangles(entry)
+
+
+def _rectangles(entry: AnnotatedItem) -> Iterator[dict[str, Any]]:
+    item = entry.item
+    for number, box in enumerate(entry.boxes.to_pylist()):
+        yield {
+            "id": f"box{number}",
+            "type": _IMAGE_REGION,
+            "from_name": "label",
+            "to_name": "image",
+            "original_width": item.width,
+            "original_height": item.height,
+            "value": {"rotation": 0, **_shares(box, item), _IMAGE_REGION: [box["label"]]},
+        }
 
 
 def _regions(entry: AnnotatedItem, key_frames: bool) -> Iterator[dict[str, Any]]:
@@ -188,14 +228,21 @@ def _regions(entry: AnnotatedItem, key_frames: bool) -> Iterator[dict[str, Any]]
         }
 
 
+def _shares(box: BoxRow, item: Item) -> dict[str, float]:
+    """A box in percent of the picture."""
+    return {
+        "x": round(100 * box["xmin"] / item.width, 6),
+        "y": round(100 * box["ymin"] / item.height, 6),
+        "width": round(100 * (box["xmax"] - box["xmin"]) / item.width, 6),
+        "height": round(100 * (box["ymax"] - box["ymin"]) / item.height, 6),
+    }
+
+
 def _sequence_entry(box: BoxRow, item: Item, enabled: bool) -> dict[str, Any]:
     return {
         "frame": box["frame"] + 1,
         "enabled": enabled,
         "rotation": 0,
-        "x": round(100 * box["xmin"] / item.width, 6),
-        "y": round(100 * box["ymin"] / item.height, 6),
-        "width": round(100 * (box["xmax"] - box["xmin"]) / item.width, 6),
-        "height": round(100 * (box["ymax"] - box["ymin"]) / item.height, 6),
+        **_shares(box, item),
         "time": round(box["frame"] / item.fps, 6) if item.fps else 0,
     }

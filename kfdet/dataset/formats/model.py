@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +18,20 @@ REFERENCE_COLUMNS = 7
 
 Side = Literal["", "train", "val", "test"]
 """The side of the split that a dataset itself puts an item on; "" where it does not say."""
+
+NamedSide = Literal["train", "val", "test"]
+
+SIDE_NAMES: Mapping[str, NamedSide] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What tools call the sides, in lower case."""
 
 
 class KeyBox(NamedTuple):
@@ -62,6 +76,7 @@ class SourceAnnotations:
             than boxes were left out.
         relative: Boxes are shares of width and height (0..1) instead of pixels.
         corner: Boxes are turned about their left upper corner instead of their centre.
+        side: The side of the split that the file puts it on.
         reference_boxes: Rows of REFERENCE_COLUMNS numbers (track, frame, xmin, ymin, xmax, ymax,
             line): boxes that the annotation tool itself interpolated, upright envelopes of
             rotated ones.
@@ -80,6 +95,7 @@ class SourceAnnotations:
     reviewed: bool = False
     relative: bool = False
     corner: bool = False
+    side: Side = ""
     reference_boxes: array[float] = field(default_factory=lambda: array("d"))
 
     def to_pixels(self, width: int, height: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kfdet.dataset.formats import (
     FormatName,
     coco,
+    csv_rows,
     cvat_images,
     cvat_video,
     datumaro,
@@ -98,13 +99,13 @@ _TABLE = (
     ),
     Format(
         "label-studio",
-        "Label Studio video",
+        "Label Studio",
         label_studio.read,
         label_studio.write,
         file="annotations.json",
         tracks=True,
-        images=False,
     ),
+    Format("csv", "CSV", csv_rows.read, csv_rows.write, file="annotations.csv"),
 )
 FORMATS: dict[str, Format] = {entry.name: entry for entry in _TABLE}
 
@@ -123,6 +124,8 @@ def detect_format(path: Path) -> str | None:
                 return _detect_xml(_head(path))
         case ".json":
             return _detect_json(_head(path))
+        case ".csv" if csv_rows.recognise(_first_line(path)):
+            return "csv"
         case ".txt" if path.name == "gt.txt":
             return "mot"
         case ".txt" | ".yaml" | ".yml" | ".names" if yolo.rank(path) is not None:
@@ -133,6 +136,10 @@ def detect_format(path: Path) -> str | None:
 def _head(path: Path) -> bytes:
     with open_annotation(path) as file:
         return file.read(_HEAD_BYTES)
+
+
+def _first_line(path: Path) -> str:
+    return _head(path).decode("utf-8-sig", errors="replace").partition("\n")[0]
 
 
 def _detect_json(head: bytes) -> str | None:

@@ -108,3 +108,57 @@ def test_bad_regions(tmp_path, bad, severity, text):
 def test_hopeless(tmp_path, text):
     with pytest.raises(InputError, match="not a Label Studio export"):
         label_studio.read(write_text(tmp_path / "a.json", text))
+
+
+# --- images ---
+
+
+def rectangle(**more: object) -> dict:
+    value = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0}
+    value["rectanglelabels"] = ["cup"]
+    return {"id": "r1", "type": "rectanglelabels", "value": value, **more}
+
+
+def read_image(tmp_path: Path, *regions: dict, **more: object):
+    task = {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}, **more}
+    task.setdefault("annotations", [{"result": regions}])
+    return label_studio.read(write_text(tmp_path / "a.json", json.dumps([task])))
+
+
+def test_an_image_without_objects(tmp_path):
+    (source,) = read_image(tmp_path).sources
+    assert (source.kind, source.keys, source.stop) == ("image", [], 0)
+    assert source.names == ("0a1b2c3d-a.jpg", "a.jpg")
+
+
+def test_an_image_that_nobody_labelled(tmp_path):
+    assert read_image(tmp_path, annotations=[]).sources == []
+
+
+def test_boxes_of_an_image(tmp_path):
+    sized = {"original_width": 200, "original_height": 100}
+    (source,) = read_image(tmp_path, rectangle(**sized), rectangle(**sized)).sources
+    assert [key[3:7] for key in source.keys] == [pytest.approx((20, 20, 80, 60))] * 2
+    assert (source.width, source.height, source.relative) == (200, 100, False)
+
+
+def test_boxes_of_an_image_of_unknown_size(tmp_path):
+    (source,) = read_image(tmp_path, rectangle()).sources
+    assert source.relative
+    assert source.keys[0][3:7] == pytest.approx((0.1, 0.2, 0.4, 0.6))
+
+
+@pytest.mark.parametrize(
+    ("region", "severity", "text"),
+    [
+        ({"type": "choices", "value": {}}, None, ""),
+        ({"type": "polygonlabels", "value": {}}, "warning", "only rectanglelabels is"),
+        ({"type": "rectanglelabels", "value": {}}, "error", "has 0 labels"),
+        ({"type": "rectanglelabels"}, "error", "has no 'value'"),
+    ],
+)
+def test_other_regions_of_an_image(tmp_path, region, severity, text):
+    found = read_image(tmp_path, rectangle(), region)
+    assert len(found.sources[0].keys) == 1
+    assert [p.severity for p in found.problems] == ([severity] if severity else [])
+    assert all(text in p.problem for p in found.problems)

@@ -23,6 +23,9 @@ from kfdet.errors import InputError
         ("gt.txt", "", "mot"),
         ("groundtruth_mot.txt", "1,2,3,4,5,6", None),
         ("a.csv", "", None),
+        ("a.csv", "a,b,c\n1,2,3\n", None),
+        ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "csv"),
+        ("a.csv", "TEST,gs://b/a.jpg,cup,0,0,,,1,1,,\n", "csv"),
     ],
 )
 def test_detect_format(tmp_path, name, text, expected):
