@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from kfdet.errors import InputError
 
 Interpolation = Literal["auto", "linear", "cubic", "tracked"]
+Mirror = Literal["horizontal", "vertical", "both", "none"]
 Network = Literal[
     "ssd_mobilenet_v2_fpnlite",
     "ssd_mobilenet_v3_small_fpnlite",
@@ -327,6 +328,28 @@ class TrainingSettings(Settings):
         "Training",
         "Model Garden settings on top of everything else, as YAML.",
         metavar="YAML",
+    )
+    mirror: Mirror = parameter(
+        "horizontal",
+        "Augmentation",
+        f"How half of the training pictures are mirrored: {', '.join(get_args(Mirror)[:-1])} or "
+        f"{get_args(Mirror)[-1]}.",
+    )
+    colour: float = parameter(
+        1.0, "Augmentation", "Strength of random changes of the colours; 0: none.", min=0, max=3
+    )
+    min_zoom: float = parameter(
+        0.75, "Augmentation", "Training pictures are shrunk at most to this size.", min=0.1, max=1
+    )
+    max_zoom: float = parameter(
+        1.35, "Augmentation", "Training pictures are enlarged at most to this size.", min=1, max=5
+    )
+    jitter_boxes: float = parameter(
+        0.0,
+        "Augmentation",
+        "Move each edge of a training box at random by up to this share of the box; 0: never.",
+        min=0,
+        max=0.3,
     )
     early_stop: int = parameter(
         4, "Training", "Stop after this many validations without a better AP50; 0: never.", min=0

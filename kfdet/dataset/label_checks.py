@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kfdet.errors import Problem
-from kfdet.parameters import join_list
+from kfdet.parameters import Mirror, join_list
 
 MIN_BOXES = 3
 """A class with fewer key boxes cannot be learned and measured at all: an error."""
@@ -105,6 +106,29 @@ def check_labels(uses: Iterable[Use]) -> list[Problem]:
                 )
             )
     return problems
+
+
+def mirrored_labels(labels: Iterable[str], mirror: Mirror) -> list[str]:
+    """Warnings about pairs of labels that are each other's mirror image, such as left and right.
+
+    Args:
+        labels: The labels of a detector.
+        mirror: How training mirrors pictures.
+    """
+    opposites = {"left": "right", "up": "down", "top": "bottom"}
+    harmful = {"left"} if mirror in ("horizontal", "both") else set()
+    harmful |= {"up", "top"} if mirror in ("vertical", "both") else set()
+    names = {re.sub(r"[\W_]+", " ", label.casefold()): label for label in labels}
+    found = []
+    for name, label in names.items():
+        for one, other in opposites.items():
+            opposite = names.get(re.sub(rf"\b{one}\b", other, name))
+            if one in harmful and opposite not in (None, label):
+                found.append(
+                    f"labels {label!r} and {opposite!r} look like mirror images, and training "
+                    "mirrors pictures: use --mirror none."
+                )
+    return found
 
 
 def _use_rename(old: str, new: str) -> str:

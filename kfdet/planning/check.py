@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.label_checks import mirrored_labels
 from kfdet.dataset.loading import Dataset, load
 from kfdet.dataset.several import ALONE
 from kfdet.errors import InputError, Problem
@@ -75,6 +76,9 @@ def check(folder: Path, parameters: Parameters = DEFAULTS, parts: Sequence[str] 
     """
     dataset = load(folder, parameters.part(DatasetSettings), parts)
     problems = list(dataset.problems)
+    problems += [
+        Problem("warning", text) for text in mirrored_labels(dataset.labels, parameters.mirror)
+    ]
     inputs: list[SplitInput] = []
     sides: dict[str, Sides] = {}
     how = None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kfdet.parameters import TrainingSettings
+
 _GREY = (124, 116, 104)  # ImageNet's mean: neutral after normalisation
+_MOST_CHANGE = 0.9
+"""Of contrast and saturation: at 1 a picture may lose all of it."""
 _LUMA = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
 
 
@@ -19,21 +23,41 @@ class Augmentation:
 
     Args:
         flip: Mirror half of the images left to right.
+        flip_vertically: Mirror half of the images top to bottom.
         scale: Smallest and largest zoom.
         shift: Largest translation as a share of the image side.
         brightness: Largest change of brightness, of 255.
         contrast: Largest relative change of contrast.
         saturation: Largest relative change of saturation.
         min_visible: Boxes of which less than this share stays in view are dropped.
+        jitter: Largest random move of each edge of a box, as a share of its width or height:
+            several slightly different boxes for an object, as people would draw them.
     """
 
     flip: bool = True
+    flip_vertically: bool = False
     scale: tuple[float, float] = (0.75, 1.35)
     shift: float = 0.15
     brightness: float = 24.0
     contrast: float = 0.25
     saturation: float = 0.35
     min_visible: float = 0.3
+    jitter: float = 0.0
+
+    @classmethod
+    def of(cls, settings: TrainingSettings) -> Augmentation:
+        """The augmentation that a training's settings ask for."""
+        usual = cls()
+        return replace(
+            usual,
+            flip=settings.mirror in ("horizontal", "both"),
+            flip_vertically=settings.mirror in ("vertical", "both"),
+            scale=(settings.min_zoom, settings.max_zoom),
+            brightness=usual.brightness * settings.colour,
+            contrast=min(usual.contrast * settings.colour, _MOST_CHANGE),
+            saturation=min(usual.saturation * settings.colour, _MOST_CHANGE),
+            jitter=settings.jitter_boxes,
+        )
 
 
 class Views(NamedTuple):
@@ -49,7 +73,7 @@ class Views(NamedTuple):
     filled: npt.NDArray[np.int64]
     """(N, 2, 2) where they go in the view; the rest is grey."""
     flip: npt.NDArray[np.bool_]
-    """(N,) mirrored left to right in the end."""
+    """(N, 2) mirrored along an axis in the end."""
     colours: npt.NDArray[np.float32]
     """(N, 3, 4) brightness, contrast and saturation as one matrix over RGB and 1."""
 
@@ -81,7 +105,11 @@ def random_views(
     kept = saturation[:, None, None]
     colours[..., :3] = contrast[:, None, None] * (kept * np.eye(3) + (1 - kept) * _LUMA)
     colours[..., 3] = (127.5 * (1 - contrast) + brightness)[:, None]
-    return Views(size, seen, filled, (draws[:, 6] < 0.5) & settings.flip, colours)
+    flip = np.zeros((count, 2), bool)
+    flip[:, 1] = (draws[:, 6] < 0.5) & settings.flip
+    if settings.flip_vertically:
+        flip[:, 0] = rng.random(count) < 0.5
+    return Views(size, seen, filled, flip, colours)
 
 
 def render(
@@ -101,8 +129,8 @@ def render(
         dst=out,
         value=_GREY,
     )
-    if views.flip[index]:
-        cv2.flip(out, 1, dst=out)
+    for axis in np.flatnonzero(views.flip[index]):
+        cv2.flip(out, int(axis), dst=out)
 
 
 def move_boxes(
@@ -121,9 +149,24 @@ def move_boxes(
     scale = (ends[1] / ends[0])[pictures]
     offset = views.filled[pictures, :, 0] - views.seen[pictures, :, 0] * scale
     edges = boxes.reshape(-1, 2, 2) * scale[:, None] + offset[:, None]  # corner, axis
-    flip = views.flip[pictures]
-    edges[flip, :, 1] = views.size[1] - edges[flip, ::-1, 1]
+    for axis, length in enumerate(views.size):
+        flip = views.flip[pictures, axis]
+        edges[flip, :, axis] = length - edges[flip, ::-1, axis]
     clipped = np.clip(edges, 0, views.size)
     area, visible = ((corners[:, 1] - corners[:, 0]).prod(axis=1) for corners in (edges, clipped))
     kept = np.flatnonzero(visible > min_visible * area)
     return clipped.reshape(-1, 4)[kept].astype(np.float32), kept
+
+
+def jittered(
+    boxes: npt.NDArray[np.float32], jitter: float, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Boxes (B, 4) with each edge moved at random by up to `jitter` of the box's height or width.
+
+    `jitter` must be less than half.
+    """
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    moved: npt.NDArray[np.float32] = boxes + (
+        size * rng.uniform(-jitter, jitter, boxes.shape)
+    ).astype(np.float32)
+    return moved

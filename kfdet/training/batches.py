@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.training.anchors import AnchorGrid, anchors_within, retina_targets, rpn_targets
-from kfdet.training.augmentation import Augmentation, move_boxes, random_views, render
+from kfdet.training.augmentation import Augmentation, jittered, move_boxes, random_views, render
 from kfdet.training.examples import ExampleSet
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -86,7 +86,10 @@ class BatchMaker:
             views = random_views(self.augmentation, size, len(indices), rng)
             # Of a region every part counts, of an object only what can be recognised.
             share = np.where(examples.crowds[chosen], 0, self.augmentation.min_visible)
-            boxes, seen = move_boxes(examples.boxes[chosen], pictures, views, share)
+            boxes = examples.boxes[chosen]
+            if self.augmentation.jitter:
+                boxes = jittered(boxes, self.augmentation.jitter, rng)
+            boxes, seen = move_boxes(boxes, pictures, views, share)
             for row, index in enumerate(indices):
                 render(examples.images[index], views, row, images[row])
         pictures, chosen = pictures[seen], chosen[seen]

@@ -18,8 +18,9 @@ import tf_keras
 import yaml
 from official.modeling import hyperparams, performance
 
+from kfdet.dataset.label_checks import mirrored_labels
 from kfdet.errors import InputError
-from kfdet.events import emit
+from kfdet.events import emit, warn
 from kfdet.files import atomic_file, read_json_object
 from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.records.reading import read_examples
@@ -202,6 +203,8 @@ def _announce(settings: TrainingSettings, fitted: _Fitted, data: _Data, gpus: in
             f"{gpus or 'no'} GPU"
         ),
     )
+    for text in mirrored_labels(data.labels, settings.mirror):
+        warn(text)
 
 
 def _run(
@@ -221,10 +224,11 @@ def _run(
     # Overrides may have moved the anchors and changed the batch.
     grid = AnchorGrid.of_model(config.task.model)
     batch_size = config.task.train_data.global_batch_size
+    augmentation = Augmentation.of(settings)
     return Run(
         config=config,
         task=build_task(config, entry.two_stage),
-        training=BatchMaker(data.training, grid, entry.two_stage, batch_size, seed, Augmentation()),
+        training=BatchMaker(data.training, grid, entry.two_stage, batch_size, seed, augmentation),
         validation=BatchMaker(
             data.validation, grid, entry.two_stage, _VALIDATION_BATCH * devices, seed, None
         ),

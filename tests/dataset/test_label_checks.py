@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfdet.dataset.label_checks import Use, check_labels
+from kfdet.dataset.label_checks import Use, check_labels, mirrored_labels
 
 
 def found(**counts: int) -> list[tuple[str, str, str]]:
@@ -34,3 +34,24 @@ def test_a_label_with_too_few_boxes():
 
 def test_numbered_labels_differ():
     assert found(**{"car 1": 80, "car 2": 80}) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "mirror", "warnings"),
+    [
+        ([], "horizontal", 0),
+        (["left", "right"], "horizontal", 1),
+        (["Left-Hand", "right hand"], "both", 1),
+        (["left", "right"], "none", 0),
+        (["left", "right"], "vertical", 0),
+        (["arrow up", "arrow down"], "vertical", 1),
+        (["arrow up", "arrow down"], "horizontal", 0),
+        (["left hand", "right foot"], "horizontal", 0),
+        (["copyright", "copyleft"], "horizontal", 0),
+        (["right"], "horizontal", 0),
+    ],
+)
+def test_labels_that_are_mirror_images(labels, mirror, warnings):
+    found = mirrored_labels(labels, mirror)
+    assert len(found) == warnings
+    assert all("use --mirror none." in text for text in found)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from kfdet.training.augmentation import Augmentation, move_boxes, random_views, render
+from kfdet.parameters import TrainingSettings
+from kfdet.training.augmentation import (
+    Augmentation,
+    jittered,
+    move_boxes,
+    random_views,
+    render,
+)
 
 STILL = Augmentation(flip=False, scale=(1, 1), shift=0, brightness=0, contrast=0, saturation=0)
 
@@ -31,10 +38,11 @@ def test_no_augmentation_changes_nothing(boxes):
     np.testing.assert_allclose(moved, boxes)
 
 
+@pytest.mark.parametrize("vertical", [False, True])
 @pytest.mark.parametrize("seed", range(24))
-def test_boxes_follow_the_picture(seed):
+def test_boxes_follow_the_picture(seed, vertical):
     box = np.array([[30, 40, 62, 90]], np.float32)
-    settings = Augmentation(brightness=0, contrast=0, saturation=0)
+    settings = Augmentation(flip_vertically=vertical, brightness=0, contrast=0, saturation=0)
     image = np.full((96, 128, 3), (124, 116, 104), np.uint8)
     image[30:62, 40:90] = 255
     view, moved, _ = augment(image, box, settings, seed)
@@ -58,6 +66,54 @@ def test_no_grey_edge_where_the_picture_goes_on(zoom):
     view, _, _ = augment(image, np.zeros((0, 4), np.float32), settings, 0)
     grey = (view[..., 0] != 255).mean()
     assert grey == 0 if zoom > 1 else grey == pytest.approx(1 - zoom**2, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "mirrored"),
+    [("none", set()), ("horizontal", {1}), ("vertical", {0}), ("both", {0, 1})],
+)
+def test_mirrored_only_as_asked_for(mirror, mirrored):
+    settings = Augmentation.of(TrainingSettings(mirror=mirror))
+    views = random_views(settings, (96, 128), 200, np.random.default_rng(0))
+    assert set(np.flatnonzero(views.flip.any(axis=0)).tolist()) == mirrored
+    assert all(60 < views.flip[:, axis].sum() < 140 for axis in mirrored)
+
+
+def test_the_defaults_are_the_defaults():
+    assert Augmentation.of(TrainingSettings()) == Augmentation()
+
+
+def test_vertical_mirroring_changes_nothing_else():
+    one, other = (
+        random_views(Augmentation(flip_vertically=up), (96, 128), 5, np.random.default_rng(0))
+        for up in (False, True)
+    )
+    np.testing.assert_array_equal(one.seen, other.seen)
+    np.testing.assert_array_equal(one.colours, other.colours)
+
+
+def test_no_change_of_colour():
+    settings = Augmentation.of(TrainingSettings(colour=0, min_zoom=1, max_zoom=1))
+    views = random_views(settings, (96, 128), 5, np.random.default_rng(0))
+    np.testing.assert_allclose(views.colours[..., :3], np.tile(np.eye(3), (5, 1, 1)), atol=1e-6)
+    assert not views.colours[..., 3].any()
+
+
+def test_strong_colours_keep_a_picture():
+    settings = Augmentation.of(TrainingSettings(colour=3))
+    assert settings.contrast < 1
+    assert settings.saturation <= 0.9
+
+
+def test_jittered_boxes():
+    boxes = np.array([[10, 10, 30, 50], [0, 0, 4, 4]], np.float32)
+    moved = np.stack([jittered(boxes, 0.1, np.random.default_rng(s)) for s in range(200)])
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    shift = (moved - boxes) / size
+    assert np.abs(shift).max() <= 0.1
+    assert np.abs(shift).max() > 0.09
+    assert np.abs(shift.mean(axis=0)).max() < 0.02
+    assert jittered(boxes[:0], 0.1, np.random.default_rng(0)).shape == (0, 4)
 
 
 def test_same_seed_same_view():
