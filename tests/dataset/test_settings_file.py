@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import textwrap
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,14 @@ def test_not_text(tmp_path):
     (tmp_path / "dataset.yaml").write_bytes(b"val: \xff")
     with pytest.raises(InputError, match="not UTF-8"):
         read_settings(tmp_path)
+
+
+def test_the_example_of_the_guide(tmp_path):
+    page = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+    block = next(part for part in page.read_text().split("\n\n") if part.startswith("    videos:"))
+    found = read(tmp_path, textwrap.dedent(block))
+    assert found.renames() == {"Mug": "mug", "muug": "mug"}
+    assert found.ignored().regions == (("garage*", (0, 0, 640, 80)),)
+    assert {each.name for each in fields(found)} == {
+        line.strip().partition(":")[0] for line in block.splitlines() if line[:5].strip()
+    }
