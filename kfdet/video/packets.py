@@ -8,13 +8,11 @@ start of the file are therefore not counted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import numpy as np
@@ -25,15 +23,37 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from kfdet.errors import InputError
+from kfdet.video.bitstream import look_for
+from kfdet.video.structure import is_whole
 
 # Real containers only: FFmpeg would also open playlists, scripts and pictures named .mp4, some of
 # which make it read other files or the network.
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg"
 # One packet is one frame in these; elsewhere a packet may be a single field.
 _ONE_PACKET_ONE_FRAME = ("mov", "matroska", "avi")
-_SEGMENT = b"\x18\x53\x80\x67"
+_GAP = 1.5
+"""Of the usual distance between frames: above it frames are missing from a damaged video."""
 
+_MOST_LEADING = 64
+"""Place in decode order of frames that lean on a key frame before the start of the file."""
+_UNREADABLE = (av.FFmpegError, IndexError)
+"""What PyAV raises in the midst of a file; the second for a stream that its start did not have."""
 WAY_OUT = "Copy the video again from where it was recorded, or re-encode it with ffmpeg."
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Frames that are lost in a row.
+
+    Args:
+        frame: The number that the first of them has, or the first frame behind them has now.
+        count: How many.
+        kept: Whether lost frames keep their numbers: their packets are there, but do not decode.
+    """
+
+    frame: int
+    count: int
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,7 @@ class PacketTable:
         codec: FFmpeg's name of the codec.
         declared: Number of frames that the header promises, 0 where it has no count.
         damaged: Whether packets are missing or broken.
+        losses: Where frames are missing or do not decode, as far as the time stamps tell.
     """
 
     frames: int
@@ -64,6 +85,7 @@ class PacketTable:
     codec: str
     declared: int
     damaged: bool
+    losses: tuple[Loss, ...] = ()
 
 
 @contextmanager
@@ -124,23 +146,35 @@ def _unreadable(reason: str, path: Path) -> InputError:
     )
 
 
-def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def decoded(
+    container: InputContainer, stream: VideoStream, errors: list[int] | None = None
+) -> Iterator[VideoFrame]:
     """Every frame from the container's position on; packets that do not decode are skipped.
 
     Give a damaged video to one thread: several would lose whole frames after a broken one.
+
+    Args:
+        container: The video.
+        stream: Its video stream.
+        errors: Gets the number of each packet behind the first frame that does not decode.
     """
     packets = container.demux(stream)
+    number, started = -1, False
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.FFmpegError):
+        except (StopIteration, *_UNREADABLE):
             break
         if packet.size == 0:
             continue
+        number += 1
         try:
             frames = packet.decode()
         except av.FFmpegError:
+            if errors is not None and started:
+                errors.append(number)
             continue
+        started = started or bool(frames)
         yield from frames
     try:
         yield from stream.codec_context.decode(None)
@@ -161,17 +195,22 @@ def scan(path: Path) -> PacketTable:
         codec = stream.codec_context.codec.canonical_name
         reorders = stream.codec_context.reorder_depth > 0
         family = container.format.name.split(",")[0]
+        end = container.duration / av.time_base if container.duration else 0.0
     if first is None:
         raise InputError("not one frame of the video can be decoded.", file=path, hint=WAY_OUT)
     with open_video(path) as (container, stream):
-        stamps, keys, hidden, whole = _packets(container, stream)
+        packets = _packets(container, stream)
+        stamps, keys, hidden = packets.stamps, packets.keys, packets.hidden
         # MP4's table of samples is exact; its count includes what an edit list leaves out.
         cut_off = family == "mov" and len(stamps) + hidden < len(stream.index_entries)
+        track = stream.id
     pts = np.array([s for s in stamps if s is not None], np.int64)
     key = np.array([k for s, k in zip(stamps, keys, strict=True) if s is not None], bool)
     order = np.argsort(pts, kind="stable")
     pts, key = pts[order], key[order]
-    damaged = not whole or cut_off or _ends_early(path, family)
+    damaged = (
+        not packets.whole or cut_off or not is_whole(path, family, len(stamps) + hidden, track)
+    )
     # Decode order where display order should be, as AVI has for H.264: such stamps mislead.
     in_order = bool(np.all(np.diff(order) > 0))
     misleading = in_order and (reorders or (family == "avi" and codec in ("h264", "hevc")))
@@ -184,70 +223,106 @@ def scan(path: Path) -> PacketTable:
         and first.pts is not None
         and first.pts in pts
     )
+    none = np.array([], np.int64)
+    table = PacketTable(0, None, none, none, first, time_base, rate, codec, declared, damaged)
     if not trusted:
+        errors: list[int] = []
         with open_video(path, threads=1 if damaged else 0) as (container, stream):
-            frames = sum(1 for _ in decoded(container, stream))
-        none = np.array([], np.int64)
-        return PacketTable(
-            frames, None, none, none, first, time_base, rate, codec, declared, damaged
+            frames = sum(1 for _ in decoded(container, stream, errors))
+        return replace(
+            table,
+            frames=frames,
+            damaged=damaged or bool(errors),
+            losses=_gaps(pts, float(time_base), end) if damaged else (),
         )
     leading = int(np.searchsorted(pts, np.int64(first.pts or 0)))
+    # Frames before the first one that come long after it were put there by damage.
+    misplaced = bool(leading) and int(order[:leading].max()) > _MOST_LEADING
     pts, order, key = pts[leading:], order[leading:], key[leading:]
-    keys_at = np.flatnonzero(key)
-    return PacketTable(
-        len(pts), pts, order, keys_at, first, time_base, rate, codec, declared, damaged
+    losses = _undecodable(path, pts) if packets.suspicious else ()
+    return replace(
+        table,
+        frames=len(pts),
+        pts=pts,
+        order=order,
+        keys=np.flatnonzero(key),
+        damaged=misplaced or bool(losses),
+        losses=losses,
     )
 
 
-def _packets(
-    container: InputContainer, stream: VideoStream
-) -> tuple[list[int | None], list[bool], int, bool]:
-    """Stamps and key flags of the shown packets, how many are hidden, whether all are whole."""
+def _gaps(pts: npt.NDArray[np.int64], unit: float, end: float) -> tuple[Loss, ...]:
+    """Where the stamps of a damaged video leave room for frames.
+
+    Args:
+        pts: Rising time stamps of the packets that are left.
+        unit: Seconds of one unit.
+        end: Where the video ends in seconds, by its header; 0 where that is not known.
+    """
+    steps = np.diff(pts)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return ()
+    usual = float(np.median(steps))
+    last = max((end - float(pts[-1]) * unit) / unit, usual) if end else usual
+    wide = np.append(np.diff(pts), last) / usual
+    return tuple(
+        Loss(int(place) + 1, round(float(wide[place])) - 1, kept=False)
+        for place in np.flatnonzero(wide > _GAP)
+    )
+
+
+def _undecodable(path: Path, pts: npt.NDArray[np.int64]) -> tuple[Loss, ...]:
+    """The frames of a video whose packets are all there that do not decode."""
+    with open_video(path, threads=1) as (container, stream):
+        found = {frame.pts for frame in decoded(container, stream)}
+    lost = np.array([stamp not in found for stamp in pts.tolist()])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(np.int8)))
+    return tuple(
+        Loss(int(start), int(stop - start), kept=True)
+        for start, stop in edges.reshape(-1, 2).tolist()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    """Stamps and key flags of the shown packets, in the order of the file.
+
+    Args:
+        stamps: Presentation time stamps.
+        keys: Whether decoding can start there.
+        hidden: Packets that are not shown.
+        whole: No packet is missing or marked as corrupt.
+        suspicious: A packet does not look like a frame.
+    """
+
+    stamps: list[int | None]
+    keys: list[bool]
+    hidden: int
+    whole: bool
+    suspicious: bool
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> _Packets:
     stamps: list[int | None] = []
     keys: list[bool] = []
-    whole, hidden = True, 0
-    vp8 = stream.codec_context.name in ("vp8", "libvpx")
+    whole, suspicious, hidden = True, False, 0
+    codec = stream.codec_context
+    vp8 = codec.name in ("vp8", "libvpx")
+    look = look_for(codec.codec.canonical_name, codec.extradata or b"")
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             whole = whole and not packet.is_corrupt
+            if look is not None and not suspicious:
+                suspicious = not look(memoryview(packet))
             # RFC 6386, section 9.1: bit 4 of a VP8 frame's first byte is show_frame.
-            if packet.is_discard or (vp8 and not bytes(packet)[0] & 0x10):
+            if packet.is_discard or (vp8 and not memoryview(packet)[0] & 0x10):
                 hidden += 1
                 continue
             stamps.append(packet.pts)
             keys.append(packet.is_keyframe)
-    except av.FFmpegError:
+    except _UNREADABLE:
         whole = False
-    return stamps, keys, hidden, whole
-
-
-def _ends_early(path: Path, family: str) -> bool:
-    """Whether an AVI or Matroska file is shorter than its outermost chunks say."""
-    end = path.stat().st_size
-    with path.open("rb") as file:
-        if family == "avi":
-            while file.read(4) == b"RIFF":
-                file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
-                if file.tell() > end:
-                    return True
-        elif family == "matroska":  # RFC 8794, RFC 9559 section 5.1
-            while (identity := _variable_integer(file)) and (size := _variable_integer(file)):
-                bits = 7 * len(size)
-                length = int.from_bytes(size, "big") & ((1 << bits) - 1)
-                # All ones: the recorder did not know the size.
-                if identity == _SEGMENT and length == (1 << bits) - 1:
-                    return False
-                file.seek(length, os.SEEK_CUR)
-                if file.tell() > end:
-                    return True
-    return False
-
-
-def _variable_integer(file: BinaryIO) -> bytes | None:
-    """The bytes of a number whose leading zero bits say how many there are; None at the end."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    return first + file.read(8 - first[0].bit_length())
+    return _Packets(stamps, keys, hidden, whole, suspicious)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from av.video.frame import VideoFrame
 
-from kfdet.video.packets import PacketTable, scan
+from kfdet.video.packets import Loss, PacketTable, scan
+
+_STRETCHES = 5
+"""Of lost frames, in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +20,14 @@ class VideoInfo:
     Args:
         width: Displayed width in pixels, after rotation metadata.
         height: Displayed height in pixels, after rotation metadata.
-        frames: Number of frames that decode.
+        frames: Number of frames; where packets of a damaged file are missing, of those that decode.
         fps: Mean frames per second.
         rotation: Degrees counter-clockwise that a viewer turns the picture: 0, 90, 180 or 270.
         codec: FFmpeg's name of the codec.
         pix_fmt: FFmpeg's name of the pixel format.
         exact: False where the file is damaged, so that frames are missing or broken.
         declared: Number of frames that the header promises, 0 where it has no count.
+        losses: Where frames of a damaged file are lost, as far as that is known.
     """
 
     width: int
@@ -36,16 +40,39 @@ class VideoInfo:
     exact: bool
     declared: int = 0
 
+    losses: tuple[Loss, ...] = ()
+
     @property
     def damage(self) -> str:
         """One sentence about what is missing; "" where nothing is."""
         if self.exact:
             return ""
-        if self.declared > self.frames:
-            return (
-                f"the video is cut off or damaged: {self.frames} of {self.declared} frames decode."
-            )
-        return f"the video is cut off or damaged: {self.frames} frames decode."
+        undecodable = sum(loss.count for loss in self.losses if loss.kept)
+        missing = sum(loss.count for loss in self.losses if not loss.kept)
+        decodable = self.frames - undecodable
+        total = max(self.declared, self.frames)
+        if total > decodable:
+            text = f"{decodable} of {total} frames decode"
+        elif missing:
+            text = f"{decodable} of about {decodable + missing} frames decode"
+        else:
+            text = f"{decodable} frames decode"
+        return f"the video is cut off or damaged: {text}{self._where()}."
+
+    def _where(self) -> str:
+        """Which frames are lost, of not too many stretches; "" where that is not known."""
+        shown = []
+        for loss in self.losses[:_STRETCHES]:
+            if not loss.kept:
+                shown.append(f"about {loss.count} after frame {loss.frame - 1}")
+            elif loss.count == 1:
+                shown.append(f"frame {loss.frame}")
+            else:
+                shown.append(f"frames {loss.frame} to {loss.frame + loss.count - 1}")
+        more = len(self.losses) - len(shown)
+        if more:
+            shown.append(f"and {more} more stretches")
+        return f"; lost: {', '.join(shown)}" if shown else ""
 
 
 def probe(path: Path) -> VideoInfo:
@@ -78,6 +105,7 @@ def describe(table: PacketTable) -> VideoInfo:
         pix_fmt=first.format.name,
         exact=not table.damaged,
         declared=table.declared,
+        losses=table.losses,
     )
 
 
