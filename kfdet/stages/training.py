@@ -6,6 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from kfdet.evaluation.validation import Validation
 from kfdet.events import warn
 from kfdet.files import atomic_folder, hash_files
 from kfdet.parameters import TrainingSettings
@@ -69,6 +70,7 @@ def train(
         scratch.mkdir(parents=True, exist_ok=True)
         train_detector(
             *(records, folder, settings, seed, digest, checkpoints, tensorboard, scratch, found),
+            validate=Validation.of(records),
             earlier=earlier_runs(checkpoint_root, name),
         )
     if scratch.exists():

@@ -69,6 +69,8 @@ def _image_file(path: Path, shape: tuple[int, int, int, int]) -> npt.NDArray[np.
 def decode_examples(records: Path, split: str, height: int, width: int, cache: Path) -> ExampleSet:
     """Decode one split of `records` to `height` x `width` and keep the images in file `cache`.
 
+    Of the validation and test sides only the pictures that are truth, where there are any.
+
     Args:
         records: Folder that the TFRecord build wrote.
         split: "train", "val" or "test".
@@ -79,8 +81,12 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
     Raises:
         InputError: The split is missing or empty, or the disk is full.
     """
-    splits = pq.read_table(records / "examples.parquet", columns=["split"])["split"]
-    total = int(pc.sum(pc.equal(splits, split)).as_py() or 0)
+    columns = ["source_id", "split", "measured"]
+    index = pq.read_table(records / "examples.parquet", columns=columns)
+    index = index.filter(pc.equal(index["split"], split))
+    truth = index.filter(index["measured"])
+    wanted = set((truth if len(truth) else index)["source_id"].to_pylist())
+    total = len(wanted)
     if not total:
         raise InputError(
             f"holds no {split} example.", file=records, hint="Label more frames or videos."
@@ -89,6 +95,8 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
 
     def encoded() -> Iterator[bytes]:
         for example in read_examples(records, split):
+            if example.source_id not in wanted:
+                continue
             examples.append(dataclasses.replace(example, jpeg=b""))
             yield example.jpeg
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from official.modeling import hyperparams, performance
 from kfdet.dataset.label_checks import mirrored_labels
 from kfdet.errors import InputError
 from kfdet.events import emit, warn
-from kfdet.files import atomic_file, read_json_object
+from kfdet.files import read_json_object
 from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.records.reading import read_examples
 from kfdet.training import networks
@@ -37,6 +36,7 @@ from kfdet.training.settings import fitted_steps, validation_interval
 from kfdet.training.tasks import build_task
 from kfdet.training.trainer import BEST_PREFIX, Run
 from kfdet.training.trainer import train as train_run
+from kfdet.training.validation import Judge, Validate
 from kfdet.training.warm_start import warm_start
 
 _MIN_PIXELS = 160 * 256
@@ -80,6 +80,7 @@ def train_detector(
     tensorboard: Path,
     scratch: Path,
     gpus: int,
+    validate: Validate,
     earlier: Sequence[str] = (),
 ) -> None:
     """Train on `records` and fill the folder `model`.
@@ -94,6 +95,7 @@ def train_detector(
         tensorboard: Folder of this run's TensorBoard logs.
         scratch: Folder for decoded examples.
         gpus: How many GPUs to train on; 0: on the CPU.
+        validate: Measures the answers to the validation pictures: the best weights are kept.
         earlier: Checkpoint folders (or their bucket URIs) of trainings that differ in their steps
             only; without a checkpoint of its own, this one continues the longest shorter one.
 
@@ -114,7 +116,7 @@ def train_detector(
         _anchors(data.training, height, width, entry),
         _schedule(settings, entry, len(data.training), gpus),
     )
-    config = _experiment(settings, entry, fitted, data, scratch, bool(gpus))
+    config = _experiment(settings, entry, fitted, data, bool(gpus))
     if not latest_step(checkpoints):
         take_over(earlier, checkpoints, config.trainer.train_steps)
     history = read_history(checkpoints)
@@ -122,7 +124,7 @@ def train_detector(
     history.parameters = _parameters(settings, fitted, seed, gpus)
     _announce(settings, fitted, data, gpus)
     devices = strategy.num_replicas_in_sync
-    run = _run(settings, seed, entry, config, data, checkpoints, tensorboard, devices)
+    run = _run(settings, seed, entry, config, data, checkpoints, tensorboard, devices, validate)
     train_run(run, history, strategy)
     best = history.best()
     assert best is not None
@@ -137,7 +139,6 @@ def train_detector(
         records=digest,
         versions=package_versions(),
     )
-    config.task.annotation_file = None
     write_model(model, description, config.as_dict(), checkpoints, BEST_PREFIX)
 
 
@@ -160,7 +161,6 @@ def _experiment(
     entry: networks.Network,
     fitted: _Fitted,
     data: _Data,
-    scratch: Path,
     mixed_precision: bool,
 ) -> Any:
     """Model Garden's experiment configuration, with the user's overrides on top."""
@@ -173,7 +173,6 @@ def _experiment(
         entry, grid, len(data.labels), fitted.schedule, mixed_precision=mixed_precision
     )
     _override(config, settings.overrides)
-    config.task.annotation_file = str(_annotations(data.validation, data.labels, scratch))
     return config
 
 
@@ -216,6 +215,7 @@ def _run(
     checkpoints: Path,
     tensorboard: Path,
     devices: int,
+    validate: Validate,
 ) -> Run:
     def initialize(network: Any) -> None:
         if settings.init_checkpoint:
@@ -227,7 +227,7 @@ def _run(
     augmentation = Augmentation.of(settings)
     return Run(
         config=config,
-        task=build_task(config, entry.two_stage),
+        task=build_task(config, entry.two_stage, Judge(validate)),
         training=BatchMaker(data.training, grid, entry.two_stage, batch_size, seed, augmentation),
         validation=BatchMaker(
             data.validation, grid, entry.two_stage, _VALIDATION_BATCH * devices, seed, None
@@ -302,39 +302,3 @@ def _override(config: Any, text: str) -> None:
             f"overrides do not fit Model Garden's experiment configuration: {error}.",
             hint="Write YAML such as 'task: {model: {head: {num_filters: 96}}}'.",
         ) from error
-
-
-def _annotations(examples: ExampleSet, labels: tuple[str, ...], folder: Path) -> Path:
-    """COCO annotations of the validation split, which Model Garden's evaluator reads."""
-    boxes: list[dict[str, Any]] = []
-    for image, source_id in enumerate(examples.source_ids):
-        where = examples.of(image)
-        for box, label, crowd in zip(
-            examples.boxes[where] / examples.scales[image],
-            examples.classes[where],
-            examples.crowds[where],
-            strict=True,
-        ):
-            ymin, xmin, ymax, xmax = (float(side) for side in box)
-            boxes.append(
-                {
-                    "id": len(boxes) + 1,
-                    "image_id": int(source_id),
-                    "category_id": int(label),
-                    "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                    "area": (xmax - xmin) * (ymax - ymin),
-                    "iscrowd": int(crowd),
-                }
-            )
-    content = {
-        "images": [
-            {"id": int(source_id), "height": int(size[0]), "width": int(size[1])}
-            for source_id, size in zip(examples.source_ids, examples.sizes, strict=True)
-        ],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(labels, start=1)],
-        "annotations": boxes,
-    }
-    path = folder / "val.json"
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content))
-    return path

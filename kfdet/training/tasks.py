@@ -14,6 +14,7 @@ from official.vision.tasks.retinanet import RetinaNetTask
 from kfdet.events import Progress
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.batches import SPARSE, Arrays, BatchMaker
+from kfdet.training.validation import Judge
 
 
 def normalize(images: tf.Tensor) -> tf.Tensor:
@@ -27,6 +28,16 @@ class _FedWithDecodedImages:
     progress: Progress | None = None
     """Of the validation that goes on, in pictures."""
 
+    judge: Judge | None = None
+    """What measures the answers to the validation pictures."""
+
+    def build_metrics(self, training: bool = True) -> Any:
+        """The losses; at validation the judge takes the place of Model Garden's evaluator."""
+        metrics = super().build_metrics(training)  # type: ignore[misc]
+        if not training and self.judge is not None:
+            self.coco_metric = self.judge
+        return metrics
+
     def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         images, labels = inputs
         return super().train_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
@@ -39,7 +50,7 @@ class _FedWithDecodedImages:
         """Count every example once: the last batch is filled up with repeats (see BatchMaker)."""
         if state is None:
             self._counted: set[int] = set()
-        name = self.coco_metric.name  # type: ignore[attr-defined]
+        name = self.coco_metric.name
         _, predictions = step_outputs[name]  # each field a tuple, one tensor per device
         whole = {field: tf.concat(parts, axis=0) for field, parts in predictions.items()}
         new = []
@@ -61,9 +72,11 @@ class TwoStageTask(_FedWithDecodedImages, MaskRCNNTask):  # type: ignore[misc]
     """Faster R-CNN."""
 
 
-def build_task(config: Any, two_stage: bool) -> Any:
-    """The task of an experiment configuration."""
-    return (TwoStageTask if two_stage else SingleShotTask)(config.task)
+def build_task(config: Any, two_stage: bool, judge: Judge | None = None) -> Any:
+    """The task of an experiment configuration; `judge` measures where there is a validation."""
+    task = (TwoStageTask if two_stage else SingleShotTask)(config.task)
+    task.judge = judge
+    return task
 
 
 def training_dataset(maker: BatchMaker, first_step: int, steps: int) -> tf.data.Dataset:

@@ -132,8 +132,15 @@ def draw(blobs: Sequence[Blob], frame: int) -> bytes:
     return data
 
 
-def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = None) -> Path:
-    """Write val records of `frames` (default: `scenes`) with all that the build stage writes."""
+def write_blob_records(
+    folder: Path,
+    frames: Sequence[Sequence[Blob]] | None = None,
+    drawn_labels: Sequence[int] = (1, 2, 3),
+) -> Path:
+    """Write val records of `frames` (default: `scenes`) with all that the build stage writes.
+
+    Boxes of other labels than `drawn_labels` are interpolated between keys 10 frames apart.
+    """
     frames = scenes() if frames is None else frames
     folder.mkdir(parents=True, exist_ok=True)
     chosen, records = [], []
@@ -156,6 +163,11 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
                     class_ids=np.array([blob.label for blob in labelled], np.int64),
                     occluded=np.zeros(len(labelled), bool),
                     truncated=np.zeros(len(labelled), bool),
+                    drawn=np.array([blob.label in drawn_labels for blob in labelled], bool),
+                    tracks=np.arange(len(labelled)),
+                    keys=np.array(
+                        [_keys(blob, frame, drawn_labels) for blob in labelled], np.int64
+                    ),
                 )
             )
         )
@@ -165,6 +177,10 @@ def write_blob_records(folder: Path, frames: Sequence[Sequence[Blob]] | None = N
     write_zip(folder / "samples.zip", {"00.jpg": draw(frames[0], 0)})
     (folder / "dataset.json").write_text(json.dumps(_dataset(frames, chosen)))
     return folder
+
+
+def _keys(blob: Blob, frame: int, drawn_labels: Sequence[int]) -> tuple[int, int]:
+    return (frame, frame) if blob.label in drawn_labels else (frame - 2, frame + 8)
 
 
 def _dataset(

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kfdet.detection.drawing import PALETTE, palette
 from kfdet.errors import InputError, KfdetError
+from kfdet.evaluation.validation import Validation
 from kfdet.events import listening
 from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.training.history import History, read_history
@@ -46,6 +47,7 @@ def train(
         root / "tensorboard",
         root / "scratch",
         gpus=0,
+        validate=Validation.of(records),
         earlier=earlier,
     )
     return read_history(model)

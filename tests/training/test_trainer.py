@@ -15,6 +15,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 
+from kfdet.evaluation.validation import Validation
 from kfdet.parameters import TrainingSettings
 from kfdet.training.run import train_detector
 
@@ -24,7 +25,8 @@ records, root = map(Path, sys.argv[1:])
 settings = TrainingSettings(input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
-train_detector(records, root / "model", settings, 0, "digest", *folders, gpus=0)
+validate = Validation.of(records)
+train_detector(records, root / "model", settings, 0, "digest", *folders, 0, validate)
 """
 
 
