@@ -16,7 +16,6 @@ from rich.markup import escape
 from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
 from kfdet.cli.app import app, err
 from kfdet.errors import KfdetError, explain_missing_packages
-from kfdet.files import unexplained_os_error
 from kfdet.signals import exit_on_sigterm
 
 __all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
@@ -30,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KfdetError as error:
         message, notes, status = str(error), getattr(error, "__notes__", []), error.exit_status
     except OSError as error:
+        from kfdet.files import unexplained_os_error
+
         problem = unexplained_os_error(error)
         if problem is None:
             raise

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from kfdet.cli.app import app
-from kfdet.events import listening
 from kfdet.signals import exit_on_sigterm
 
 
@@ -58,6 +57,7 @@ def serve(
     """
     # what TensorFlow finds of the machine at its start; what fails later is raised
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from kfdet.events import listening
     from kfdet.serving.server import serve as serve_model
 
     with listening(_announce), exit_on_sigterm(status=0):
