@@ -8,6 +8,7 @@ themselves: Store.call_with_retries does.
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
 from pathlib import Path
@@ -71,7 +72,7 @@ def multipart_client(connection: Connection) -> Any:
     session = botocore.session.Session(
         session_vars={"profile": absent, "config_file": (None, None, os.devnull, None)}
     )
-    return session.create_client(
+    client = session.create_client(
         "s3",
         endpoint_url=connection.url,
         aws_access_key_id=connection.access_key,
@@ -94,6 +95,17 @@ def multipart_client(connection: Connection) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+    client.meta.events.register("before-send.s3.UploadPart", _send_at_once)
+    return client
+
+
+def _send_at_once(request: Any, **_: Any) -> None:
+    """Give a part to the connection as the bytes it is.
+
+    botocore makes a file of them, which the connection would read and send in blocks of 16 KB.
+    """
+    if isinstance(request.body, io.BytesIO):
+        request.body = request.body.getvalue()
 
 
 def _addressing_style(connection: Connection) -> str:

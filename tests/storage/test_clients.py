@@ -41,3 +41,17 @@ def test_large_files_go_where_small_ones_go(host: str, bucket: str, address: str
         address,
         address.replace("s3.amazonaws", "s3.eu-central-1.amazonaws"),
     )
+
+
+def test_a_part_is_sent_as_bytes_and_not_in_small_blocks() -> None:
+    sent = []
+
+    def see(request: Any, **_: Any) -> None:
+        sent.append(request.body)
+        raise SeenError
+
+    client = multipart_client(Connection("http", "minio:9000", "someone", "hidden-word", "", ""))
+    client.meta.events.register_last("before-send.s3.UploadPart", see)
+    with pytest.raises(SeenError):
+        client.upload_part(Bucket="toys", Key="a", UploadId="1", PartNumber=1, Body=b"part")
+    assert sent == [b"part"]
