@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import endpoint, frame_extraction, interpolation, runs, tfrecord, training, upload
+from benchmarks import (
+    endpoint,
+    frame_extraction,
+    interpolation,
+    runs,
+    tfrecord,
+    training,
+    truth,
+    upload,
+)
 from benchmarks.table import print_table
 
 
@@ -17,6 +26,7 @@ def main() -> None:
     rows = runs.measure(data)
     rows += frame_extraction.measure(data)
     rows += interpolation.measure()
+    rows += truth.measure_truth(data)
     rows += tfrecord.measure(data)
     rows += training.measure(data)
     rows += endpoint.measure()
