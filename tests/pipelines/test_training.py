@@ -111,7 +111,8 @@ def test_only_the_dataset_has_to_be_given(spec: dict[str, Any]) -> None:
 def test_only_stages_that_use_buckets_get_credentials(pods: dict[str, Any]) -> None:
     found = {name: pod["secretAsEnv"] for name, pod in pods.items() if "secretAsEnv" in pod}
     assert set(found) == {
-        *("fingerprint", "planning", "frame-extraction", "training", "deployment"),
+        *("fingerprint", "planning", "frame-extraction", "interpolation"),
+        *("training", "deployment"),
     }
     for needed, wanted in found.values():
         for secret, variables in (needed, STORAGE_VARIABLES), (wanted, OPTIONAL_STORAGE_VARIABLES):
