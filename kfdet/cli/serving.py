@@ -10,7 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from kfdet.cli.app import app
+from kfdet.serving.limits import Limits
 from kfdet.signals import exit_on_sigterm
+
+_LIMITS = Limits()
 
 
 @app.command()
@@ -39,6 +42,34 @@ def serve(
             help="Address to listen on; 0.0.0.0: let other machines send requests.",
         ),
     ] = "127.0.0.1",
+    max_request_mib: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            max=2047,
+            help="Largest body of a request in MiB; over REST, base64 takes a third more than the "
+            "picture.",
+        ),
+    ] = _LIMITS.request_mib,
+    max_batch: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Most pictures in one request.")
+    ] = _LIMITS.batch,
+    max_megapixels: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER", min=1, help="Most megapixels of all pictures of one request together."
+        ),
+    ] = _LIMITS.megapixels,
+    max_waiting: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            help="Most requests that wait for their turn; others are refused, to be sent again "
+            "later.",
+        ),
+    ] = _LIMITS.waiting,
 ) -> None:
     """Serve an exported model with TensorFlow Serving's REST and gRPC API until it is stopped.
 
@@ -67,6 +98,7 @@ def serve(
             host=host,
             rest_api_port=rest_api_port,
             port=port,
+            limits=Limits(max_request_mib, max_batch, max_megapixels, max_waiting),
         )
 
 

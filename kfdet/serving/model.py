@@ -33,6 +33,11 @@ class ServingError(KfdetError):
         self.code, self.message = code, message
 
 
+def invalid(message: str) -> ServingError:
+    """The error for a request that is wrong in itself."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The named outputs of one call, the signature that gave them and the model's own time."""

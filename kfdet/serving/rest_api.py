@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -18,15 +19,18 @@ from fastapi.responses import JSONResponse
 from google.protobuf import json_format
 from grpc import StatusCode
 from kserve import Model, ModelRepository
-from kserve.errors import InvalidInput
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
-from kserve.protocol.rest.v1_endpoints import V1Endpoints
 
 from kfdet.serving import messages, tensor_json
-from kfdet.serving.model import ServedModel, ServingError
+from kfdet.serving.http_limits import BodyLimit
+from kfdet.serving.limited import LimitedModel
+from kfdet.serving.limited import Request as TensorRequest
+from kfdet.serving.model import ServedModel, ServingError, invalid
+
+_MOST_DIGITS = 18
 
 # As TensorFlow Serving maps them (model_servers/http_server.cc); all others are 500.
 _HTTP_STATUS = {
@@ -46,11 +50,12 @@ _HTTP_STATUS = {
 
 
 class _KServeModel(Model):  # type: ignore[misc]
-    """What KServe calls for a predict request: JSON in, JSON out."""
+    """What KServe calls for a predict request: JSON in, JSON out, both as bytes."""
 
-    def __init__(self, model: ServedModel) -> None:
-        super().__init__(model.name, return_response_headers=True)
-        self._model = model
+    def __init__(self, limited: LimitedModel) -> None:
+        super().__init__(limited.model.name, return_response_headers=True)
+        self._limited = limited
+        self._threads = ThreadPoolExecutor(limited.admission.capacity, thread_name_prefix="rest")
         self.ready = True
 
     async def predict(
@@ -58,19 +63,22 @@ class _KServeModel(Model):  # type: ignore[misc]
     ) -> bytes:
         """The response; the model's own time is in its header Server-Timing."""
         # In a thread: the event loop answers probes while a picture is looked at.
-        body, timing = await asyncio.to_thread(self._answer, payload)
+        loop = asyncio.get_running_loop()
+        body, timing = await loop.run_in_executor(self._threads, self._answer, payload)
         response_headers["content-type"] = "application/json"
         response_headers["server-timing"] = timing
         return body
 
-    def _answer(self, payload: Any) -> tuple[bytes, str]:
-        # KServe leaves bytes as they are where the content type is not JSON's, as with curl -d.
-        value = tensor_json.parse(payload) if isinstance(payload, bytes) else payload
-        if not isinstance(value, dict | list | str | int | float | None):
-            raise ServingError(StatusCode.UNIMPLEMENTED, "only the V1 protocol is served")
-        request = tensor_json.decode(value, self._model)
-        prediction = self._model.predict(request.inputs, request.signature_name)
-        return tensor_json.encode(prediction, request.layout), prediction.server_timing
+    def _answer(self, body: bytes) -> tuple[bytes, str]:
+        layout: tensor_json.Layout = "row"
+
+        def read() -> TensorRequest:
+            nonlocal layout
+            request, layout = tensor_json.decode(tensor_json.parse(body), self._limited.model)
+            return request
+
+        prediction = self._limited.predict(len(body), read)
+        return tensor_json.encode(prediction, layout), prediction.server_timing
 
 
 class _FixedRepository(ModelRepository):  # type: ignore[misc]
@@ -80,31 +88,33 @@ class _FixedRepository(ModelRepository):  # type: ignore[misc]
         raise ServingError(StatusCode.UNIMPLEMENTED, f"{name} cannot be unloaded")
 
 
-def create_server(model: ServedModel, port: int) -> RESTServer:
-    """KServe's REST server with `model` in it; its application is the process's only one."""
+def create_server(limited: LimitedModel, port: int) -> RESTServer:
+    """KServe's REST server with a model in it; its application is the process's only one."""
     # The default response class of KServe's application; nothing that a user could change.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     repository = _FixedRepository()
-    repository.update(_KServeModel(model))
+    repository.update(_KServeModel(limited))
     plane = DataPlane(model_registry=repository)
     server = RESTServer(
         "kserve.model_server:app", plane, ModelRepositoryExtension(repository), http_port=port
     )
     # The first route that fits a URL answers: these come before KServe's, and the last after.
-    app.include_router(_routes(model, V1Endpoints(plane)))
+    app.include_router(_routes(limited.model, plane))
     server.create_application()
+    # Added last, it sees a request first.
+    app.add_middleware(BodyLimit, most=limited.limits.request_bytes)
     app.add_api_route("/v1/{rest:path}", _malformed, methods=["GET", "POST"])
     _add_error_handlers(app)
     return server
 
 
-def _routes(model: ServedModel, endpoints: V1Endpoints) -> APIRouter:
-    async def status(name: str, version: int | None = None) -> Response:
-        model.check(name, version)
+def _routes(model: ServedModel, plane: DataPlane) -> APIRouter:
+    async def status(request: Request, name: str, version: str = "") -> Response:
+        model.check(name, _number(version, request))
         return JSONResponse(_to_json(messages.model_status(model)))
 
-    async def metadata(name: str, version: int | None = None) -> Response:
-        model.check(name, version)
+    async def metadata(request: Request, name: str, version: str = "") -> Response:
+        model.check(name, _number(version, request))
         spec = messages.model_metadata(model).model_spec
         # Not the whole message: REST shows the signatures themselves, not a packed Any.
         return JSONResponse(
@@ -114,23 +124,41 @@ def _routes(model: ServedModel, endpoints: V1Endpoints) -> APIRouter:
             }
         )
 
-    async def predict(request: Request, name: str, version: int | None = None) -> Any:
-        model.check(name, version)
-        return await endpoints.predict(name, request)
+    async def predict(request: Request, name: str, version: str = "") -> Response:
+        model.check(name, _number(version, request))
+        # Not by KServe's endpoint, which parses JSON where all other requests wait for it.
+        body, headers = await plane.infer(name, await request.body())
+        return Response(body, headers=headers)
 
-    router = APIRouter(prefix="/v1/models")
+    router = APIRouter()
     # Before a bare {name}, which would take ":predict" for a part of the name.
-    for place in ("/{name}/versions/{version:int}", "/{name}"):
-        router.add_api_route(f"{place}:predict", predict, methods=["POST"], response_model=None)
+    for place in ("/v1/models/{name}/versions/{version}", "/v1/models/{name}"):
+        router.add_api_route(f"{place}:predict", predict, methods=["POST"])
+        router.add_api_route(f"{place}:predict", _malformed, methods=["GET"])
         router.add_api_route(f"{place}/metadata", metadata, methods=["GET"])
         router.add_api_route(place, status, methods=["GET"])
+    router.add_api_route("/v2/models/{rest:path}", _only_v1, methods=["POST"])
     return router
 
 
+def _number(version: str, request: Request) -> int | None:
+    if not version:
+        return None
+    if not version.isdecimal() or len(version) > _MOST_DIGITS:
+        raise _malformed_error(request)
+    return int(version)
+
+
+async def _only_v1() -> Response:
+    raise ServingError(StatusCode.UNIMPLEMENTED, "only the V1 protocol is served")
+
+
 async def _malformed(request: Request) -> Response:
-    raise ServingError(
-        StatusCode.INVALID_ARGUMENT, f"Malformed request: {request.method} {request.url.path}"
-    )
+    raise _malformed_error(request)
+
+
+def _malformed_error(request: Request) -> ServingError:
+    return invalid(f"Malformed request: {request.method} {request.url.path[:200]}")
 
 
 def _add_error_handlers(application: FastAPI) -> None:
@@ -139,12 +167,7 @@ def _add_error_handlers(application: FastAPI) -> None:
         status = _HTTP_STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
         return JSONResponse({"error": error.message}, status)
 
-    async def no_json(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": f"JSON Parse error: {error}"}, HTTPStatus.BAD_REQUEST)
-
     application.add_exception_handler(ServingError, failed)
-    # In place of KServe's own, which logs a traceback for every client's mistake.
-    application.add_exception_handler(InvalidInput, no_json)
 
 
 def _to_json(message: Any) -> dict[str, Any]:

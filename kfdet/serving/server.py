@@ -13,12 +13,21 @@ from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import emit
 from kfdet.files import os_hint
+from kfdet.serving.limits import Limits
 
 GRACE_SECONDS = 20
 """How long running requests may take after the signal; Kubernetes kills after 30 by default."""
 
 
-def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port: int) -> None:
+def serve(
+    folder: Path,
+    *,
+    model_name: str,
+    host: str,
+    rest_api_port: int,
+    port: int,
+    limits: Limits = Limits(),  # noqa: B008 it cannot be changed
+) -> None:
     """Serve the highest version in `folder` until SIGTERM, and answer running requests then.
 
     The server handles the signal while it runs, and raises it again when all is answered; the
@@ -31,6 +40,7 @@ def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port:
         host: Address to listen on.
         rest_api_port: Port of the REST API.
         port: Port of gRPC.
+        limits: What one request may ask for.
 
     Raises:
         InputError: No SavedModel, a port in use.
@@ -43,7 +53,7 @@ def serve(folder: Path, *, model_name: str, host: str, rest_api_port: int, port:
     rest_socket = _bind(host, rest_api_port, "--rest-api-port")
     _bind(host, port, "--port").close()
 
-    _load_and_run(path, model_name, host, rest_socket, rest_api_port, port)
+    _load_and_run(path, model_name, host, rest_socket, rest_api_port, port, limits)
 
 
 def _load_and_run(
@@ -53,7 +63,9 @@ def _load_and_run(
     rest_socket: socket.socket,
     rest_api_port: int,
     port: int,
+    limits: Limits,
 ) -> None:
+    from kfdet.serving.limited import LimitedModel
     from kfdet.serving.model import load_model
 
     model = load_model(path, model_name)
@@ -61,9 +73,10 @@ def _load_and_run(
 
     from kfdet.serving import grpc_api, rest_api
 
-    rest = rest_api.create_server(model, rest_api_port)
+    limited = LimitedModel(model, limits)
+    rest = rest_api.create_server(limited, rest_api_port)
     try:
-        grpc_server = grpc_api.start(model, _address(host, port))
+        grpc_server = grpc_api.start(limited, _address(host, port))
     except RuntimeError as error:
         raise _in_use(port, "--port", str(error)) from error
     try:
@@ -84,12 +97,15 @@ def _uvicorn_server(config: Any, grpc_server: Any) -> Any:
     """A uvicorn server that stops the gRPC server together with itself."""
     import uvicorn
 
+    from kfdet.serving.http_limits import TimedProtocol
+
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             stopped = grpc_server.stop(GRACE_SECONDS)
             await super().shutdown(sockets)
             await asyncio.to_thread(stopped.wait)
 
+    config.http = TimedProtocol
     config.timeout_graceful_shutdown = GRACE_SECONDS
     return Server(config)
 

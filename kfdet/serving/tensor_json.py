@@ -8,46 +8,44 @@ ends in _bytes is binary. A response may hold NaN and Infinity as bare words, a 
 from __future__ import annotations
 
 import binascii
+import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import grpc
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from kfdet.serving.model import Prediction, ServedModel, ServingError
+from kfdet.serving.limited import Request
+from kfdet.serving.model import Prediction, ServedModel, invalid
 
 Layout = Literal["row", "columnar"]
 
 _MOST_DIMENSIONS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A predict request; the response has its layout."""
-
-    signature_name: str
-    inputs: dict[str, npt.NDArray[Any]]
-    layout: Layout
+_MOST_VALUES = 4_000_000
+"""Of one request: a picture of 1,000x1,000 pixels as numbers. In memory each is many times as
+large as in JSON."""
+_SHOWN_PARTS, _SHOWN_LETTERS, _SHOWN_DEPTH = 5, 60, 3
 
 
 def parse(body: bytes) -> Any:
     """The JSON value in `body`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is not JSON.
+        ServingError: INVALID_ARGUMENT, it is not JSON, or has very many values.
     """
+    # Those within strings, too; base64 has none of them.
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise invalid(f"JSON Parse error: more than {_MOST_VALUES:,} values")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _invalid(f"JSON Parse error: {error}") from error
+        raise invalid(f"JSON Parse error: {error}") from error
 
 
-def decode(value: Any, model: ServedModel) -> Request:
-    """The tensors in the parsed body of a request.
+def decode(value: Any, model: ServedModel) -> tuple[Request, Layout]:
+    """The tensors in the parsed body of a request, and the layout that the response has, too.
 
     Args:
         value: What `parse` gave.
@@ -57,16 +55,16 @@ def decode(value: Any, model: ServedModel) -> Request:
         ServingError: The value does not follow the format.
     """
     if not isinstance(value, dict):
-        raise _invalid(f"JSON Value: {_shown(value)} Is not object")
+        raise invalid(f"JSON Value: {_shown(value)} Is not object")
     name = value.get("signature_name", "")
     if not isinstance(name, str):
-        raise _invalid("'signature_name' key must be a string value.")
+        raise invalid("'signature_name' key must be a string value.")
     types = {key: info.dtype for key, info in model.signature(name).inputs.items()}
     if ("instances" in value) == ("inputs" in value):
-        raise _invalid("Expecting exactly one of 'inputs' or 'instances' keys")
+        raise invalid("Expecting exactly one of 'inputs' or 'instances' keys")
     if "instances" in value:
-        return Request(name, _from_rows(value["instances"], types), "row")
-    return Request(name, _from_columns(value["inputs"], types), "columnar")
+        return Request(_from_rows(value["instances"], types), name), "row"
+    return Request(_from_columns(value["inputs"], types), name), "columnar"
 
 
 def encode(prediction: Prediction, layout: Layout) -> bytes:
@@ -80,7 +78,7 @@ def encode(prediction: Prediction, layout: Layout) -> bytes:
     if layout == "row":
         sizes = {array.shape[:1] for array in prediction.outputs.values()}
         if len(sizes) != 1 or sizes == {()}:
-            raise _invalid("the outputs have no common batch size: ask with 'inputs'")
+            raise invalid("the outputs have no common batch size: ask with 'inputs'")
         ((count,),) = sizes
         only = next(iter(arrays.values())) if len(arrays) == 1 else None
         body = {
@@ -98,17 +96,17 @@ def encode(prediction: Prediction, layout: Layout) -> bytes:
 
 def _from_rows(rows: Any, types: Mapping[str, int]) -> dict[str, npt.NDArray[Any]]:
     if not isinstance(rows, list):
-        raise _invalid("Expecting 'instances' to be an list/array")
+        raise invalid("Expecting 'instances' to be an list/array")
     if not rows:
-        raise _invalid("No values in 'instances' array")
+        raise invalid("No values in 'instances' array")
     named = [isinstance(row, dict) and not _is_base64(row) for row in rows]
     if not any(named):
         return {_only_input(types): _tensor(rows, _only_type(types))}
     if not all(named):
-        raise _invalid("'instances' must hold either objects or values, not both")
+        raise invalid("'instances' must hold either objects or values, not both")
     for position, row in enumerate(rows):
         if row.keys() != types.keys():
-            raise _invalid(
+            raise invalid(
                 f"Failed to process element: {position} of 'instances' list. JSON object: "
                 f"{_shown(row)} keys must be equal to: {','.join(sorted(types))}"
             )
@@ -120,13 +118,13 @@ def _from_columns(columns: Any, types: Mapping[str, int]) -> dict[str, npt.NDArr
         return {_only_input(types): _tensor(columns, _only_type(types))}
     for name in types:
         if name not in columns:
-            raise _invalid(f"Missing named input: {name} in 'inputs' object.")
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
     return {name: _tensor(columns[name], dtype) for name, dtype in types.items()}
 
 
 def _only_input(types: Mapping[str, int]) -> str:
     if len(types) != 1:
-        raise _invalid(f"expecting an object with the inputs {','.join(sorted(types))}")
+        raise invalid(f"expecting an object with the inputs {','.join(sorted(types))}")
     return next(iter(types))
 
 
@@ -145,15 +143,13 @@ def _tensor(value: Any, dtype: int) -> npt.NDArray[Any]:
         shape.append(len(first))
         first = first[0] if first else None
     if len(shape) > _MOST_DIMENSIONS:
-        raise _invalid(
-            f"lists are nested {len(shape)} deep, a tensor is at most {_MOST_DIMENSIONS}"
-        )
+        raise invalid(f"lists are nested {len(shape)} deep, a tensor is at most {_MOST_DIMENSIONS}")
     leaves: list[Any] = []
     _collect(value, shape, 0, np.dtype(kind), leaves)
     try:
         return np.array(leaves, kind).reshape(shape)
     except OverflowError as error:
-        raise _invalid(f"a number does not fit into {np.dtype(kind)}: {error}") from error
+        raise invalid(f"a number does not fit into {np.dtype(kind)}: {error}") from error
 
 
 def _collect(
@@ -161,16 +157,16 @@ def _collect(
 ) -> None:
     if not isinstance(value, list):
         if level != len(shape):
-            raise _invalid(
+            raise invalid(
                 f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the JSON "
                 f"DOM. Expected at level: {len(shape)}"
             )
         leaves.append(_leaf(value, dtype))
         return
     if level >= len(shape):
-        raise _invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
     if len(value) != shape[level]:
-        raise _invalid(
+        raise invalid(
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
             f"{shape[level]}"
         )
@@ -187,7 +183,7 @@ def _leaf(value: Any, dtype: np.dtype[Any]) -> Any:
     accepted = _ACCEPTED.get(dtype.kind, ())
     if not isinstance(value, accepted) or isinstance(value, bool) != (dtype.kind == "b"):
         expected = "string" if dtype.kind == "O" else dtype.name
-        raise _invalid(f"JSON Value: {_shown(value)} is not of expected type: {expected}")
+        raise invalid(f"JSON Value: {_shown(value)} is not of expected type: {expected}")
     return value.encode(errors="surrogatepass") if isinstance(value, str) else value
 
 
@@ -197,13 +193,13 @@ def _is_base64(value: Mapping[str, Any]) -> bool:
 
 def _from_base64(value: Mapping[str, Any]) -> bytes:
     if not _is_base64(value):
-        raise _invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
+        raise invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
     text = "".join(value["b64"].split()).rstrip("=")
     try:
         # As in TensorFlow Serving, padding may be missing, and lines may end anywhere.
         return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError as error:
-        raise _invalid("Unable to base64 decode") from error
+        raise invalid("Unable to base64 decode") from error
 
 
 def _writable(name: str, array: npt.NDArray[Any]) -> Any:
@@ -227,10 +223,19 @@ def _is_finite(array: npt.NDArray[Any]) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A JSON value for a message, not all of a picture."""
-    text = json.dumps(value)
+    """A JSON value for a message, not all of a picture or of a long list."""
+    text = json.dumps(_shortened(value, _SHOWN_DEPTH))
     return text if len(text) <= 100 else text[:100] + "..."
 
 
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+def _shortened(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value[:_SHOWN_LETTERS]
+    if isinstance(value, list | dict) and not depth:
+        return "..."
+    if isinstance(value, list):
+        return [_shortened(item, depth - 1) for item in value[:_SHOWN_PARTS]]
+    if isinstance(value, dict):
+        items = itertools.islice(value.items(), _SHOWN_PARTS)
+        return {key[:_SHOWN_LETTERS]: _shortened(item, depth - 1) for key, item in items}
+    return value

@@ -75,9 +75,9 @@ def model(toy_model: Path) -> ServedModel:
     ],
 )
 def test_decode(model: ServedModel, body: Any, inputs: dict[str, Any], layout: str) -> None:
-    request = decode(parse(json.dumps(body).encode()), model)
+    request, found = decode(parse(json.dumps(body).encode()), model)
     assert {name: array.tolist() for name, array in request.inputs.items()} == inputs
-    assert request.layout == layout
+    assert found == layout
 
 
 @pytest.mark.parametrize(

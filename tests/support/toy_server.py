@@ -106,13 +106,14 @@ def free_port() -> int:
         return port
 
 
-def start_server(model: Path) -> Served:
+def start_server(model: Path, *options: str) -> Served:
     """`kfdet serve` as a process, ready."""
     rest, grpc = free_port(), free_port()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "kfdet", "serve", str(model), "--model-name", NAME),
             *("--host", "127.0.0.1", "--rest-api-port", str(rest), "--port", str(grpc)),
+            *options,
         ],
         stderr=subprocess.PIPE,
         text=True,
