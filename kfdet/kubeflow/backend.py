@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from kfdet.cluster.connection import load_kubeconfig
 from kfdet.errors import InputError, KfdetError
+from kfdet.storage.environment import read_credential
 
 TOKEN_VARIABLE = "KFDET_KFP_TOKEN"  # noqa: S105
 COOKIES_VARIABLE = "KFDET_KFP_COOKIES"
@@ -280,12 +281,12 @@ def connect_backend(host: str = "", namespace: str = "") -> Backend:
                 "port-forward -n kubeflow svc/ml-pipeline 8888`.",
             ) from error
         settings.host += "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
-    if token := os.environ.get(TOKEN_VARIABLE):
+    if token := read_credential(TOKEN_VARIABLE, settings.host):
         settings.api_key["authorization"] = f"Bearer {token}"
     elif inside and _POD_TOKEN.exists():
         settings.refresh_api_key_hook = _read_pod_token
         _read_pod_token(settings)  # without a token the client does not ask the hook for one
-    cookies = os.environ.get(COOKIES_VARIABLE) or None
+    cookies = read_credential(COOKIES_VARIABLE, settings.host) or None
     backend = Backend(ApiClient(settings, cookie=cookies), "", namespace, same_cluster=not host)
     several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
     if several and not namespace:

@@ -35,7 +35,14 @@ class BucketPath:
         Raises:
             InputError: It is not the URI of a bucket.
         """
-        bucket, _, prefix = uri.partition("://")[2].partition("/")
+        scheme, _, rest = uri.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if "@" in bucket or (":" in bucket and "@" in prefix):
+            raise InputError(
+                f"the address {scheme}://... contains credentials; it is not shown.",
+                hint="Write minio://BUCKET/NAME, and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY.",
+            )
         if not is_bucket_uri(uri) or not bucket:
             raise InputError(
                 "is not the address of a bucket.", file=uri, hint="Write minio://BUCKET/NAME."

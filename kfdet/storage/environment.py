@@ -8,6 +8,7 @@ certificate.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ from kfdet.errors import InputError
 
 REQUIRED = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _OPTIONAL = ("AWS_SESSION_TOKEN", "AWS_REGION")
+_REGION = re.compile(r"[A-Za-z0-9_-]{0,32}")
+_SHORTEST_SECRET = 6
+"""Shorter ones would make words of a message unreadable."""
 _URL_HINT = "Write scheme, host and port, such as http://minio.kubeflow:9000."
 
 
@@ -38,6 +42,13 @@ class Connection:
     session_token: str = field(repr=False)
     region: str
 
+    def hide(self, text: str) -> str:
+        """`text` without the credentials, which a store's answer may repeat."""
+        for secret in (self.secret_key, self.session_token, self.access_key):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
     @property
     def url(self) -> str:
         """The store's address, without credentials."""
@@ -53,8 +64,7 @@ def read_connection(uri: str) -> Connection:
     Raises:
         InputError: A variable is missing or not usable; its value is not shown where it is secret.
     """
-    # A Secret that was made with `echo` ends with a line break.
-    values = {name: os.environ.get(name, "").strip() for name in (*REQUIRED, *_OPTIONAL)}
+    values = {name: read_credential(name, uri) for name in (*REQUIRED, *_OPTIONAL)}
     missing = [name for name in REQUIRED if not values[name]]
     if missing:
         raise InputError(
@@ -62,16 +72,37 @@ def read_connection(uri: str) -> Connection:
             file=uri,
             hint=f"Set {', '.join(missing)}.",
         )
-    for name, value in values.items():
-        if not (value.isascii() and value.isprintable()):
-            raise InputError(
-                f"{name} contains a character that is not printable ASCII, such as a line break.",
-                file=uri,
-                hint="Set it again, without quotes and on one line.",
-            )
     url, access_key, secret_key, session_token, region = values.values()
     scheme, host = _endpoint(url, uri)
+    if not _REGION.fullmatch(region):
+        raise InputError(
+            "AWS_REGION is not the name of a region; it is not shown, as it may be a credential.",
+            file=uri,
+            hint="Set it to a name such as us-east-1, or leave it out.",
+        )
     return Connection(scheme, host, access_key, secret_key, session_token, region)
+
+
+def read_credential(name: str, place: str) -> str:
+    """An environment variable that may be secret, without spaces around it; "" where it is not set.
+
+    A Secret that was made with `echo` ends with a line break.
+
+    Args:
+        name: The variable.
+        place: What it is needed for, for the message.
+
+    Raises:
+        InputError: No header of HTTP could hold it; the value is not shown.
+    """
+    value = os.environ.get(name, "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise InputError(
+            f"{name} contains a character that is not printable ASCII, such as a line break.",
+            file=place,
+            hint="Set it again, without quotes and on one line.",
+        )
+    return value
 
 
 def _endpoint(url: str, uri: str) -> tuple[str, str]:
@@ -82,6 +113,8 @@ def _endpoint(url: str, uri: str) -> tuple[str, str]:
             file=uri,
             hint=f"{_URL_HINT} Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.",
         )
+    # A secret in the wrong variable has neither.
+    shown = f' "{url}",' if "." in url or ":" in url else ""
     try:
         endpoint = urlsplit(url)
         usable = endpoint.scheme in ("http", "https") and endpoint.hostname and endpoint.port != 0
@@ -89,7 +122,9 @@ def _endpoint(url: str, uri: str) -> tuple[str, str]:
         usable = False
     if not usable:
         raise InputError(
-            f'AWS_ENDPOINT_URL is "{url}", which is not an address.', file=uri, hint=_URL_HINT
+            f"AWS_ENDPOINT_URL is{shown} {'which is ' if shown else ''}not an address.",
+            file=uri,
+            hint=_URL_HINT,
         )
     if endpoint.path.strip("/") or endpoint.query or endpoint.fragment:
         raise InputError(

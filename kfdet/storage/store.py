@@ -6,11 +6,13 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
 from kfdet import events
 from kfdet.errors import InputError, KfdetError
+from kfdet.storage.address import BucketPath
 from kfdet.storage.clients import minio_client, multipart_client
 from kfdet.storage.environment import REQUIRED, read_connection
 from kfdet.storage.failures import Failure, explain
@@ -52,6 +54,7 @@ class Store:
     """
 
     def __init__(self, uri: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
+        BucketPath.parse(uri)  # before it is shown in any message
         self.uri = uri
         self.retry_seconds = retry_seconds
         self._connection = read_connection(uri)
@@ -103,10 +106,11 @@ class Store:
             try:
                 result = what(*args, **options)
             except Exception as error:
-                failure = explain(error)
+                failure = self._explain(error)
                 if failure is None:
                     if isinstance(error, ValueError):  # of the MinIO client: an impossible name
-                        raise InputError(f"{error}.", file=self.uri) from error
+                        problem = self._connection.hide(f"{error}.")
+                        raise InputError(problem, file=self.uri) from error
                     raise
                 self._known = self._known or bool(failure.code)
                 if not failure.transient:
@@ -129,6 +133,14 @@ class Store:
     @property
     def _url(self) -> str:
         return self._connection.url
+
+    def _explain(self, error: Exception) -> Failure | None:
+        """What an exception means, without the credentials that an answer may repeat."""
+        failure = explain(error)
+        if failure is None:
+            return None
+        hide = self._connection.hide
+        return replace(failure, reason=hide(failure.reason), untrusted=hide(failure.untrusted))
 
     def _unavailable(self, failure: Failure, seconds: float) -> KfdetError:
         if self._known:
