@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kfdet.console.library import check, convert, interpolate, load_dataset, run
+    from kfdet.console.library import check, convert, evaluate, interpolate, load_dataset, run
     from kfdet.detection.detections import Detections
     from kfdet.detection.detector import Detector
     from kfdet.errors import InputError, KfdetError, Problem
@@ -35,6 +35,7 @@ __all__ = [
     "Run",
     "check",
     "convert",
+    "evaluate",
     "interpolate",
     "load_dataset",
     "run",
@@ -50,6 +51,7 @@ _HOMES = {
     "Run": "kfdet.local.results",
     "check": "kfdet.console.library",
     "convert": "kfdet.console.library",
+    "evaluate": "kfdet.console.library",
     "interpolate": "kfdet.console.library",
     "load_dataset": "kfdet.console.library",
     "run": "kfdet.console.library",

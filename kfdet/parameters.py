@@ -356,6 +356,10 @@ class TrainingSettings(Settings):
     )
 
 
+Promotion = Literal["always", "not-worse", "better"]
+"""What a detector must be, compared with another one, to take its place."""
+
+
 @dataclass(frozen=True)
 class Gate(Settings):
     """What a detector must reach to be served."""
@@ -372,6 +376,19 @@ class Gate(Settings):
     )
     max_false_positives: float = parameter(
         0.0, "Verdict", "False detections allowed per frame without objects; 0: any number.", min=0
+    )
+    promote: Promotion = parameter(
+        "always",
+        "Verdict",
+        "What it must be beside the model of --against, and on a cluster beside what the endpoint "
+        "serves: always, not-worse or better.",
+    )
+    against: str = parameter(
+        "",
+        "Verdict",
+        "Compare with this model on the same frames: a run, or a model's folder, file or bucket "
+        "URI.",
+        metavar="RUN|MODEL",
     )
 
 

@@ -25,7 +25,7 @@ from kfdet.parameters import (
 def test_the_order_of_the_options() -> None:
     names = [field.name for field in fields(Parameters)]
     assert names[:2] == ["frame_rate", "every"]
-    assert names[-2:] == ["max_false_positives", "seed"]
+    assert names[-2:] == ["against", "seed"]
     assert list(asdict(DEFAULTS)) == names
 
 
@@ -111,12 +111,12 @@ def test_flatten(args: tuple[Any, ...], options: dict[str, Any], wanted: Any) ->
     flat = flatten(function, _plain)
     assert flat(*args, **options) == wanted
     assert list(inspect.signature(flat).parameters) == [
-        *("first", "min_ap50", "min_recall", "max_false_positives", "after"),
+        *("first", "min_ap50", "min_recall", "max_false_positives", "promote", "against", "after"),
     ]
     assert inspect.signature(flat).return_annotation == tuple[Any, ...]
     lines = (inspect.getdoc(flat) or "").splitlines()
     assert [line.split(":")[0].strip() for line in lines[3:]] == [
-        *("min_ap50", "min_recall", "max_false_positives", "after"),
+        *("min_ap50", "min_recall", "max_false_positives", "promote", "against", "after"),
     ]
     with pytest.raises(TypeError):
         flat(gate=Gate())

@@ -13,12 +13,22 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from kfdet.cli import compiling, data, deployment, local, serving, storage, submission
+from kfdet.cli import compiling, data, deployment, evaluation, local, serving, storage, submission
 from kfdet.cli.app import app, err
 from kfdet.errors import KfdetError, explain_missing_packages
 from kfdet.signals import exit_on_sigterm
 
-__all__ = ["compiling", "data", "deployment", "local", "main", "serving", "storage", "submission"]
+__all__ = [
+    "compiling",
+    "data",
+    "deployment",
+    "evaluation",
+    "local",
+    "main",
+    "serving",
+    "storage",
+    "submission",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,18 @@ from kfdet import __version__
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ORDER = ("demo", "run", "check", "convert", "serve", "upload", "submit", "compile", "deploy")
+_ORDER = (
+    "demo",
+    "run",
+    "check",
+    "evaluate",
+    "convert",
+    "serve",
+    "upload",
+    "submit",
+    "compile",
+    "deploy",
+)
 """The commands in the order in which a user needs them; others follow."""
 
 _USE = (
@@ -24,9 +35,11 @@ _USE = (
     "kfdet.Detector.load('RUN').detect('photo.jpg')."
 )
 _RUN = "'kfdet run' trains, exports and evaluates."
+_EVALUATE = "'kfdet evaluate MODEL DATASET' measures any model on any dataset."
 _ELSEWHERE = {
     **dict.fromkeys(("detect", "infer", "inference", "predict", "track", "use"), _USE),
-    **dict.fromkeys(("export", "eval", "evaluate", "fit", "test", "train", "val"), _RUN),
+    **dict.fromkeys(("export", "fit", "train"), _RUN),
+    **dict.fromkeys(("benchmark", "compare", "eval", "measure", "test", "val"), _EVALUATE),
     **dict.fromkeys(("lint", "validate", "verify"), "'kfdet check' lists a dataset's problems."),
     **dict.fromkeys(("follow", "logs", "status"), "'kfdet submit --follow RUN' follows a run."),
 }

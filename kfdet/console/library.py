@@ -101,6 +101,45 @@ def check(
 
 
 @explain_missing_packages()
+def evaluate(
+    model: str | Path,
+    dataset: str | Path = "",
+    output: str | Path | None = None,
+    *,
+    show_progress: bool = True,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Measure a model, or somebody's detections, on a dataset: `kfdet evaluate`.
+
+    >>> metrics = kfdet.evaluate("run")
+    >>> metrics["AP50"] == kfdet.Run.load("run").metrics["AP50"]
+    True
+
+    Args:
+        model: A run, a model's folder or file, an endpoint's address, or a COCO results file.
+        dataset: Folder or bucket URI; "": what the run `model` was measured on.
+        output: Folder for report.html and metrics.json; None: nothing is written.
+        show_progress: Whether progress and warnings are shown.
+        changes: Parameters of a run that matter here, by name, such as `labels`, `every`,
+            `against` or `min_ap50`.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        InputError: There is no such model or dataset, or they do not fit each other.
+    """
+    from kfdet.local.evaluation import EvaluationSettings
+    from kfdet.local.evaluation import evaluate as evaluate_model
+
+    settings = EvaluationSettings.of(_changed(DEFAULTS, changes))
+    with _progress(show_progress):
+        return evaluate_model(
+            str(model), str(dataset), None if output is None else Path(output), settings
+        )
+
+
+@explain_missing_packages()
 def convert(
     source: str | Path,
     target: str | Path,

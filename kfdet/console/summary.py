@@ -65,7 +65,8 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """Print what metrics.json holds: the detector's figures and the verdict."""
     split = metrics["split"]
     unit = "images" if split["strategy"] == "image" else "frames"
-    title = f"measured on {split['val_frames']} {unit} that training never saw"
+    frames, which = split.get("test_frames", split["val_frames"]), " that training never saw"
+    title = f"measured on {frames} {unit}{'' if split['strategy'] == 'whole' else which}"
     table = Table(title=title, title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -75,6 +76,8 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
         cells = (values[name] for name in ("AP50", "AP", "precision", "recall"))
         table.add_row(label, *("-" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)
+    if len(metrics.get("per_video", {})) > 1:
+        _print_videos(console, metrics["per_video"])
     if metrics["verdict"]:
         # Another stretch of the same videos was measured, not another place.
         place = " in this place" if split["strategy"] == "time-block" else ""
@@ -83,3 +86,14 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
         console.print("[red]verdict: not good enough to serve[/]")
     for reason in metrics["verdict_reasons"]:
         console.print(f"  {escape(reason)}", soft_wrap=True)
+
+
+def _print_videos(console: Console, videos: dict[str, dict[str, Any]]) -> None:
+    table = Table(title="by video", title_justify="left")
+    for heading in ("", "AP50", "frames", "boxes", "missed", "false"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, values in videos.items():
+        ap50 = "-" if values["AP50"] is None else f"{values['AP50']:.3f}"
+        counts = (values[key] for key in ("frames", "boxes", "missed", "false_positives"))
+        table.add_row(escape(name), ap50, *map(str, counts))
+    console.print(table)

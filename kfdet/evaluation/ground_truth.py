@@ -160,7 +160,14 @@ def _read_index(records: Path, side: str) -> dict[int, dict[str, Any]]:
     path = records / "examples.parquet"
     if not path.is_file():
         raise InputError("the index of the records is missing.", file=path)
-    rows = pq.read_table(path, filters=[("split", "=", side)]).to_pylist()
+    table = pq.read_table(path, filters=[("split", "=", side)])
+    if "measured" not in table.column_names:
+        raise InputError(
+            "these records were made by an older version of kfdet.",
+            file=records,
+            hint="Build them again, or name the dataset: kfdet evaluate RUN DATASET.",
+        )
+    rows = table.to_pylist()
     if not rows:
         raise InputError(
             "the validation split is empty: there is nothing to measure.",

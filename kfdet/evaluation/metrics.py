@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from kfdet.evaluation.comparison import Comparison
 from kfdet.evaluation.error_analysis import ERROR_KINDS, Curve
 from kfdet.evaluation.measurement import Measurement
 from kfdet.evaluation.speed import Speed
@@ -19,10 +20,12 @@ def describe(
     labels: Sequence[str],
     split: Mapping[str, Any],
     measurement: Measurement,
-    speed: Speed,
+    speed: Speed | None,
     evaluator_seconds: float,
     gate: Gate,
     verdict: Verdict,
+    per_video: Mapping[str, Any],
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """The contents of metrics.json; None where there is nothing to measure.
 
@@ -31,8 +34,10 @@ def describe(
     (`kfdet.evaluation.truth.Truth`). `threshold`, `precision`, `recall`, `errors`,
     `objects_by_size`, `missed_by_size`, `confusion_matrix` (one row per true label, one column per
     predicted one, background last; see `ErrorAnalysis`) and `false_positives_per_background_image`
-    hold at the one threshold that is best over all labels. `speed` varies from run to run; the rest
-    does not.
+    hold at the one threshold that is best over all labels. `per_video` has
+    AP50 and errors for each video, at that threshold, too. `comparison` is with another model, None
+    where there is none (`kfdet.evaluation.comparison.Comparison`). `speed` varies from run to run,
+    and is None where detections were read from a file; the rest does not vary.
     """
     coco, analysis = measurement.coco, measurement.analysis
     kinds = [wrong.kind for wrong in analysis.false_positives]
@@ -70,7 +75,9 @@ def describe(
             "labels": [*labels, BACKGROUND],
             "matrix": analysis.confusion.tolist(),
         },
-        "speed": {**asdict(speed), "evaluator_seconds": evaluator_seconds},
+        "per_video": dict(per_video),
+        "speed": {**asdict(speed), "evaluator_seconds": evaluator_seconds} if speed else None,
+        "comparison": asdict(comparison) if comparison else None,
         "gate": asdict(gate),
         "verdict": verdict.good,
         "verdict_reasons": verdict.reasons,

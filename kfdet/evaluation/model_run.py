@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,13 @@ import numpy as np
 
 from kfdet.detection import Detections, Detector
 from kfdet.errors import InputError, KfdetError
-from kfdet.evaluation.ground_truth import GroundTruth, count_pictures, read_ground_truth
+from kfdet.evaluation.comparison import common_labels
+from kfdet.evaluation.ground_truth import (
+    GroundTruth,
+    count_pictures,
+    read_dataset,
+    read_ground_truth,
+)
 from kfdet.evaluation.speed import BATCH_SIZE, Speed, measure_speed
 from kfdet.events import Progress
 
@@ -23,12 +29,12 @@ class ModelRun:
     Args:
         truths: Every picture, measured or only looked at.
         detections: The answers in the same order, boxes in source pixels.
-        speed: How fast the model was.
+        speed: How fast the model was; None where the answers come from a file.
     """
 
     truths: list[GroundTruth]
     detections: list[Detections]
-    speed: Speed
+    speed: Speed | None
 
 
 def load_detector(model: Path, labels: Sequence[str]) -> Detector:
@@ -52,18 +58,65 @@ def load_detector(model: Path, labels: Sequence[str]) -> Detector:
     return detector
 
 
+def load_other(model: Path | str, labels: Sequence[str], name: str) -> Detector:
+    """The detector at `model`, which needs to know only one of the labels of the records.
+
+    Args:
+        model: As for `Detector.load`.
+        labels: The labels of the records.
+        name: What messages call the model.
+
+    Raises:
+        InputError: No model, or none of the labels.
+    """
+    detector = Detector.load(model, threshold=0.0)
+    common_labels(labels, detector.labels, name)
+    return detector
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Detections that somebody's detector left in a file.
+
+    Args:
+        file: The file.
+        labels: The labels that its detector knows; None where the file does not tell.
+        detections: By video (or image) and frame, boxes in source pixels.
+    """
+
+    file: Path
+    labels: tuple[str, ...] | None
+    detections: Mapping[tuple[str, int], Detections]
+
+
+def run_results(records: Path, results: Results, side: str = "val") -> ModelRun:
+    """The answers of a file to every picture of a split; none where it names none.
+
+    Raises:
+        InputError: There are no records of that split.
+    """
+    labels = read_dataset(records)["labels"]
+    truths = [truth for _, truth in read_ground_truth(records, side)]
+    nothing = Detections(np.empty((0, 4)), (), np.empty(0), (0, 0))
+    found = [results.detections.get((truth.video, truth.frame), nothing) for truth in truths]
+    return ModelRun(truths, [_of_labels(each, labels) for each in found], None)
+
+
 def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
     """Detect on every picture of a split of `records`, in batches, holding one batch in memory.
 
+    Detections of labels that the records do not have are left out.
+
     Args:
         records: Folder with the split's TFRecords and examples.parquet.
-        detector: As `load_detector` gives it.
+        detector: As `load_detector` or `load_other` gives it.
         side: "val" or "test".
 
     Raises:
         InputError: There are no records of that split.
         KfdetError: The model answers with numbers that are not finite.
     """
+    labels = read_dataset(records)["labels"]
     truths: list[GroundTruth] = []
     detections: list[Detections] = []
     progress = Progress("evaluation", count_pictures(records, side), "images")
@@ -76,9 +129,16 @@ def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
         for found, (_, truth) in zip(detector.detect_batch(images), batch, strict=True):
             model_seconds += found.model_seconds or 0.0
             truths.append(truth)
-            detections.append(_to_source(found, truth))
+            detections.append(_of_labels(_to_source(found, truth), labels))
         progress.advance(len(batch))
     return ModelRun(truths, detections, measure_speed(detector, sample, model_seconds))
+
+
+def _of_labels(found: Detections, labels: Sequence[str]) -> Detections:
+    """Only the detections of these labels."""
+    if set(found.labels) <= set(labels):
+        return found
+    return found.where([label in labels for label in found.labels])
 
 
 def _to_source(found: Detections, truth: GroundTruth) -> Detections:

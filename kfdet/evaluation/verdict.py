@@ -18,6 +18,10 @@ class Verdict:
     good: bool
     reasons: list[str]
 
+    def and_also(self, good: bool, reason: str) -> Verdict:
+        """The verdict after one more check."""
+        return Verdict(self.good and good, [*self.reasons, reason])
+
 
 def judge(
     gate: Gate,

@@ -82,7 +82,7 @@ class Split:
 
     Args:
         strategy: What changes sides as a whole: videos, blocks of videos, or images; "own" where
-            the dataset states the sides.
+            the dataset states the sides; "whole" where nothing trains and all of it is measured.
         val_share: Share of the frames that was asked for, for evaluation only.
         guard_seconds: Gap within a video that was asked for, in seconds.
         seed: Seed of every choice.
@@ -90,7 +90,7 @@ class Split:
         sides_from: What states sides, as a person reads it; "" where nothing does.
     """
 
-    strategy: Literal["video", "time-block", "image", "own"]
+    strategy: Literal["video", "time-block", "image", "own", "whole"]
     val_share: float
     guard_seconds: float
     seed: int

@@ -16,9 +16,10 @@ from kfdet.boxes.interpolation import keys_from_table, visible_spans
 from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.duplicates import identical_files, near_duplicates
 from kfdet.dataset.loading import Dataset, Item
+from kfdet.errors import InputError
 from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.coverage import covered_ranges, visible_ranges
-from kfdet.planning.plan import Plan, Source
+from kfdet.planning.plan import Plan, Source, Split
 from kfdet.planning.ranges import merge
 from kfdet.planning.sampling import select_frames
 from kfdet.planning.split import SplitInput, split
@@ -66,15 +67,53 @@ def make_plan(
         for one in inputs
         if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
     ]
+    return *_plan(dataset, planned, made, keys, max_groups), warnings
+
+
+def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan, pa.Table]:
+    """Plan to measure a model on a dataset, of which nothing trains.
+
+    Its test side is measured where it has one, else its validation side, else all of it; in the
+    plan that is the validation side.
+
+    Args:
+        dataset: A dataset without errors.
+        sampling: Which annotated frames are used.
+
+    Returns:
+        The plan, with one group, and the key boxes as of `make_plan`.
+
+    Raises:
+        InputError: There is no box to find, or an image cannot be decoded.
+    """
+    inputs, keys = split_inputs(dataset, sampling)
+    stated = {one.side for one in inputs}
+    side = next((side for side in ("test", "val") if side in stated), "")
+    chosen = [one for one in inputs if len(one.frames) and side in ("", one.side)]
+    if not any(one.boxes.any() for one in chosen):
+        raise InputError(
+            "there is no box to find.",
+            file=dataset.name,
+            hint="Draw boxes on key frames, or run `kfdet check`.",
+        )
+    planned = [replace(one.source, val=one.usable) for one in chosen]
+    how = Split("whole", 1.0, 0.0, 0, sides_from=dataset.sides_from if side else "")
+    return _plan(dataset, planned, how, keys, max_groups=1)
+
+
+def _plan(
+    dataset: Dataset, sources: Sequence[Source], how: Split, keys: pa.Table, max_groups: int
+) -> tuple[Plan, pa.Table]:
+    """The plan, and the keys of its sources."""
     plan = Plan(
         dataset=dataset.name,
         labels=tuple(dataset.labels),
-        sources=tuple(planned),
-        split=made,
-        groups=make_groups(planned, max_groups),
+        sources=tuple(sources),
+        split=how,
+        groups=make_groups(sources, max_groups),
     )
-    names = pa.array([source.name for source in planned], pa.string())
-    return plan, keys.filter(pc.is_in(keys["video"], value_set=names)), warnings
+    names = pa.array([source.name for source in sources], pa.string())
+    return plan, keys.filter(pc.is_in(keys["video"], value_set=names))
 
 
 def _source(item: Item) -> Source:

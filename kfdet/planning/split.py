@@ -26,7 +26,7 @@ from kfdet.planning.ranges import Ranges, contains, intersect
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-Strategy = Literal["video", "time-block", "image", "own"]
+Strategy = Literal["video", "time-block", "image", "own", "whole"]
 Gaps = dict[str, float]
 """Seconds left out on each side of the evaluation block, by the name of the video."""
 

@@ -186,7 +186,8 @@ def choose_examples(
     Training: every extracted frame of a training range that has boxes, and the mined negatives.
     Validation: every extracted frame of a validation range that has boxes or that a person covered;
     of videos without any object no more than there are frames with boxes. Those that are truth
-    (`kfdet.records.truth`) are measured on; the others are only looked at. Test: likewise.
+    (`kfdet.records.truth`) are measured on; the others are only looked at. Test: likewise. A plan
+    that trains nothing has no training examples.
 
     Args:
         plan: Sources, labels and split.
@@ -210,7 +211,8 @@ def choose_examples(
     train = {source.name: source.train for source in plan.sources}
     frames_with_boxes = _training_frames(sorted(pictures), boxes, train)
     background = _background(negatives, pictures, boxes, train)
-    _require(frames_with_boxes, "training", "lower val_share")
+    if any(train.values()):
+        _require(frames_with_boxes, "training", "lower val_share")
     empty = {source.name for source in plan.sources if source.background}
     measuring: list[_Choice] = []
     truth: set[tuple[str, int]] = set()

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import kfdet
+from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
+from kfdet.evaluation.by_video import by_video
+from kfdet.evaluation.comparison import compare, decide
 from kfdet.evaluation.error_analysis import ErrorAnalysis
 from kfdet.evaluation.ground_truth import read_dataset, read_images, reported_side
-from kfdet.evaluation.measurement import Measurement, measure
+from kfdet.evaluation.measurement import measure
 from kfdet.evaluation.metrics import describe
-from kfdet.evaluation.model_run import ModelRun, load_detector, run_model
+from kfdet.evaluation.model_run import (
+    ModelRun,
+    Results,
+    load_detector,
+    load_other,
+    run_model,
+    run_results,
+)
 from kfdet.evaluation.report.gallery import Shot, contact_sheet, make_shots, select
 from kfdet.evaluation.report.page import Origin, read_samples, render_report
 from kfdet.evaluation.report.video import choose_stretch, write_video
@@ -28,6 +40,7 @@ from kfdet.files import (
     write_zip,
 )
 from kfdet.parameters import Gate
+from kfdet.storage.copies import local_model
 
 
 def evaluate(
@@ -65,45 +78,91 @@ def evaluate(
 
     Raises:
         InputError: The gate is out of its limits, there are no validation records, or the model
-            does not fit them.
+            or the one to compare with does not fit them.
     """
     gate.check()
-    statistics = read_dataset(records)
-    side = reported_side(records)
-    run = run_model(records, load_detector(saved_model, statistics["labels"]), side)
-    document, measurement = _measure(run, statistics, gate, side, seed)
-    analysis = measurement.analysis
-    with atomic_folder(gallery) as folder:
-        shots, video = _write_gallery(folder, run, analysis, statistics, records, side, seed)
-    html = render_report(
-        document,
-        analysis,
-        statistics,
-        _read_optional(training / "history.json"),
-        _describe_model(saved_model, records),
-        shots,
-        read_samples(records, statistics),
-        video,
-        Origin(statistics.get("name", ""), command, datetime.now(UTC), kfdet.__version__),
-    )
-    with atomic_file(report) as path:
-        path.write_text(html, encoding="utf-8")
-    with atomic_file(metrics) as path:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+    labels = read_dataset(records)["labels"]
+    with ExitStack() as models:
+        detector = models.enter_context(load_detector(saved_model, labels))
+        other = None
+        if gate.against:
+            path = models.enter_context(local_model(gate.against))
+            other = models.enter_context(load_other(path, labels, gate.against))
+        document = write_evaluation(
+            records,
+            Subject(detector, describe_model(saved_model), detector.labels),
+            metrics,
+            report,
+            gallery,
+            gate,
+            seed=seed,
+            command=command,
+            history=_read_optional(training / "history.json"),
+            against=Subject(other, {}, other.labels, gate.against) if other else None,
+        )
     good: bool = document["verdict"]
     return good
 
 
-def _measure(
-    run: ModelRun, statistics: Mapping[str, Any], gate: Gate, side: str, seed: int
-) -> tuple[dict[str, Any], Measurement]:
-    """The content of metrics.json, with the verdict, and what it was made from."""
-    labels = statistics["labels"]
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: a model, or the detections that one left in a file.
+
+    Args:
+        answers: Either of them.
+        description: Network, versions and hashes, for the report.
+        labels: The labels that it knows; None where it does not tell.
+        name: What to call it beside another one.
+    """
+
+    answers: Detector | Results
+    description: Mapping[str, Any]
+    labels: Sequence[str] | None
+    name: str = ""
+
+    def run(self, records: Path, side: str) -> ModelRun:
+        """Its detections on every picture of a side."""
+        if isinstance(self.answers, Results):
+            return run_results(records, self.answers, side)
+        return run_model(records, self.answers, side)
+
+
+def write_evaluation(
+    records: Path,
+    subject: Subject,
+    metrics: Path,
+    report: Path,
+    gallery: Path,
+    gate: Gate,
+    *,
+    seed: int,
+    command: str,
+    history: Mapping[str, Any],
+    against: Subject | None,
+) -> dict[str, Any]:
+    """Measure a model, or somebody's detections, and write what `evaluate` writes.
+
+    Args:
+        records: Folder of the TFRecord build.
+        subject: What to measure.
+        metrics: File to write.
+        report: File to write.
+        gallery: Folder to write.
+        gate: What must be reached for a good verdict.
+        seed: Seed of the choice of typical frames.
+        command: For the report.
+        history: history.json of the training, {} where it is not known.
+        against: What to compare it with; None: nothing.
+
+    Returns:
+        The content of metrics.json.
+    """
+    statistics = read_dataset(records)
+    side, labels = reported_side(records), statistics["labels"]
+    rates = _rates(statistics)
+    run = subject.run(records, side)
     started = time.perf_counter()
-    measurement = measure(
-        run.truths, run.detections, labels, _rates(statistics), side=side, seed=seed
-    )
+    measurement = measure(run.truths, run.detections, labels, rates, side=side, seed=seed)
     seconds = time.perf_counter() - started
     analysis = measurement.analysis
     verdict = judge(
@@ -113,8 +172,53 @@ def _measure(
         false_positives_per_background_image=analysis.false_positives_per_background_image,
         truth=measurement.truth,
     )
-    document = describe(labels, statistics["split"], measurement, run.speed, seconds, gate, verdict)
-    return document, measurement
+    comparison = None
+    if against:
+        other = against.run(records, side)
+        comparison = compare(
+            measurement,
+            measure(other.truths, other.detections, labels, rates, side=side, seed=seed),
+            labels,
+            subject.labels,
+            against.labels,
+            against=against.name,
+            seed=seed,
+        )
+        verdict = verdict.and_also(*decide(gate.promote, comparison))
+    document = describe(
+        labels,
+        statistics["split"],
+        measurement,
+        run.speed,
+        seconds,
+        gate,
+        verdict,
+        by_video(run.truths, measurement, rates),
+        comparison,
+    )
+    with atomic_folder(gallery) as folder:
+        shots, video = _write_gallery(folder, run, analysis, statistics, records, side, seed)
+    html = render_report(
+        document,
+        analysis,
+        statistics,
+        history,
+        {
+            **subject.description,
+            "SHA-256 of the examples": hash_file(records / "examples.parquet"),
+        },
+        shots,
+        read_samples(records, statistics),
+        video,
+        Origin(statistics.get("name", ""), command, datetime.now(UTC), kfdet.__version__),
+        str(comparison) if comparison else "",
+    )
+    with atomic_file(report) as path:
+        path.write_text(html, encoding="utf-8")
+    with atomic_file(metrics) as path:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+    return document
 
 
 def _rates(statistics: Mapping[str, Any]) -> dict[str, float]:
@@ -166,14 +270,20 @@ def _read_optional(path: Path) -> dict[str, Any]:
     return read_json_object(path) if path.is_file() else {}
 
 
-def _describe_model(saved_model: Path, records: Path) -> dict[str, Any]:
-    """model.json, and hashes of the model and of the index of what it was measured on."""
-    description = _read_optional(saved_model / "model.json")
-    described = {
-        name: value for name, value in description.items() if name not in ("labels", "records")
-    }
+def describe_model(model: str | Path) -> dict[str, Any]:
+    """Network, input size, versions and hash of a model, as far as they are known, for a report.
+
+    Args:
+        model: A folder that `find_saved_model` takes, a file, or an address.
+    """
+    path = Path(model)
+    if not path.is_dir():
+        known = {"SHA-256 of the file": hash_file(path)} if path.is_file() else {}
+        return {"model": str(model), **known}
+    saved_model = find_saved_model(path)
+    described = _read_optional(saved_model.parent / "model.json")
+    hidden = ("labels", "records", "thresholds")
     return {
-        **described,
-        "SHA-256 of saved_model.pb": hash_file(find_saved_model(saved_model) / "saved_model.pb"),
-        "SHA-256 of the examples": hash_file(records / "examples.parquet"),
+        **{name: value for name, value in described.items() if name not in hidden},
+        "SHA-256 of saved_model.pb": hash_file(saved_model / "saved_model.pb"),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.dataset.loading import AS_IT_IS, all_errors, load
+from kfdet.dataset.loading import AS_IT_IS, Dataset, all_errors, load
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.files import atomic_folder
 from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
@@ -53,17 +53,7 @@ def plan_dataset(
     choice.check()
     split.check()
     with local_dataset(dataset) as folder:
-        data = load(folder, choice, part_names(split_datasets(dataset)))
-        warnings = [str(p) for p in data.problems if p.severity == "warning"]
-        for warning in warnings[:MOST_WARNINGS]:
-            events.warn(warning)
-        if len(warnings) > MOST_WARNINGS:
-            events.warn(
-                f"{len(warnings) - MOST_WARNINGS} more warnings: see 'kfdet check {dataset}'."
-            )
-        errors = all_errors(data.problems)
-        if errors:
-            raise errors
+        data = load_checked(folder, dataset, choice)
         plan, keys, split_warnings = make_plan(
             data, sampling, split, seed=seed, max_groups=MOST_GROUPS
         )
@@ -73,3 +63,26 @@ def plan_dataset(
         write_plan(plan, written)
         pq.write_table(keys, written / KEYS_FILE)
     return [{"index": index} for index in range(len(plan.groups))]
+
+
+def load_checked(folder: Path, dataset: str, choice: DatasetSettings) -> Dataset:
+    """Load a dataset and warn of what is odd in it.
+
+    Args:
+        folder: The dataset's folder on this machine.
+        dataset: Its folder or bucket URI, or several, as the user named them.
+        choice: What of it is used.
+
+    Raises:
+        InputError: It has errors: all of them, one per line.
+    """
+    data = load(folder, choice, part_names(split_datasets(dataset)))
+    warnings = [str(p) for p in data.problems if p.severity == "warning"]
+    for warning in warnings[:MOST_WARNINGS]:
+        events.warn(warning)
+    if len(warnings) > MOST_WARNINGS:
+        events.warn(f"{len(warnings) - MOST_WARNINGS} more warnings: see 'kfdet check {dataset}'.")
+    errors = all_errors(data.problems)
+    if errors:
+        raise errors
+    return data

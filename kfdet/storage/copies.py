@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -89,3 +90,33 @@ def local_source(source: str) -> Iterator[Path]:
         copy = Path(scratch, BucketPath.parse(source).name)
         with path_alias(copy, source.rstrip("/")):
             yield download(source, Path(scratch))
+
+
+@contextmanager
+def local_model(model: str) -> Iterator[str]:
+    """What `Detector.load` takes: `model`, or a copy of what a bucket or a zip file holds.
+
+    Args:
+        model: A run, a model's folder, file or model.zip, each of which may be in a bucket; or the
+            address of an endpoint.
+
+    Raises:
+        InputError: The bucket cannot be read, or the zip file is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="kfdet-model-") as scratch:
+        path = model
+        if is_bucket_uri(model):
+            path = str(download(model, Path(scratch)))
+        if path.endswith(".zip") and Path(path).is_file():
+            unpacked = Path(scratch, "unpacked")
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    archive.extractall(unpacked)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise InputError(f"cannot be unpacked: {error}", file=model) from error
+            path = str(unpacked)
+        if path == model:
+            yield model
+            return
+        with path_alias(Path(path), model):
+            yield path

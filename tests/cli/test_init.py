@@ -22,7 +22,18 @@ def test_help_needs_nothing_heavy() -> None:
 
 
 COMMANDS = (
-    *("demo", "run", "check", "convert", "serve", "upload", "submit", "compile", "deploy"),
+    *(
+        "demo",
+        "run",
+        "check",
+        "evaluate",
+        "convert",
+        "serve",
+        "upload",
+        "submit",
+        "compile",
+        "deploy",
+    ),
     *("endpoints", "rollback"),
 )
 

@@ -100,13 +100,15 @@ def test_settings_become_parameters() -> None:
 
     inputs = example.component_spec.inputs
     assert list(inputs) == [
-        *("model", "min_ap50", "min_recall", "max_false_positives", "interpolation", "seed"),
+        *("model", "min_ap50", "min_recall", "max_false_positives", "promote", "against"),
+        *("interpolation", "seed"),
     ]
     assert (inputs["min_ap50"].type, inputs["min_ap50"].optional) == ("Float", False)
     assert inputs["interpolation"].type == "String"
     assert inputs["interpolation"].description.startswith("How boxes move between key frames")
     assert inputs["seed"].description == "A seed."
     values = {"min_ap50": 1, "min_recall": 0, "max_false_positives": 2, "interpolation": "cubic"}
+    values |= {"promote": "better", "against": "run"}
     assert example.python_func(model=object(), **values) == 6.0
     assert example.python_func(model=object(), **values, seed=0) == 3.0
 

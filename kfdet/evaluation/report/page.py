@@ -55,6 +55,7 @@ def render_report(
     samples: Sequence[Shot],
     video: bytes | None,
     origin: Origin,
+    comparison: str = "",
 ) -> str:
     """The report as HTML.
 
@@ -68,6 +69,7 @@ def render_report(
         samples: Sample pictures that were written with the records.
         video: Detections as MP4; left out where there are none or it is too large to be embedded.
         origin: Dataset, command, date and version to show.
+        comparison: How the model compares with another one, in sentences.
     """
     environment = Environment(
         loader=PackageLoader("kfdet.evaluation.report", ""),
@@ -92,6 +94,7 @@ def render_report(
         video=video_uri,
         video_too_large=bool(video) and not video_uri,
         origin=origin,
+        comparison=comparison,
         advice=advise(metrics, statistics, history, Command.parse(origin.command)),
         colors={name: css_color(c) for name, c in palette(statistics["labels"]).items()},
         images={source["name"] for source in statistics["sources"] if source["kind"] == "image"},

@@ -67,6 +67,7 @@ def page(hand):
             0.1,
             Gate(),
             Verdict(True, ["AP50 is 0.500, at or above the required 0.5 (--min-ap50)."]),
+            {"a.mp4": {}},
         )
         empty = {key: [] for key in ("false_positives", "misses", "typical")}
         return render_report(

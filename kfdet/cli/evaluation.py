@@ -1,0 +1,83 @@
+"""Measure a model: evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
+from kfdet.parameters import DatasetSettings, Gate, SamplingSettings
+
+
+@app.command()
+@with_parameters
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run, a model's folder, .tflite or .zip file, here or in a bucket; the address "
+            "of an endpoint; or a COCO results file (.json) of any other detector.",
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="[DATASET]",
+            help="Folder or bucket URI; default: what the run MODEL was measured on.",
+            show_default=False,
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Write report.html and metrics.json there."
+        ),
+    ] = None,
+    *,
+    choice: DatasetSettings,
+    sampling: SamplingSettings,
+    gate: Gate,
+    as_json: Json = False,
+) -> None:
+    """Measure a model, or somebody's detections, on a dataset: the report of a run for any of them.
+
+    The dataset's test side is measured where it has one (its own, or --test), else its validation
+    side, else all of it. --against measures a second model on the same frames and compares.
+
+    [bold]Examples[/]
+
+    kfdet evaluate run garage/ -o report
+
+    kfdet evaluate run garage/ --against older-run
+
+    kfdet evaluate detections.json garage/
+    """
+    from kfdet.console.summary import print_metrics
+    from kfdet.local.evaluation import EvaluationSettings, check_output
+    from kfdet.local.evaluation import evaluate as evaluate_model
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    check_output(output)
+    err.print(f"{model} on {dataset or 'its own records'}", markup=False, soft_wrap=True)
+    with progress():
+        metrics = evaluate_model(
+            model,
+            dataset,
+            output,
+            EvaluationSettings(choice, sampling, gate),
+            command=shlex.join(["kfdet", *sys.argv[1:]]),
+        )
+    if as_json:
+        print(json.dumps(metrics))
+        return
+    print_metrics(out, metrics)
+    if output:
+        out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)
