@@ -253,7 +253,7 @@ def _read_results(name: str, folder: Path, data: Dataset) -> Results:
 def _build_records(dataset: str, plan: Path, scratch: Path, settings: EvaluationSettings) -> Path:
     """Frames, boxes and records of the only group of a plan, as a run makes them."""
     frames, boxes, negatives = (scratch / name for name in ("frames", "boxes", "negatives"))
-    interpolate_group(plan, 0, boxes, BoxSettings())
+    interpolate_group(dataset, plan, 0, boxes, BoxSettings())
     extract_group(dataset, plan, 0, frames, settings.sampling, FrameSettings())
     pq.write_table(NEGATIVE_SCHEMA.empty_table(), negatives)
     records = scratch / "records"
