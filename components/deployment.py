@@ -14,6 +14,7 @@ def deployment(
     saved_model: dsl.Input[dsl.Model],
     metrics: dsl.Input[dsl.Metrics],
     records: dsl.Input[dsl.Dataset],
+    bundle: dsl.Input[dsl.Artifact],
     endpoint: str,
     model_root: str,
     canary_percent: int,
@@ -24,6 +25,7 @@ def deployment(
         saved_model: SavedModel in TensorFlow Serving's layout.
         metrics: metrics.json, for the record beside the endpoint.
         records: The TFRecords, for an image to test the endpoint with.
+        bundle: The zip with the weights, for another training to start from.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
@@ -37,6 +39,7 @@ def deployment(
         Path(saved_model.path),
         Path(metrics.path),
         Path(records.path),
+        Path(bundle.path),
         endpoint=endpoint,
         model_root=model_root,
         canary_percent=canary_percent,

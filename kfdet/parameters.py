@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from kfdet.errors import InputError
 
 Interpolation = Literal["auto", "linear", "cubic", "tracked"]
+Freeze = Literal["none", "backbone", "decoder"]
 Mirror = Literal["horizontal", "vertical", "both", "none"]
 Network = Literal[
     "ssd_mobilenet_v2_fpnlite",
@@ -316,12 +317,20 @@ class TrainingSettings(Settings):
     learning_rate: float = parameter(
         0.0, "Training", "Peak learning rate; 0: fitted to the network and the batch.", min=0
     )
-    init_checkpoint: str = parameter(
+    pretrained: str = parameter(
         "",
         "Training",
-        "Weights to start from: an earlier run, or a checkpoint's path or URL; heads that do not "
-        "fit are left out.",
-        metavar="RUN|FILE|URL",
+        "Weights to start from: imagenet (a backbone), coco (a detector), endpoint:NAME (the model "
+        "that it serves), an earlier run, a checkpoint's path or URL, or none, which needs no "
+        "network; empty: imagenet where it can be had, else none.",
+        metavar="none|imagenet|coco|RUN|FILE|URL|endpoint:NAME",
+    )
+    freeze: Freeze = parameter(
+        "none",
+        "Training",
+        "Part of the network that keeps the weights it starts from: none, backbone, or decoder "
+        "(the backbone and the feature pyramid).",
+        metavar="none|backbone|decoder",
     )
     overrides: str = parameter(
         "",
@@ -434,10 +443,19 @@ class Parameters(
             raise InputError(
                 "the overrides are not a YAML mapping.", hint="Write task: {train_data: ...}."
             )
-        start = Path(self.init_checkpoint)
-        if self.init_checkpoint and "://" not in self.init_checkpoint:
-            found = start.exists() or any(start.parent.glob(f"{start.name}.index"))
-            if not found:
+        if self.freeze != "none" and self.pretrained == NO_START:
+            raise InputError(
+                f"freeze is {self.freeze}, but training starts from random weights.",
+                hint="Name the weights to keep with --pretrained, or freeze nothing.",
+            )
+        if self.freeze == "decoder" and self.pretrained in ("", DEFAULT_START):
+            raise InputError(
+                "freeze is decoder, but ImageNet weights are those of a backbone only.",
+                hint="Freeze the backbone, or name other weights with --pretrained.",
+            )
+        if is_local_start(self.pretrained):
+            start = Path(self.pretrained)
+            if not start.exists() and not any(start.parent.glob(f"{start.name}.index")):
                 raise InputError("no such checkpoint.", file=start)
 
     def arguments(self) -> dict[str, Any]:
@@ -460,6 +478,28 @@ def join_list(entries: Iterable[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(entries)
     return text.getvalue()
+
+
+NO_START = "none"
+"""The value of `pretrained` that starts from random weights."""
+
+DEFAULT_START = "imagenet"
+"""What an empty `pretrained` means where it can be had."""
+
+PUBLISHED_STARTS = ("imagenet", "coco")
+"""The values of `pretrained` that name weights which others have published."""
+
+ENDPOINT_START = "endpoint:"
+"""What a value of `pretrained` begins with that names an endpoint."""
+
+
+def is_local_start(pretrained: str) -> bool:
+    """Whether `TrainingSettings.pretrained` names files on this machine."""
+    return (
+        pretrained not in ("", NO_START, *PUBLISHED_STARTS)
+        and "://" not in pretrained
+        and not pretrained.startswith(ENDPOINT_START)
+    )
 
 
 def parse_input_size(text: str) -> tuple[int, int]:

@@ -35,6 +35,7 @@ from kfdet.parameters import (
     flatten,
 )
 from kfdet.pipelines.cluster_parameters import CLUSTER_DEFAULTS, ClusterParameters, Compilation
+from kfdet.training.weight_cache import MIRROR_VARIABLE
 
 
 class Outputs(NamedTuple):
@@ -151,6 +152,8 @@ def train(
         retries=5,
         reads_buckets=True,
     )
+    mirror = {MIRROR_VARIABLE: MIRROR_VARIABLE}
+    kubernetes.use_secret_as_env(trained, STORAGE_SECRET, mirror, optional=True)
     trained.set_accelerator_type(cluster.accelerator_type)
     trained.set_accelerator_limit(cluster.accelerator_count)
     kubernetes.add_node_selector_json(trained, cluster.node_selector)
@@ -196,6 +199,7 @@ def finish(
             saved_model=evaluated.outputs["saved_model"],
             metrics=evaluated.outputs["metrics"],
             records=records.outputs["records"],
+            bundle=evaluated.outputs["bundle"],
             endpoint=cluster.endpoint,
             model_root=cluster.model_root,
             canary_percent=cluster.canary_percent,

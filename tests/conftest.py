@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from support.toy_server import Served
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Trainings of tests start from random weights, and no test asks a network for others.
+os.environ["KFDET_MIRROR"] = str(REPOSITORY / "no-weights-for-tests")
 
 # A shell starts what runs in its background with SIGINT ignored, which the processes that tests
 # start and interrupt would inherit.
@@ -61,7 +65,7 @@ def trained_model(square_records: Path, tmp_path_factory: pytest.TempPathFactory
     train(
         square_records,
         root / "model",
-        TrainingSettings(input_size="96x128", steps=120, early_stop=0),
+        TrainingSettings(pretrained="none", input_size="96x128", steps=120, early_stop=0),
         checkpoint_root=str(root / "checkpoints"),
         tensorboard_root=str(root / "tensorboard"),
         seed=0,

@@ -57,11 +57,11 @@ def test_the_defaults_are_good() -> None:
             {"interpolation": "round"},
             "interpolation must be one of auto, linear, cubic, tracked, got 'round'.",
         ),
-        ({"init_checkpoint": Path("a")}, "init_checkpoint must be text, got "),
+        ({"pretrained": Path("a")}, "pretrained must be text, got "),
         ({"input_size": "large"}, 'input size "large" is not HEIGHTxWIDTH.'),
         ({"overrides": "a: ["}, "the overrides are not YAML"),
         ({"overrides": "a"}, "the overrides are not a YAML mapping."),
-        ({"init_checkpoint": "/absent"}, "/absent: no such checkpoint."),
+        ({"pretrained": "/absent"}, "/absent: no such checkpoint."),
     ],
 )
 def test_bad_values(given: dict[str, Any], message: str) -> None:

@@ -95,6 +95,7 @@ def deploy(
 
     run = run_of(model)
     metrics = run / "metrics.json" if run else None
+    bundle = run / "model.zip" if run else None
     with progress():
         served = deploy_model(
             connect(namespace),
@@ -104,6 +105,7 @@ def deploy(
             metrics=read_metrics(metrics) if metrics and metrics.is_file() else {},
             pictures=_pictures(model, run, image),
             options=Options(canary_percent, force, timeout),
+            bundle=bundle if bundle and bundle.is_file() else None,
         )
     _show(served, as_json)
 

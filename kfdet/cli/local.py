@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
-from kfdet.parameters import DEFAULTS, Parameters
+from kfdet.parameters import DEFAULTS, NO_START, Parameters
 
 
 @app.command()
@@ -38,7 +39,9 @@ def demo(
     if not dataset.exists():
         with progress():
             make_sample(dataset)
-    _run([str(dataset)], output / "run", DEFAULTS, as_json)
+    # the same everywhere and in no need of a network
+    parameters = replace(DEFAULTS, pretrained=NO_START)
+    _run([str(dataset)], output / "run", parameters, as_json)
 
 
 @app.command()

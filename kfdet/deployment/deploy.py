@@ -28,6 +28,7 @@ def deploy(
     metrics: dict[str, float],
     pictures: Sequence[LabelledPicture],
     options: Options,
+    bundle: Path | None = None,
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
@@ -39,6 +40,7 @@ def deploy(
         metrics: Figures of its evaluation, as `read_metrics` gives them.
         pictures: For the smoke test, before the model gets requests.
         options: How to deploy.
+        bundle: The run's model.zip, so that another training can start from what is served.
 
     Returns:
         The endpoint afterwards.
@@ -50,10 +52,18 @@ def deploy(
     saved_model = find_saved_model(model)
     current = check_deployment(cluster, name, options.canary_percent)
     version = version_of(saved_model)
-    uri = publish(saved_model, model_root, name, version)
-    release = Release(version, uri, metrics, thresholds=read_thresholds(saved_model))
+    uri = publish(saved_model, model_root, name, version, bundle)
+    thresholds = read_thresholds(saved_model)
+    release = Release(version, uri, metrics, thresholds, _start(model))
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)
+
+
+def _start(model: Path) -> str:
+    """What the training of a model started from; "" where its model.json does not say."""
+    described = model / "model.json"
+    start = read_json_object(described).get("start", {}) if described.is_file() else {}
+    return str(start.get("pretrained", ""))
 
 
 def read_metrics(path: Path) -> dict[str, float]:

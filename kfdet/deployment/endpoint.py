@@ -36,12 +36,14 @@ class Release:
         storage_uri: s3://bucket/prefix; the model is at 1/saved_model.pb below it.
         metrics: A few figures of its evaluation, such as AP50.
         thresholds: What its evaluation recommends; None where nobody measured it.
+        start: What its training started from, such as "imagenet"; "" where that is not known.
     """
 
     version: str
     storage_uri: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     thresholds: Thresholds | None = None
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
     }
     if serving.stable.thresholds:
         annotations[names.THRESHOLDS] = _json(asdict(serving.stable.thresholds))
+    if serving.stable.start:
+        annotations[names.START] = serving.stable.start
     if serving.previous:
         annotations[names.PREVIOUS] = _json(_release_fields(serving.previous))
     if serving.canary:
@@ -230,6 +234,7 @@ def read(manifest: Manifest) -> Endpoint:
             annotations[names.STORAGE_URI],
             json.loads(annotations[names.METRICS]),
             _thresholds(json.loads(annotations.get(names.THRESHOLDS, "null"))),
+            annotations.get(names.START, ""),
         )
         previous = json.loads(annotations.get(names.PREVIOUS, "null"))
         canary = json.loads(annotations.get(names.CANARY, "null"))
@@ -267,8 +272,13 @@ def condition(manifest: Manifest, kind: str) -> dict[str, str]:
 
 
 def _release(fields: Mapping[str, Any]) -> Release:
-    thresholds = _thresholds(fields.get("thresholds"))
-    return Release(fields["version"], fields["storageUri"], dict(fields["metrics"]), thresholds)
+    return Release(
+        fields["version"],
+        fields["storageUri"],
+        dict(fields["metrics"]),
+        _thresholds(fields.get("thresholds")),
+        fields.get("start", ""),
+    )
 
 
 def _thresholds(fields: Mapping[str, Any] | None) -> Thresholds | None:
@@ -281,6 +291,7 @@ def _release_fields(release: Release) -> dict[str, Any]:
         "storageUri": release.storage_uri,
         "metrics": dict(release.metrics),
         **({"thresholds": asdict(release.thresholds)} if release.thresholds else {}),
+        **({"start": release.start} if release.start else {}),
     }
 
 

@@ -1,4 +1,8 @@
-"""The copy of a SavedModel in the bucket: one folder per version, never changed."""
+"""The copies of a model in the bucket: one folder per version, never changed.
+
+NAME/VERSION holds what KServe fetches, NAME/bundles/VERSION.zip the run's model.zip, whose weights
+another training can start from.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,9 @@ def version_of(saved_model: Path) -> str:
     return hash_folder(saved_model)[:12]
 
 
-def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
+def publish(
+    saved_model: Path, model_root: str, name: str, version: str, bundle: Path | None = None
+) -> str:
     """Copy a SavedModel to `model_root`/`name`/`version`/1; what is there already is kept.
 
     Args:
@@ -33,6 +39,7 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
         model_root: minio://bucket/prefix or s3://bucket/prefix.
         name: The endpoint.
         version: The model's version.
+        bundle: The run's model.zip, where there is one.
 
     Returns:
         The folder of the version, in KServe's notation: s3://bucket/prefix/name/version.
@@ -43,18 +50,34 @@ def publish(saved_model: Path, model_root: str, name: str, version: str) -> str:
     """
     location = BucketPath.parse(model_root)
     folder = location.key(f"{name}/{version}")
-    files = list_files(saved_model)
-    progress = Progress(
-        f"copying version {version}", sum(path.stat().st_size for path in files), "bytes"
-    )
+    uri = f"s3://{location.bucket}/{folder}"
+    files = {
+        f"{folder}/1/{path.relative_to(saved_model).as_posix()}": path
+        for path in list_files(saved_model)
+    }
+    if bundle:
+        files[BucketPath.parse(bundle_uri(uri)).prefix] = bundle
+    size = sum(path.stat().st_size for path in files.values())
+    progress = Progress(f"copying version {version}", size, "bytes")
     with Store(model_root) as store, ThreadPoolExecutor(CONNECTIONS) as parts:
         make_bucket(store, location.bucket)
         # The graph comes last: a version with a graph is complete.
-        for path in sorted(files, key=lambda path: path.name == _GRAPH):
-            key = f"{folder}/1/{path.relative_to(saved_model).as_posix()}"
+        for key, path in sorted(files.items(), key=lambda item: item[1].name == _GRAPH):
             target = target_for(path, location.bucket, key)
             if is_uploaded(store, target):
                 progress.advance(target.size)
             else:
                 send(store, path, target, parts, progress.advance)
-    return f"s3://{location.bucket}/{folder}"
+    return uri
+
+
+def bundle_uri(storage_uri: str) -> str:
+    """Where the model.zip of a version is.
+
+    Beside the versions, because KServe fetches everything that begins with a version's name.
+
+    Args:
+        storage_uri: The folder of the version, as `publish` gives it.
+    """
+    endpoint, _, version = storage_uri.rpartition("/")
+    return f"{endpoint}/bundles/{version}.zip"

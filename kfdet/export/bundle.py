@@ -21,7 +21,7 @@ model.tflite       for phones and small boards: images uint8 (1, {height}, {widt
                    into the top left corner, the rest black.
                    Both also run with kfdet.Detector.load(...) in Python.
 labels.txt         label names, class 1 first; label_map.pbtxt: the same for TensorFlow's tools.
-checkpoint/        weights to start another training from (kfdet run --init-checkpoint).
+checkpoint/        weights to start another training from (kfdet run --pretrained).
 model.json         network, input size, versions, recommended thresholds: leave out detections
                    with a lower score, as Detector.load does. Both models hold them as well, in
                    saved_model/1/assets.extra/thresholds.json and attached to model.tflite.

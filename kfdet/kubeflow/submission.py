@@ -18,7 +18,7 @@ from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import FinishedRun, log_events
 from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.workflow import artifact_uri, parameter_value, read_workflow
-from kfdet.parameters import Parameters
+from kfdet.parameters import Parameters, is_local_start
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 _LATER = {
@@ -88,8 +88,10 @@ def submit(
         KfdetError: Kubeflow Pipelines refuses the run.
     """
     from kfdet.dataset.several import split_datasets
+    from kfdet.deployment.starting import with_located_start
     from kfdet.storage.address import BucketPath, is_bucket_uri
     from kfdet.storage.fingerprint import fingerprint
+    from kfdet.training.starting_point import check_start
 
     datasets = split_datasets(dataset)
     for place in datasets:
@@ -99,10 +101,10 @@ def submit(
                 file=place,
                 hint=f"Upload it: kfdet upload {place} minio://kfdet/datasets/NAME.",
             )
-    if parameters.init_checkpoint and "://" not in parameters.init_checkpoint:
+    if is_local_start(parameters.pretrained):
         raise InputError(
             "is on this machine, where the cluster cannot read it.",
-            file=parameters.init_checkpoint,
+            file=parameters.pretrained,
             hint="Give a URL or a bucket path, such as that of a model.zip.",
         )
     parameters.check()
@@ -111,6 +113,8 @@ def submit(
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
     fingerprint(dataset)  # refuses an address without a dataset
+    parameters = with_located_start(parameters, backend.namespace)
+    check_start(parameters, here=False)
     bucket = BucketPath.parse(datasets[0]).bucket
     arguments = {
         "dataset": dataset,

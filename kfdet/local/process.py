@@ -69,17 +69,15 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
         arguments = portable(self._serialize_value_for_key(arguments), self._folder)
-        dataset, checkpoint = arguments.get("dataset"), arguments.get("init_checkpoint")
+        dataset, start = arguments.get("dataset"), arguments.get("pretrained")
         if _task.stage == FINGERPRINT:
             arguments["dataset"] = fingerprint(str(dataset))
         elif dataset:
             places = split_datasets(dataset)
             names = [each if "://" in each else Path(each).name for each in places]
             arguments["dataset"] = join_datasets(names)
-        if checkpoint and "://" not in checkpoint:
-            arguments["init_checkpoint"] = starting_point.identity(
-                located(checkpoint, self._folder)
-            )
+        if start:
+            arguments["pretrained"] = starting_point.identity(located(start, self._folder))
         key: str = super().compute_key(component_name=component_name, arguments=arguments, **rest)
         return key
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.dataset.several import split_datasets
+from kfdet.deployment.starting import with_located_start
 from kfdet.errors import KfdetError
 from kfdet.files import atomic_file, explain_os_error, read_json_object
 from kfdet.local.folder import (
@@ -47,8 +48,9 @@ from kfdet.local.record import (
 )
 from kfdet.local.results import Run
 from kfdet.local.watcher import Watcher
-from kfdet.parameters import Parameters
+from kfdet.parameters import Parameters, is_local_start
 from kfdet.storage.address import is_bucket_uri
+from kfdet.training.starting_point import check_start
 
 
 def run(
@@ -88,6 +90,8 @@ def run(
     try:
         with locked(folder) as lock:
             described = DatasetRecord.of(source)
+            parameters = with_located_start(parameters)
+            check_start(parameters)
             before = read_record(folder)
             if before and not replace:
                 check_same_dataset(described, before, folder)
@@ -131,6 +135,7 @@ def _run(
             "platform": platform.platform(),
         },
         "stages": [asdict(stage) for stage in watcher.stages.values()],
+        "start": read_json_object(Path(outputs["saved_model"], "model.json")).get("start", {}),
         "verdict": outputs["verdict"],
         "outputs": hashes(folder, names),
         **_costs(list(watcher.stages.values()), started, before),
@@ -145,9 +150,8 @@ def _request(
 ) -> dict[str, Any]:
     """What kfdet.local.process reads: where to work, and the pipeline's arguments."""
     arguments = parameters.arguments()
-    checkpoint = arguments["init_checkpoint"]
-    if checkpoint and "://" not in checkpoint:
-        arguments["init_checkpoint"] = str(Path(checkpoint).absolute())
+    if is_local_start(parameters.pretrained):
+        arguments["pretrained"] = str(Path(parameters.pretrained).absolute())
     return {
         "command": _command(dataset, folder, parameters),
         "folder": str(folder),

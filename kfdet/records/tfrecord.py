@@ -34,6 +34,8 @@ from kfdet.errors import InputError
 SHARD_BYTES = 100 * 1024 * 1024
 """Aim for the size of a shard."""
 
+LABEL_MAP_FILE = "label_map.pbtxt"
+
 MOST_SHARDS = 6
 """Shards of one split: a cluster copies file by file, so large datasets get larger shards."""
 

@@ -15,6 +15,7 @@ def deploy(
     saved_model: Path,
     metrics: Path,
     records: Path,
+    bundle: Path,
     *,
     endpoint: str,
     model_root: str,
@@ -26,6 +27,7 @@ def deploy(
         saved_model: Folder of the export, with the version folder "1".
         metrics: metrics.json of the evaluation.
         records: Folder of the TFRecord build, for validation pictures to test with.
+        bundle: The zip of the evaluation, for another training to start from.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
@@ -45,6 +47,7 @@ def deploy(
         metrics=read_metrics(metrics),
         pictures=validation_pictures(records),
         options=Options(canary_percent=canary_percent),
+        bundle=bundle,
     )
     latest = served.serving.canary.release if served.serving.canary else served.serving.stable
     return served.url, latest.version

@@ -283,6 +283,12 @@ def describe_model(model: str | Path) -> dict[str, Any]:
     saved_model = find_saved_model(path)
     described = _read_optional(saved_model.parent / "model.json")
     hidden = ("labels", "records", "thresholds")
+    if start := described.get("start"):
+        described["start"] = {
+            name: ", ".join(value) if isinstance(value, list) else value
+            for name, value in start.items()
+            if value
+        }
     return {
         **{name: value for name, value in described.items() if name not in hidden},
         "SHA-256 of saved_model.pb": hash_file(saved_model / "saved_model.pb"),

@@ -27,10 +27,15 @@ from kfdet.records.examples import (
     splits_of,
 )
 from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset
-from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
+from kfdet.records.tfrecord import (
+    LABEL_MAP_FILE,
+    Example,
+    serialize,
+    write_label_map,
+    write_shards,
+)
 from kfdet.video.shards import FrameStore
 
-LABEL_MAP_FILE = "label_map.pbtxt"
 EXAMPLES_FILE = "examples.parquet"
 DATASET_FILE = "dataset.json"
 _SAMPLE_SIDE = 960  # longest side of a sample picture, pixels

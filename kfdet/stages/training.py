@@ -6,6 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from kfdet.deployment.starting import with_located_start
 from kfdet.evaluation.validation import Validation
 from kfdet.events import warn
 from kfdet.files import atomic_folder, hash_files
@@ -49,6 +50,7 @@ def train(
         KfdetError: Training diverged.
     """
     settings.check()
+    settings = with_located_start(settings)
     # Model Garden logs and also prints its progress: a log would hold all of it twice
     logging.getLogger("absl").setLevel(logging.WARNING)
     found = find_gpus()

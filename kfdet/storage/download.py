@@ -50,6 +50,17 @@ def download(uri: str, folder: Path) -> Path:
     return root
 
 
+def is_there(uri: str) -> bool:
+    """Whether `download` would find something at `uri`.
+
+    Raises:
+        InputError: The store cannot be reached or refuses.
+    """
+    location = BucketPath.parse(uri)
+    with Store(uri) as store:
+        return bool(entries(store, location) or _siblings(store, location))
+
+
 def _siblings(store: Store, location: BucketPath) -> list[Entry]:
     """The object with exactly that key, else the files of a TensorFlow checkpoint of that name."""
     parent, _, name = location.prefix.rpartition("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,34 @@ Array = npt.NDArray[np.float64]
 # A detector trained from little data finds few objects of fewer input pixels per side.
 _SMALL_OBJECT_PIXELS = 24.0
 _ANCHOR_SIZES = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+# Anchors whose head is trained already may fit the boxes a little worse than new ones.
+_TOLERATED_LOSS = 0.1
+
+
+class AnchorShapes(NamedTuple):
+    """The anchors at each cell of a feature pyramid.
+
+    Args:
+        num_scales: Anchor sizes per octave.
+        aspect_ratios: Width over height.
+        anchor_size: Side of the smallest anchor in strides.
+    """
+
+    num_scales: int
+    aspect_ratios: tuple[float, ...]
+    anchor_size: float
+
+    def sides(self, min_level: int, max_level: int) -> Array:
+        """(K, 2) height and width of each anchor in input pixels."""
+        return np.array(
+            [
+                (side * ratio**-0.5, side * ratio**0.5)
+                for level in range(min_level, max_level + 1)
+                for scale in range(self.num_scales)
+                for ratio in self.aspect_ratios
+                for side in (self.anchor_size * 2**level * 2 ** (scale / self.num_scales),)
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +116,13 @@ def anchor_coverage(box_sizes: Array, anchor_sizes: Array) -> float:
 
 
 def fit_anchors(
-    box_sizes: Array, height: int, width: int, *, min_level: int, max_level: int
+    box_sizes: Array,
+    height: int,
+    width: int,
+    *,
+    min_level: int,
+    max_level: int,
+    trained: AnchorShapes | None = None,
 ) -> Fit:
     """The fewest anchors that cover the boxes well, by search over ratios, scales and base size.
 
@@ -97,39 +132,29 @@ def fit_anchors(
         width: Input width in pixels.
         min_level: First pyramid level.
         max_level: Last pyramid level.
+        trained: Anchors of the weights that training starts from; they are kept where they cover
+            the boxes nearly as well, because the head is trained for them.
     """
     sizes = box_sizes[(box_sizes > 1).all(axis=1)]
     if len(sizes) > 5000:
         sizes = sizes[:: len(sizes) // 5000 + 1]
     if not len(sizes):
-        return Fit(height, width, min_level, max_level, 2, (0.5, 1.0, 2.0), 3.0, 0.0)
+        shapes = trained or AnchorShapes(2, (0.5, 1.0, 2.0), 3.0)
+        return Fit(height, width, min_level, max_level, *shapes, 0.0)
     best: tuple[float, Fit] | None = None
     for count, num_scales in itertools.product((1, 2, 3), (1, 2, 3)):
         ratios = _cluster_ratios(sizes[:, 1] / sizes[:, 0], count)
         for anchor_size in _ANCHOR_SIZES:
-            anchors = np.array(
-                [
-                    (side * ratio**-0.5, side * ratio**0.5)
-                    for level in range(min_level, max_level + 1)
-                    for scale in range(num_scales)
-                    for ratio in ratios
-                    for side in (anchor_size * 2**level * 2 ** (scale / num_scales),)
-                ]
-            )
-            coverage = anchor_coverage(sizes, anchors)
+            shapes = AnchorShapes(num_scales, ratios, anchor_size)
+            coverage = anchor_coverage(sizes, shapes.sides(min_level, max_level))
             # Another anchor per cell must earn its cost.
             score = coverage - 0.01 * count * num_scales
             if best is None or score > best[0]:
-                fit = Fit(
-                    height,
-                    width,
-                    min_level,
-                    max_level,
-                    num_scales,
-                    ratios,
-                    anchor_size,
-                    round(coverage, 4),
-                )
+                fit = Fit(height, width, min_level, max_level, *shapes, round(coverage, 4))
                 best = (score, fit)
     assert best is not None
+    if trained:
+        coverage = anchor_coverage(sizes, trained.sides(min_level, max_level))
+        if coverage >= best[1].mean_iou - _TOLERATED_LOSS:
+            return Fit(height, width, min_level, max_level, *trained, round(coverage, 4))
     return best[1]

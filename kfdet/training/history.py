@@ -26,6 +26,7 @@ class History:
         seconds: Training time so far, over all resumed parts.
         stopped_early: Why training stopped before its last step, "" if it did not.
         continued_from: Step at which it took over from a shorter training, 0 if it did not.
+        start: What it started from, as `kfdet.training.start.Start.record` gives it.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -37,6 +38,7 @@ class History:
     seconds: float = 0.0
     stopped_early: str = ""
     continued_from: int = 0
+    start: dict[str, Any] = field(default_factory=dict)
 
     def truncate(self, step: int) -> None:
         """Forget what came after `step`, the step of the checkpoint that was restored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from kfdet.files import read_json_object
 from kfdet.training.history import HISTORY_FILE
 
-_DESCRIPTION = "model.json"
+DESCRIPTION_FILE = "model.json"
 _EXPERIMENT = "experiment.yaml"
 _WEIGHTS = "weights"
 
@@ -33,6 +33,7 @@ class Description:
         seed: Training seed.
         records: SHA-256 over the TFRecords it was trained on.
         versions: Versions of the packages that made it.
+        start: What its training started from.
     """
 
     network: str
@@ -44,6 +45,7 @@ class Description:
     seed: int
     records: str
     versions: dict[str, str]
+    start: dict[str, Any] = field(default_factory=dict)
 
 
 def package_versions() -> dict[str, str]:
@@ -58,13 +60,13 @@ def write_model(
     for part in sorted((checkpoints / best).parent.glob(f"{Path(best).name}.*")):
         shutil.copyfile(part, folder / f"{_WEIGHTS}{part.suffix}")
     shutil.copyfile(checkpoints / HISTORY_FILE, folder / HISTORY_FILE)
-    (folder / _DESCRIPTION).write_text(json.dumps(asdict(description), indent=1) + "\n")
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(description), indent=1) + "\n")
     (folder / _EXPERIMENT).write_text(yaml.safe_dump(experiment))
 
 
 def read_description(folder: Path) -> Description:
     """The description in `folder`."""
-    raw = read_json_object(folder / _DESCRIPTION)
+    raw = read_json_object(folder / DESCRIPTION_FILE)
     return Description(**{**raw, "labels": tuple(raw["labels"])})
 
 

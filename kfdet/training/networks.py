@@ -10,6 +10,7 @@ from official.modeling import optimization
 from official.vision.configs import backbones, common, decoders, maskrcnn, retinanet
 
 from kfdet.errors import InputError
+from kfdet.parameters import Freeze
 from kfdet.training.anchors import AnchorGrid
 
 # Trained for minutes instead of days, batch statistics must follow within tens of steps.
@@ -28,6 +29,7 @@ class Network:
         separable: Depthwise separable convolutions in pyramid and heads.
         two_stage: Faster R-CNN instead of RetinaNet.
         identity_decoder: The backbone is a feature pyramid already.
+        head_convs: Convolutions before the outputs of a RetinaNet's head.
         levels: First and last pyramid level.
         max_pixels_cpu: Largest input area that a CPU trains in reasonable time.
         max_pixels_gpu: Largest input area on a GPU.
@@ -42,6 +44,7 @@ class Network:
     separable: bool
     two_stage: bool = False
     identity_decoder: bool = False
+    head_convs: int = 2
     levels: tuple[int, int] = (3, 5)
     max_pixels_cpu: int = 288 * 384
     max_pixels_gpu: int = 640 * 640
@@ -77,10 +80,20 @@ NETWORKS: dict[str, Network] = {
         _mobilenet("MobileNetV3Small"), "hard_swish", 48, True, learning_rate=8e-3
     ),
     "ssd_resnet50_fpn": Network(
-        _resnet(50), "relu", 256, False, levels=(3, 7), learning_rate=1e-3, batch_size_gpu=16
+        _resnet(50),
+        "relu",
+        256,
+        False,
+        head_convs=4,
+        levels=(3, 7),
+        learning_rate=1e-3,
+        batch_size_gpu=16,
     ),
     "spinenet49_mobile": Network(
-        _spinenet_mobile, "swish", 48, True, identity_decoder=True, levels=(3, 7)
+        *(_spinenet_mobile, "swish", 48, True),
+        identity_decoder=True,
+        head_convs=4,
+        levels=(3, 7),
     ),
     "faster_rcnn_resnet50": Network(
         _resnet(50),
@@ -118,6 +131,12 @@ def network(name: str) -> Network:
             f'unknown network "{name}".', hint=f"Choose one of: {', '.join(NETWORKS)}."
         )
     return NETWORKS[name]
+
+
+def frozen_parts(entry: Network, freeze: Freeze) -> tuple[str, ...]:
+    """Names of the parts of a network that `TrainingSettings.freeze` keeps as they are."""
+    parts = {"none": (), "backbone": ("backbone",), "decoder": ("backbone", "decoder")}[freeze]
+    return tuple(part for part in parts if part == "backbone" or not entry.identity_decoder)
 
 
 @dataclass(frozen=True)
@@ -191,7 +210,7 @@ def experiment(
 def _retinanet(entry: Network, grid: AnchorGrid) -> retinanet.RetinaNet:
     return retinanet.RetinaNet(
         head=retinanet.RetinaNetHead(
-            num_convs=4 if entry.filters >= 128 else 2,
+            num_convs=entry.head_convs,
             num_filters=entry.filters,
             use_separable_conv=entry.separable,
         ),

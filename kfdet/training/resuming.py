@@ -42,7 +42,7 @@ def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> s
         settings,
         steps=0,
         early_stop=0,
-        init_checkpoint=starting_point.identity(settings.init_checkpoint),
+        pretrained=starting_point.identity(settings.pretrained),
     )
     identity = json.dumps([digest, dataclasses.asdict(same), seed, gpus])
     key = hashlib.sha256(identity.encode()).hexdigest()[:8]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,24 @@ from kfdet.dataset.label_checks import mirrored_labels
 from kfdet.errors import InputError
 from kfdet.events import emit, warn
 from kfdet.files import read_json_object
-from kfdet.parameters import TrainingSettings, parse_input_size
+from kfdet.parameters import DEFAULT_START, NO_START, TrainingSettings, parse_input_size
 from kfdet.records.reading import read_examples
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
 from kfdet.training.examples import ExampleSet, decode_examples
-from kfdet.training.fitting import Fit, fit_anchors, fit_input_size
+from kfdet.training.fitting import AnchorShapes, Fit, fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
 from kfdet.training.resuming import latest_step, take_over
-from kfdet.training.settings import fitted_steps, validation_interval
+from kfdet.training.settings import fitted_rate, fitted_steps, validation_interval
 from kfdet.training.tasks import build_task
 from kfdet.training.trainer import BEST_PREFIX, Run
 from kfdet.training.trainer import train as train_run
 from kfdet.training.validation import Judge, Validate
 from kfdet.training.warm_start import warm_start
+from kfdet.training.weight_files import WeightFiles, open_start
 
 _MIN_PIXELS = 160 * 256
 _VALIDATION_BATCH = 8
@@ -68,6 +70,21 @@ class _Fitted:
     width: int
     anchors: Fit
     schedule: networks.Schedule
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What training starts from, or what it started from where it continues.
+
+    Args:
+        pretrained: Whether its weights know something already.
+        anchors: The anchors that they are trained for, where that is known.
+        weights: The weights to read; None where they are random, or those of the last checkpoint.
+    """
+
+    pretrained: bool
+    anchors: AnchorShapes | None
+    weights: WeightFiles | None
 
 
 def train_detector(
@@ -109,23 +126,25 @@ def train_detector(
 
     entry = networks.network(settings.network)
     height, width = _input_size(records, settings, entry, bool(gpus))
-    data = _decode(records, height, width, scratch)
-    fitted = _Fitted(
-        height,
-        width,
-        _anchors(data.training, height, width, entry),
-        _schedule(settings, entry, len(data.training), gpus),
-    )
-    config = _experiment(settings, entry, fitted, data, bool(gpus))
-    if not latest_step(checkpoints):
-        take_over(earlier, checkpoints, config.trainer.train_steps)
-    history = read_history(checkpoints)
-    history.network = settings.network
-    history.parameters = _parameters(settings, fitted, seed, gpus)
-    _announce(settings, fitted, data, gpus)
-    devices = strategy.num_replicas_in_sync
-    run = _run(settings, seed, entry, config, data, checkpoints, tensorboard, devices, validate)
-    train_run(run, history, strategy)
+    with _open_start(settings, checkpoints) as start:
+        data = _decode(records, height, width, scratch)
+        fitted = _Fitted(
+            height,
+            width,
+            _anchors(data.training, height, width, entry, start),
+            _schedule(settings, entry, start, len(data.training), gpus),
+        )
+        config = _experiment(settings, entry, fitted, data, bool(gpus))
+        if not latest_step(checkpoints):
+            take_over(earlier, checkpoints, config.trainer.train_steps)
+        history = read_history(checkpoints)
+        history.network = settings.network
+        history.parameters = _parameters(settings, fitted, seed, gpus)
+        _announce(settings, fitted, data, gpus)
+        devices = strategy.num_replicas_in_sync
+        places = (checkpoints, tensorboard)
+        run = _run(settings, seed, entry, config, data, start, *places, devices, validate)
+        train_run(run, history, strategy)
     best = history.best()
     assert best is not None
     description = Description(
@@ -138,8 +157,22 @@ def train_detector(
         seed=seed,
         records=digest,
         versions=package_versions(),
+        start=history.start,
     )
     write_model(model, description, config.as_dict(), checkpoints, BEST_PREFIX)
+
+
+@contextmanager
+def _open_start(settings: TrainingSettings, checkpoints: Path) -> Iterator[_Start]:
+    """The start; where training continues, nothing is fetched or fitted anew."""
+    if latest_step(checkpoints):
+        before = read_history(checkpoints)
+        scales, ratios, size = (before.parameters[name] for name in AnchorShapes._fields)
+        anchors = AnchorShapes(scales, tuple(ratios), size)
+        yield _Start(bool(before.start.get("parts")), anchors, None)
+        return
+    with open_start(settings) as weights:
+        yield _Start(weights is not None, weights.anchors if weights else None, weights)
 
 
 def _decode(records: Path, height: int, width: int, scratch: Path) -> _Data:
@@ -149,11 +182,13 @@ def _decode(records: Path, height: int, width: int, scratch: Path) -> _Data:
     return _Data(tuple(labels), training, validation)
 
 
-def _anchors(training: ExampleSet, height: int, width: int, entry: networks.Network) -> Fit:
+def _anchors(
+    training: ExampleSet, height: int, width: int, entry: networks.Network, start: _Start
+) -> Fit:
     objects = training.boxes[~training.crowds]
-    sides = objects[:, 2:] - objects[:, :2]
+    sides = (objects[:, 2:] - objects[:, :2]).astype(np.float64)
     low, high = entry.levels
-    return fit_anchors(sides.astype(np.float64), height, width, min_level=low, max_level=high)
+    return fit_anchors(sides, height, width, min_level=low, max_level=high, trained=start.anchors)
 
 
 def _experiment(
@@ -212,14 +247,25 @@ def _run(
     entry: networks.Network,
     config: Any,
     data: _Data,
+    start: _Start,
     checkpoints: Path,
     tensorboard: Path,
     devices: int,
     validate: Validate,
 ) -> Run:
-    def initialize(network: Any) -> None:
-        if settings.init_checkpoint:
-            warm_start(network, settings.init_checkpoint)
+    frozen = networks.frozen_parts(entry, settings.freeze)
+
+    def initialize(network: Any) -> dict[str, Any]:
+        if start.weights is None:
+            return {"pretrained": NO_START}
+        taken = warm_start(network, start.weights, data.labels, frozen)
+        return {
+            "pretrained": settings.pretrained or DEFAULT_START,
+            "source": start.weights.source,
+            "sha256": start.weights.sha256,
+            "parts": taken.parts,
+            "labels": taken.labels,
+        }
 
     # Overrides may have moved the anchors and changed the batch.
     grid = AnchorGrid.of_model(config.task.model)
@@ -237,6 +283,7 @@ def _run(
         tensorboard=tensorboard,
         early_stop=settings.early_stop,
         initialize=initialize,
+        frozen=frozen,
     )
 
 
@@ -279,13 +326,14 @@ def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
 
 
 def _schedule(
-    settings: TrainingSettings, entry: networks.Network, examples: int, gpus: int
+    settings: TrainingSettings, entry: networks.Network, start: _Start, examples: int, gpus: int
 ) -> networks.Schedule:
     fitted_batch = entry.batch_size_gpu * gpus if gpus else entry.batch_size_cpu
     batch_size = settings.batch_size or min(fitted_batch, max(1, examples))
     steps = settings.steps or fitted_steps(examples, batch_size, bool(gpus))
-    # Square-root scaling suits Adam (Malladi et al., 2022).
-    rate = settings.learning_rate or entry.learning_rate * (batch_size / 8) ** 0.5
+    rate = settings.learning_rate or fitted_rate(
+        entry.learning_rate, batch_size, pretrained=start.pretrained
+    )
     return networks.Schedule(steps, batch_size, rate, validation_interval(steps))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import tensorflow as tf
+import tf_keras
 from official.vision.ops import preprocess_ops
 from official.vision.tasks.maskrcnn import MaskRCNNTask
 from official.vision.tasks.retinanet import RetinaNetTask
@@ -66,6 +67,13 @@ class _FedWithDecodedImages:
 
 class SingleShotTask(_FedWithDecodedImages, RetinaNetTask):  # type: ignore[misc]
     """RetinaNet."""
+
+    def build_model(self) -> Any:
+        """The model with all of its variables, so that they can be read, frozen and averaged."""
+        model = super().build_model()
+        if not model.head.built:  # Model Garden leaves that to the first step without an FPN
+            model(tf_keras.Input(self.task_config.model.input_size), training=True)
+        return model
 
 
 class TwoStageTask(_FedWithDecodedImages, MaskRCNNTask):  # type: ignore[misc]

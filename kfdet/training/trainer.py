@@ -40,7 +40,10 @@ class Run:
         checkpoints: Folder of this run's checkpoints.
         tensorboard: Folder of this run's TensorBoard logs.
         early_stop: Validations without a better AP50 before training stops; 0 never stops.
-        initialize: Called with the new model when there is no checkpoint to continue from.
+        initialize: Called with the new model when there is no checkpoint to continue from; gives
+            what history.json records of the start.
+        frozen: Parts of the model that are not trained; their batch normalization keeps its
+            statistics, too.
     """
 
     config: Any
@@ -51,7 +54,8 @@ class Run:
     checkpoints: Path
     tensorboard: Path
     early_stop: int
-    initialize: Callable[[Any], None]
+    initialize: Callable[[Any], dict[str, Any]]
+    frozen: tuple[str, ...] = ()
 
 
 def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
@@ -109,9 +113,11 @@ def _build_trainer(
     run: Run, history: History, strategy: tf.distribute.Strategy, first_step: int
 ) -> base_trainer.Trainer:
     model = run.task.build_model()
+    for name in run.frozen:
+        model.checkpoint_items[name].trainable = False
     optimizer = run.task.create_optimizer(run.config.trainer.optimizer_config, run.config.runtime)
     if first_step == 0:
-        run.initialize(model)
+        history.start = run.initialize(model)
     steps = run.config.trainer.train_steps
     return base_trainer.Trainer(
         run.config,

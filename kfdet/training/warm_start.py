@@ -1,60 +1,139 @@
-"""Start from the weights of an earlier training: take what fits, and name what does not."""
+"""Start from the weights of another training: take what fits, and name what does not.
+
+A network consists of parts: backbone, decoder, heads. A part is taken over if every variable of it
+is in the checkpoint, under the same name and with the same shape. In a head that knows classes, the
+rows of labels that both networks know are copied, whatever their order; those of other labels
+start fresh, and so does the whole output layer where the number of anchors per location differs.
+"""
 
 from __future__ import annotations
 
-import shutil
-import tarfile
-import tempfile
-import zipfile
-from pathlib import Path
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlparse
 
-import requests
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from kfdet.errors import InputError
-from kfdet.events import Progress, emit, warn
-from kfdet.training.starting_point import bundle_of
+from kfdet.events import emit, warn
+from kfdet.training.imagenet import backbone_values
+from kfdet.training.weight_files import WeightFiles
 
-_HINT = (
-    "Name the folder of an earlier run, its model.zip, a TensorFlow 2 checkpoint (folder, or path "
-    "without .index) or an archive of one (.tar.gz, .zip)."
-)
-_CHUNK = 1 << 20
+Array = npt.NDArray[Any]
+
+_BOX = 4
+"""Numbers that place a box."""
+
+_OUTPUT = re.compile(r"(?:^|/)(detection-)?(scores|boxes)(?:-\d+)?/(\w+)[^/]*$")
+"""Variables of the last layers of Model Garden's heads that know classes."""
 
 
-def warm_start(model: Any, source: str) -> None:
-    """Read the weights at `source` into `model`, part by part (backbone, decoder, heads).
+@dataclass
+class Taken:
+    """What a network took over from a checkpoint.
+
+    Args:
+        parts: Names of the parts that were taken over.
+        unfit: Names of the parts that are saved, but do not fit.
+        labels: Labels whose rows were copied, in the heads that know classes.
+        variables: How many variables have values from the checkpoint, at least in some rows.
+    """
+
+    parts: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    variables: int = 0
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of the network and of the checkpoint; the background is class 0 of both.
+
+    Args:
+        count: How many the network has.
+        saved: How many the checkpoint has; 0 where nobody knows their labels.
+        shared: Class ids (in the network, in the checkpoint) of what both know.
+    """
+
+    count: int
+    saved: int
+    shared: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[str], saved: Mapping[int, str]) -> _Classes:
+        """The classes with these labels; those of the checkpoint by class id."""
+        ids = {name: number for number, name in saved.items()}
+        shared = [(i, ids[name]) for i, name in enumerate(labels, start=1) if name in ids]
+        return cls(len(labels) + 1, max(saved, default=-1) + 1, ((0, 0), *shared))
+
+
+def warm_start(
+    model: Any,
+    weights: WeightFiles,
+    labels: Sequence[str],
+    required: Collection[str] = (),
+) -> Taken:
+    """Read weights into `model`, part by part.
 
     Args:
         model: A detection model of Model Garden.
-        source: Path, http(s) URL, or bucket URI (minio://, s3://) of a run's folder, a model.zip,
-            or a checkpoint.
+        weights: What to read.
+        labels: Label names of the model, class id 1 first.
+        required: Parts that must fit, because they will not be trained.
 
     Raises:
-        InputError: There is no checkpoint at `source`, or no part of it fits.
+        InputError: No part of the checkpoint fits, or a required one does not.
     """
-    with tempfile.TemporaryDirectory(prefix="kfdet-init-") as scratch:
-        prefix = _checkpoint_prefix(_local(source, Path(scratch)), source)
-        parts = _parts(model)
-        taken = [name for name, part in parts.items() if _read(part, name, prefix)]
-        left_out = [name for name in parts if name not in taken]
-    if not taken:
+    saved = _saved_values(model, weights)
+    classes = _Classes.of(labels, weights.labels)
+    parts = _parts(model)
+    taken = Taken()
+    for name, part in parts.items():
+        values = _fitting(part, saved, classes)
+        if values is None:
+            if any(variable.ref() in saved for variable in part.variables):
+                taken.unfit.append(name)
+            continue
+        for variable, value in values:
+            variable.assign(value)
+            if _by_class(variable, classes):
+                taken.labels = [labels[here - 1] for here, _ in classes.shared if here]
+        taken.parts.append(name)
+        taken.variables += len(values)
+    if not taken.parts:
         raise InputError(
-            "no part of this checkpoint fits the network.",
-            file=source,
-            hint="Use a checkpoint of the same network (the backbone at least).",
+            "no part of these weights fits the network.",
+            file=weights.source,
+            hint="Use weights of the same network, or of one with the same backbone.",
         )
-    if left_out:
-        warn(f"{source}: {', '.join(left_out)} do not fit and start from scratch")
-    count = {name: _count_layers(part) for name, part in parts.items()}
-    fitting = sum(count[name] for name in taken)
-    emit(
-        "info",
-        message=f"starting from {source}: {', '.join(taken)} "
-        f"({fitting} of {sum(count.values())} layers fit)",
+    for name in required:
+        if name not in taken.parts:
+            raise InputError(
+                f"holds no {name} that fits, so that freezing it would keep random weights.",
+                file=weights.source,
+                hint="Choose other weights, or freeze less.",
+            )
+    total = sum(len(part.variables) for part in parts.values())
+    _report(weights, labels, taken, total)
+    return taken
+
+
+def _report(weights: WeightFiles, labels: Sequence[str], taken: Taken, total: int) -> None:
+    if taken.unfit:
+        warn(f"{weights.source}: {', '.join(taken.unfit)} do not fit and start from random weights")
+    message = (
+        f"starting from {weights.source}: {', '.join(taken.parts)} "
+        f"({taken.variables} of {total} variables)"
     )
+    new = [label for label in labels if label not in taken.labels]
+    if new and taken.parts != ["backbone"]:
+        unknown = "" if weights.labels else ", because nothing beside the weights names theirs"
+        message += f"; new labels: {', '.join(new)}{unknown}"
+    emit("info", message=message)
 
 
 def _parts(model: Any) -> dict[str, Any]:
@@ -67,90 +146,76 @@ def _parts(model: Any) -> dict[str, Any]:
     return parts
 
 
-def _count_layers(part: Any) -> int:
-    """Layers that have weights of their own, not only their sublayers'."""
-    return sum(
-        bool(getattr(module, "weights", ()))
-        and not any(getattr(below, "weights", ()) for below in module.submodules)
-        for module in part.submodules
-    )
-
-
-def _read(part: Any, name: str, prefix: str) -> bool:
-    before = part.get_weights()
-    root, _, index = name.partition("/")
-    items = {root: [tf.Module()] * int(index) + [part]} if index else {root: part}
+def _saved_values(model: Any, weights: WeightFiles) -> dict[Any, Array]:
+    """Saved values, by reference to the variable that has the same place in `model`."""
+    if weights.path.suffix == ".h5":
+        return backbone_values(model.checkpoint_items["backbone"], weights.path)
+    prefix = str(weights.path)
     try:
-        status = tf.train.Checkpoint(**items).read(prefix)
-        status.expect_partial()
-        status.assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.OpError):
-        part.set_weights(before)
-        return False
-    return True
-
-
-def _local(source: str, scratch: Path) -> Path:
-    scheme = urlparse(source).scheme
-    if scheme in ("http", "https"):
-        return _unpacked(_download(source, scratch), scratch)
-    if scheme in ("minio", "s3"):
-        from kfdet.storage.download import download
-
-        return _unpacked(bundle_of(download(source, scratch)), scratch)
-    return _unpacked(bundle_of(Path(source).expanduser()), scratch)
-
-
-def _download(url: str, folder: Path) -> Path:
-    target = folder / (Path(urlparse(url).path).name or "checkpoint")
-    try:
-        with requests.get(url, stream=True, timeout=60) as answer:
-            answer.raise_for_status()
-            size = int(answer.headers.get("Content-Length", 0))
-            progress = Progress("downloading the checkpoint", size, "bytes")
-            with target.open("wb") as file:
-                for chunk in answer.iter_content(_CHUNK):
-                    file.write(chunk)
-                    progress.advance(len(chunk))
-    except requests.RequestException as error:
+        view = tf.train.CheckpointView(prefix)
+        reader = tf.train.load_checkpoint(prefix)
+        graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        matches = view.match(tf.train.Checkpoint(**model.checkpoint_items))
+        return {
+            found.ref(): reader.get_tensor(graph.nodes[node].attributes[0].checkpoint_key)
+            for node, found in matches.items()
+            if isinstance(found, tf.Variable) and graph.nodes[node].attributes
+        }
+    except (ValueError, tf.errors.OpError) as error:
         raise InputError(
-            f"cannot be downloaded: {error}.",
-            file=url,
-            hint="Check the address and the network, or give a local path.",
+            "is damaged, or not a checkpoint of TensorFlow 2.",
+            file=weights.source,
+            hint="Checkpoints of TensorFlow 1, such as those of its detection model zoo, do not "
+            "fit.",
         ) from error
-    return target
 
 
-def _unpacked(path: Path, scratch: Path) -> Path:
-    if not (path.is_file() and (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))):
-        return path
-    target = scratch / "unpacked"
-    kind = "zip" if zipfile.is_zipfile(path) else "tar"
-    if kind == "tar":
-        kind = {"gz": "gztar", "tgz": "gztar", "bz2": "bztar", "xz": "xztar"}.get(
-            path.suffix.lstrip("."), "tar"
-        )
-    try:
-        # The data filter refuses members outside the target; zip members are kept inside anyway.
-        shutil.unpack_archive(path, target, kind, filter=None if kind == "zip" else "data")
-    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"cannot be unpacked: {error}.", file=path, hint=_HINT) from error
-    return target
+def _fitting(
+    part: Any, saved: Mapping[Any, Array], classes: _Classes
+) -> list[tuple[Any, Array]] | None:
+    """The variables of a part that get a value, with that value; None where it does not fit."""
+    values = []
+    for variable in part.variables:
+        value = saved.get(variable.ref())
+        if value is not None and _by_class(variable, classes):
+            value = _rows(variable, value, classes)
+        elif value is not None and value.shape != variable.shape:
+            value = None
+        if value is not None:
+            values.append((variable, value))
+        elif not _OUTPUT.search(variable.name):
+            return None
+    return values
 
 
-def _checkpoint_prefix(path: Path, source: str) -> str:
-    if path.with_name(path.name + ".index").exists():
-        return str(path)
-    if path.suffix == ".index" and path.exists():
-        return str(path.with_suffix(""))
-    if (path / "checkpoint").is_dir():  # an unpacked model.zip
-        return _checkpoint_prefix(path / "checkpoint", source)
-    if path.is_dir():
-        newest = tf.train.latest_checkpoint(str(path))
-        if newest:
-            return str(newest)
-        # The variables of a SavedModel are not a checkpoint of the network.
-        indices = [p for p in path.rglob("*.index") if p.parent.name != "variables"]
-        if indices:
-            return str(max(indices, key=lambda p: p.stat().st_mtime).with_suffix(""))
-    raise InputError("holds no checkpoint.", file=source, hint=_HINT)
+def _by_class(variable: Any, classes: _Classes) -> bool:
+    """Whether the last axis of a variable has rows for each class."""
+    found = _OUTPUT.search(variable.name)
+    if not found or found[3] == "depthwise_kernel":
+        return False
+    # RetinaNet's boxes are those of its anchors; a second stage may place each class by itself
+    two_stage, kind = bool(found[1]), found[2]
+    return kind == "scores" or (two_stage and variable.shape[-1] == classes.count * _BOX)
+
+
+def _rows(variable: Any, value: Array, classes: _Classes) -> Array | None:
+    """The value of an output variable with the rows of the shared classes replaced.
+
+    Args:
+        variable: Its last axis is anchors x classes, or classes x 4 for boxes.
+        value: That of the checkpoint.
+        classes: Of both.
+
+    Returns:
+        None where the checkpoint has other anchors, or where nobody knows its labels.
+    """
+    inner = _BOX if "boxes" in variable.name else 1
+    outer = variable.shape[-1] // (classes.count * inner)
+    fits = value.shape[:-1] == variable.shape[:-1]
+    if not fits or not classes.saved or value.shape[-1] != outer * classes.saved * inner:
+        return None
+    rows = variable.numpy().reshape(-1, outer, classes.count, inner)
+    there = value.reshape(-1, outer, classes.saved, inner)
+    for here, other in classes.shared:
+        rows[:, :, here] = there[:, :, other]
+    return np.asarray(rows.reshape(variable.shape))

@@ -19,7 +19,11 @@ from support.object_store import ObjectStore
 
 from kfdet.cli import main
 from kfdet.deployment import readiness
+from kfdet.deployment.starting import with_located_start
+from kfdet.errors import InputError
+from kfdet.parameters import TrainingSettings
 from kfdet.stages.deployment import deploy as deployment_stage
+from kfdet.training.starting_point import check_start
 
 HEADINGS = ["NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
 
@@ -61,9 +65,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluste
 def run(tmp_path: Path) -> Path:
     """A run's folder as far as a deployment looks at it."""
     folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.zip").write_text("zip")
     graph = folder / "model" / "1" / "saved_model.pb"
     graph.parent.mkdir(parents=True)
     graph.write_text("graph")
+    (folder / "model" / "model.json").write_text('{"start": {"pretrained": "imagenet"}}')
     (folder / "run.json").write_text("{}")
     (folder / "metrics.json").write_text('{"AP": 0.61234567, "AP50": 0.9, "AP_small": null}')
     records = folder / "artifacts" / "run-1" / "tfrecord-build" / "records"
@@ -79,6 +86,7 @@ def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[st
         run / "model",
         run / "metrics.json",
         records,
+        run / "model.zip",
         endpoint="toys",
         model_root="minio://kfdet/models",
         canary_percent=0,
@@ -87,6 +95,7 @@ def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[st
     assert url == "http://toys-default.example.com"
     assert annotations["kfdet.io/version"] == version
     assert json.loads(annotations["kfdet.io/metrics"]) == {"AP": 0.6123, "AP50": 0.9}
+    assert annotations["kfdet.io/start"] == "imagenet"
     assert "hidden-word" not in capfd.readouterr().err
 
 
@@ -106,7 +115,10 @@ def test_deploy_list_and_roll_back(
     assert first["ready"]
     assert first["previous"] is first["canary"] is None
     stored = [entry.object_name for entry in store.client.list_objects("kfdet", recursive=True)]
-    assert stored == [f"models/toys/{first['version']}/1/saved_model.pb"]
+    assert stored == [
+        f"models/toys/{first['version']}/1/saved_model.pb",
+        f"models/toys/bundles/{first['version']}.zip",
+    ]
 
     (run / "model" / "1" / "saved_model.pb").write_text("another graph")
     assert main(["deploy", model, "--name", "toys", "--json"]) == 0
@@ -131,6 +143,26 @@ def test_deploy_list_and_roll_back(
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["version"] == first["version"]
     assert list(fake.objects) == ["toys"]
+
+
+def test_start_from_what_an_endpoint_serves(
+    fake: FakeCluster, store: ObjectStore, run: Path
+) -> None:
+    settings = TrainingSettings(pretrained="endpoint:toys")
+    with pytest.raises(InputError, match="kfdet serves no endpoint of this name in the namespace"):
+        with_located_start(settings)
+    assert main(["deploy", str(run), "--name", "toys"]) == 0
+    version = fake.objects["toys"]["metadata"]["annotations"]["kfdet.io/version"]
+    located = with_located_start(settings)
+    assert located.pretrained == f"s3://kfdet/models/toys/bundles/{version}.zip"
+    check_start(located)
+    store.client.remove_object("kfdet", f"models/toys/bundles/{version}.zip")
+    with pytest.raises(InputError, match=r"are not in the bucket.*kfdet deploy RUN --name toys"):
+        with_located_start(settings)
+    with pytest.raises(InputError, match="there are no objects"):
+        check_start(located)
+    untouched = TrainingSettings(pretrained="imagenet")
+    assert with_located_start(untouched) is untouched
 
 
 @pytest.mark.usefixtures("store")

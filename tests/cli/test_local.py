@@ -18,7 +18,7 @@ from kfdet.parameters import Network
         (["run", "d", "-o", "r", "--network", "yolo"], "'yolo' is not one of"),
         (["run", "d", "-o", "r", "--val-share", "2"], "less than or equal to 0.9"),
         (["run", "d", "-o", "r", "--input-size", "big"], "is not HEIGHTxWIDTH"),
-        (["run", "d", "-o", "r", "--init-checkpoint", "no/where"], "no/where: no such checkpoint"),
+        (["run", "d", "-o", "r", "--pretrained", "no/where"], "no/where: no such checkpoint"),
         (
             ["run", "d", "-o", "r", "--overrides", "none.yaml"],
             "none.yaml: cannot read: No such file",

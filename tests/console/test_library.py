@@ -40,7 +40,7 @@ def test_lists_and_mappings(videos: Path) -> None:
 
 def test_a_checkpoint_may_be_a_path(tmp_path: Path) -> None:
     with pytest.raises(kfdet.InputError, match="none: no such checkpoint"):
-        kfdet.run(tmp_path, tmp_path / "run", init_checkpoint=tmp_path / "none")
+        kfdet.run(tmp_path, tmp_path / "run", pretrained=tmp_path / "none")
 
 
 def test_a_dataset_is_loaded_from_a_folder_only() -> None:

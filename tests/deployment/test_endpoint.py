@@ -21,7 +21,9 @@ from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError, KfdetError
 
 FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP": 0.5, "AP50": 0.9})
-SECOND = Release("222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95})
+SECOND = Release(
+    "222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95}, start="coco"
+)
 THIRD = Release("333333333333", "s3://kfdet/models/toys/333333333333")
 
 
@@ -109,6 +111,7 @@ def test_a_canary_golden(mode: Mode) -> None:
         "version": SECOND.version,
         "storageUri": SECOND.storage_uri,
         "metrics": {"AP50": 0.95},
+        "start": "coco",
         "percent": 10,
     }
 

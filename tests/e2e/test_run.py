@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 OPTIONS = (
     *("--every", "6", "--longest-side", "320", "--input-size", "128x192"),
-    *("--steps", "12", "--batch-size", "4"),
+    *("--steps", "12", "--batch-size", "4", "--pretrained", "none"),
 )
 
 

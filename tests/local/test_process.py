@@ -117,16 +117,16 @@ def test_the_fingerprint_is_taken_again_after_a_change(tmp_path: Path) -> None:
 
 def test_a_changed_checkpoint_misses(tmp_path: Path) -> None:
     (weights := tmp_path / "weights.index").write_text("1")
-    before = key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights"))
+    before = key(tmp_path / "run", pretrained=str(tmp_path / "weights"))
     os.utime(weights, ns=(5, 5))
-    assert key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights")) == before
+    assert key(tmp_path / "run", pretrained=str(tmp_path / "weights")) == before
     weights.write_text("2")
-    assert key(tmp_path / "run", init_checkpoint=str(tmp_path / "weights")) != before
+    assert key(tmp_path / "run", pretrained=str(tmp_path / "weights")) != before
 
 
 def test_the_own_run_as_a_checkpoint_survives_a_move(tmp_path: Path) -> None:
     (old := tmp_path / "old").mkdir()
     (old / "model.zip").write_text("1")
-    before = key(old, init_checkpoint=str(old))
+    before = key(old, pretrained=str(old))
     new = old.rename(tmp_path / "new")
-    assert key(new, init_checkpoint=str(new)) == before
+    assert key(new, pretrained=str(new)) == before

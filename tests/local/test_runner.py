@@ -14,7 +14,7 @@ from kfdet.parameters import Parameters
     [
         (Parameters(), ""),
         (Parameters(steps=20, min_ap50=0.8), " --steps 20 --min-ap50 0.8"),
-        (Parameters(init_checkpoint="a b"), " --init-checkpoint 'a b'"),
+        (Parameters(pretrained="a b"), " --pretrained 'a b'"),
         (Parameters(overrides="task: {}"), ""),
     ],
 )

@@ -114,6 +114,9 @@ def test_only_stages_that_use_buckets_get_credentials(pods: dict[str, Any]) -> N
         *("fingerprint", "planning", "frame-extraction", "interpolation"),
         *("training", "deployment"),
     }
+    mirror = found["training"].pop()
+    assert mirror["keyToEnv"] == [{"envVar": "KFDET_MIRROR", "secretKey": "KFDET_MIRROR"}]
+    assert mirror["optional"]
     for needed, wanted in found.values():
         for secret, variables in (needed, STORAGE_VARIABLES), (wanted, OPTIONAL_STORAGE_VARIABLES):
             assert secret["secretName"] == "kfdet-storage"

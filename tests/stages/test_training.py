@@ -23,7 +23,7 @@ from pathlib import Path
 from kfdet.parameters import TrainingSettings
 from kfdet.stages.training import train
 logging.basicConfig(stream=sys.stdout, level=logging.INFO)
-settings = TrainingSettings(input_size="96x128", batch_size=4, steps=20)
+settings = TrainingSettings(pretrained="none", input_size="96x128", batch_size=4, steps=20)
 logs = train(
     Path(sys.argv[1]), Path(sys.argv[2]), settings, checkpoint_root="minio://kfdet/checkpoints",
     tensorboard_root="minio://kfdet/tensorboard", seed=0, gpus=64,

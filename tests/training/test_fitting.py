@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kfdet.training.fitting import fit_anchors, fit_input_size
+from kfdet.training.fitting import AnchorShapes, fit_anchors, fit_input_size
 
 PHONE = np.tile([[1080.0, 1920.0]], (5, 1))
 
@@ -35,3 +35,16 @@ def test_anchors_follow_the_boxes(ratio):
 def test_no_boxes_give_generic_anchors():
     fit = fit_anchors(np.zeros((0, 2)), 288, 384, min_level=3, max_level=5)
     assert fit.aspect_ratios == (0.5, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("trained", "kept"), [((2, (0.75,), 3.0), True), ((1, (8.0,), 5.0), False)]
+)
+def test_trained_anchors_stay_where_they_cover_the_boxes(trained, kept):
+    """The head knows them; anchors for another kind of object are of no use."""
+    side = np.random.default_rng(0).uniform(24, 60, 200)
+    boxes = np.stack([side * 1.2, side * 0.8], axis=1)
+    shapes = AnchorShapes(*trained)
+    fit = fit_anchors(boxes, 288, 384, min_level=3, max_level=5, trained=shapes)
+    assert ((fit.num_scales, fit.aspect_ratios, fit.anchor_size) == shapes) is kept
+    assert fit.mean_iou > 0.75

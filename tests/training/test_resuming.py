@@ -59,7 +59,7 @@ def test_names_are_readable():
 
 def test_other_weights_in_the_same_place_begin_another_training(tmp_path):
     (tmp_path / "model.zip").write_text("1")
-    settings = replace(SETTINGS, init_checkpoint=str(tmp_path))
+    settings = replace(SETTINGS, pretrained=str(tmp_path))
     name = run_name(settings, 0, "digest", 0)
     assert run_name(settings, 0, "digest", 0) == name
     (tmp_path / "model.zip").write_text("2")

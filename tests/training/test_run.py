@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from kfdet.errors import InputError, KfdetError
 from kfdet.evaluation.validation import Validation
 from kfdet.events import listening
 from kfdet.parameters import TrainingSettings, parse_input_size
+from kfdet.training import trainer
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
 from kfdet.training.run import train_detector
@@ -36,7 +39,13 @@ def train(
     model = root / "model"
     model.mkdir(parents=True)
     (root / "scratch").mkdir()
-    wanted = {"network": V3, "input_size": "96x128", "batch_size": 4, **settings}
+    wanted = {
+        "pretrained": "none",
+        "network": V3,
+        "input_size": "96x128",
+        "batch_size": 4,
+        **settings,
+    }
     train_detector(
         records,
         model,
@@ -118,27 +127,72 @@ def test_more_steps_continue_the_shorter_training(
     assert untouched.steps == shorter.steps
 
 
-def test_warm_start_takes_what_fits_and_names_the_rest(
-    square_records: Path,
-    trained_model: Path,
-    tmp_path: Path,
+def test_what_does_not_fit_is_named(
+    square_records: Path, trained_model: Path, tmp_path: Path
 ) -> None:
     overrides = "task: {model: {head: {num_filters: 32}}}"
     events: list[dict[str, Any]] = []
+    start = {"pretrained": str(trained_model), "overrides": overrides}
     with listening(events.append):
-        train(
-            square_records,
-            tmp_path,
-            steps=1,
-            init_checkpoint=str(trained_model),
-            overrides=overrides,
-        )
+        train(square_records, tmp_path, steps=1, **start)
     warnings, infos = (
         " ".join(event["message"] for event in events if event["event"] == kind)
         for kind in ("warning", "info")
     )
-    assert "head do not fit and start from scratch" in warnings
+    assert "head do not fit and start from random weights" in warnings
     assert re.search(r"starting from .*: backbone, decoder", infos)
+
+
+@pytest.mark.parametrize(("freeze", "changed"), [("backbone", "decoder"), ("decoder", "head")])
+def test_an_earlier_detector_learns_a_label_more(
+    freeze: str,
+    changed: str,
+    square_records: Path,
+    trained_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is frozen stays as it was, statistics included; the rest goes on from there."""
+    weights: list[dict[str, Any]] = []
+
+    def watched(run: Any, history: History, strategy: Any) -> None:
+        models = []
+
+        def initialize(model: Any) -> dict[str, Any]:
+            record: dict[str, Any] = run.initialize(model)
+            models.append(model)
+            weights.append(values(model))
+            return record
+
+        trainer.train(replace(run, initialize=initialize), history, strategy)
+        weights.append(values(models[0]))
+
+    def values(model: Any) -> dict[str, Any]:
+        return {n: part.get_weights() for n, part in model.checkpoint_items.items()}
+
+    monkeypatch.setattr("kfdet.training.run.train_run", watched)
+    records = tmp_path / "records"
+    shutil.copytree(square_records, records)
+    statistics = json.loads((records / "dataset.json").read_text())
+    statistics["labels"] = ["circle", *statistics["labels"]]
+    (records / "dataset.json").write_text(json.dumps(statistics))
+    start = {"pretrained": str(trained_model), "freeze": freeze}
+    history = train(records, tmp_path / "run", steps=3, **start)
+    before, after = weights
+    same = {
+        name: all(np.array_equal(a, b) for a, b in zip(before[name], after[name], strict=True))
+        for name in before
+    }
+    assert same == {"backbone": True, "decoder": freeze == "decoder", "head": False}
+    assert not same[changed]
+    assert history.start["labels"] == ["disc", "square"]
+    assert history.start["parts"] == ["backbone", "head", "decoder"]
+    scratch = read_history(trained_model)
+    assert scratch.start == {"pretrained": "none"}
+    for name in ("num_scales", "aspect_ratios", "anchor_size"):
+        assert history.parameters[name] == scratch.parameters[name]
+    described = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert described["start"] == history.start
 
 
 def test_divergence_is_explained(square_records: Path, tmp_path: Path) -> None:
@@ -156,7 +210,7 @@ def test_divergence_is_explained(square_records: Path, tmp_path: Path) -> None:
         ({"input_size": "100x130"}, 'Try "96x128"'),
         ({"overrides": "task: {modle: {}}"}, "modle"),
         ({"overrides": "- a list"}, "not a mapping"),
-        ({"init_checkpoint": "nowhere"}, "holds no checkpoint"),
+        ({"pretrained": "nowhere"}, "holds no checkpoint"),
     ],
 )
 def test_bad_settings(

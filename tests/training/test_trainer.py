@@ -22,7 +22,7 @@ from kfdet.training.run import train_detector
 tf.distribute.OneDeviceStrategy = lambda _: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 records, root = map(Path, sys.argv[1:])
 (root / "model").mkdir()
-settings = TrainingSettings(input_size="96x128", steps=4, batch_size=4)
+settings = TrainingSettings(pretrained="none", input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
 validate = Validation.of(records)

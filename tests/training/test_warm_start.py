@@ -1,120 +1,149 @@
-"""Where a checkpoint may come from: the network part runs against a server on this machine."""
+"""What a network takes over from the weights of another one."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import tarfile
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 import tf_keras
+from official.vision.modeling.heads.dense_prediction_heads import RetinaNetHead
+from official.vision.modeling.heads.instance_heads import DetectionHead
 
 from kfdet.errors import InputError
-from kfdet.training.warm_start import warm_start
+from kfdet.training.warm_start import Taken, warm_start
+from kfdet.training.weight_files import WeightFiles
+
+ANCHORS = 3
 
 
-class Small:
-    """A network of two parts."""
+class Network:
+    """A backbone of one layer, and a head that knows classes, every variable at one value."""
 
-    def __init__(self, value: float, classes: int) -> None:
-        inputs = tf_keras.Input([4])
-        self.backbone = tf_keras.Model(inputs, tf_keras.layers.Dense(3)(inputs))
-        self.head = tf_keras.Model(inputs, tf_keras.layers.Dense(classes)(inputs))
-        for part in (self.backbone, self.head):
-            part.set_weights([w * 0 + value for w in part.get_weights()])
+    def __init__(
+        self, value: float, labels: Sequence[str], *, kind: str = "single", anchors: int = ANCHORS
+    ) -> None:
+        inputs = tf_keras.Input([4, 4, 8])
+        self.labels = labels
+        self.backbone = tf_keras.Model(inputs, tf_keras.layers.Conv2D(8, 1)(inputs))
+        classes = len(labels) + 1
+        if kind == "double":
+            self.head = DetectionHead(classes, fc_dims=8)
+            self.head(tf.zeros([1, 2, 4, 4, 8]))
+        else:
+            self.head = RetinaNetHead(
+                *(3, 3, classes, anchors),
+                num_convs=1,
+                num_filters=8,
+                use_separable_conv=kind == "separable",
+            )
+            self.head({"3": tf.zeros([1, 4, 4, 8])})
+        for variable in (*self.backbone.variables, *self.head.variables):
+            variable.assign(tf.fill(variable.shape, float(value)))
 
     @property
-    def checkpoint_items(self) -> dict[str, tf_keras.Model]:
-        return {"backbone": self.backbone, "head": self.head}
+    def checkpoint_items(self) -> dict[str, Any]:
+        many = isinstance(self.head, DetectionHead)
+        return {"backbone": self.backbone, "head": [self.head] if many else self.head}
 
-    def values(self) -> tuple[float, float]:
-        return tuple(float(part.get_weights()[0][0, 0]) for part in (self.backbone, self.head))
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    tf.train.Checkpoint(**Small(7, classes=2).checkpoint_items).write(str(folder / "weights"))
-    return folder / "weights"
+    def rows(self, name: str, inner: int = 1) -> npt.NDArray[np.float32]:
+        """(anchors, classes, inner): the bias of an output layer."""
+        bias = next(v for v in self.head.variables if f"{name}/bias" in v.name).numpy()
+        outer = ANCHORS if isinstance(self.head, RetinaNetHead) else 1
+        return np.asarray(bias.reshape(outer, -1, inner))
 
 
-@pytest.fixture
-def address(checkpoint: Path) -> Iterator[str]:
-    handler = partial(SimpleHTTPRequestHandler, directory=str(checkpoint.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def start(model: Network, saved: Network, folder: Path, *, known: bool = True) -> Taken:
+    prefix = str(folder / "weights")
+    tf.train.Checkpoint(**saved.checkpoint_items).write(prefix)
+    labels = dict(enumerate(saved.labels, start=1)) if known else {}
+    return warm_start(model, WeightFiles("the weights", Path(prefix), labels), model.labels)
 
 
-def packed(checkpoint: Path, kind: str) -> Path:
-    source = checkpoint.parent.rename(checkpoint.parent.with_name("content"))
-    checkpoint.parent.mkdir()
-    return Path(shutil.make_archive(str(checkpoint.parent / "model"), kind, source))
-
-
-def test_a_path(checkpoint: Path) -> None:
-    model = Small(0, classes=2)
-    warm_start(model, str(checkpoint))
-    assert model.values() == (7, 7)
-
-
-@pytest.mark.parametrize("kind", ["gztar", "zip"])
-def test_an_archive_behind_an_address(kind: str, checkpoint: Path, address: str) -> None:
-    model = Small(0, classes=2)
-    warm_start(model, f"{address}/{packed(checkpoint, kind).name}")
-    assert model.values() == (7, 7)
-
-
-def test_a_head_that_does_not_fit_stays_as_it_was(
-    checkpoint: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", ["single", "separable", "double"])
+def test_rows_follow_their_labels(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = Small(1, classes=5)
-    warm_start(model, str(checkpoint))
-    assert model.values() == (7, 1)
-    assert "head do not fit and start from scratch" in caplog.text
-
-
-def test_an_archive_that_leaves_its_folder(checkpoint: Path, tmp_path: Path) -> None:
-    evil = tmp_path / "evil.tar"
-    with tarfile.open(evil, "w") as archive:
-        archive.add(checkpoint.with_name("weights.index"), "../outside.index")
-    with pytest.raises(InputError, match="cannot be unpacked"):
-        warm_start(Small(0, classes=2), str(evil))
-    assert not list(tmp_path.rglob("outside*"))
-
-
-@pytest.mark.parametrize("place", ["run", "run/model", "run/model.zip"])
-def test_a_folder_of_a_run(
-    place: str, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The SavedModel's variables are newer, and not a checkpoint of the network."""
-    content = tmp_path / "content"
-    shutil.copytree(checkpoint.parent, content / "checkpoint")
-    saved = content / "saved_model" / "1" / "variables"
-    saved.mkdir(parents=True)
-    tf.train.Checkpoint(other=tf.Variable(1.0)).write(str(saved / "variables"))
-    shutil.make_archive(str(tmp_path / "run" / "model"), "zip", content)
-    (content / "saved_model" / "1" / "saved_model.pb").touch()
-    shutil.copytree(content / "saved_model", tmp_path / "run" / "model")
+    saved = Network(0, ["ball", "cup", "robot"], kind=kind)
+    for variable in saved.head.variables:
+        variable.assign(tf.random.stateless_uniform(variable.shape, [1, 2]))
+    model = Network(-1, ["car", "robot", "ball"], kind=kind)
     caplog.set_level("INFO", logger="kfdet")
-    model = Small(0, classes=2)
-    warm_start(model, str(tmp_path / place))
-    assert model.values() == (7, 7)
-    assert "(2 of 2 layers fit)" in caplog.text
+    taken = start(model, saved, tmp_path)
+    assert taken.labels == ["robot", "ball"]
+    assert not taken.unfit
+    assert "new labels: car" in caplog.text
+    outputs = {"scores": 1, "boxes": 4} if kind == "double" else {"scores": 1}
+    for name, inner in outputs.items():
+        here, there = model.rows(name, inner), saved.rows(name, inner)
+        np.testing.assert_array_equal(here[:, [0, 2, 3]], there[:, [0, 3, 1]])
+        assert (here[:, 1] == -1).all()
+    if kind != "double":
+        np.testing.assert_array_equal(model.rows("boxes", 4), saved.rows("boxes", 4))
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [("{address}/absent.zip", "cannot be downloaded: 404"), ("nowhere", "holds no checkpoint")],
-)
-def test_nothing_there(source: str, message: str, address: str) -> None:
-    with pytest.raises(InputError, match=re.escape(message)):
-        warm_start(Small(0, classes=2), source.format(address=address))
+def test_the_same_labels_take_everything(tmp_path: Path) -> None:
+    saved, model = Network(7, ["ball", "cup"]), Network(0, ["ball", "cup"])
+    taken = start(model, saved, tmp_path)
+    variables = (*model.backbone.variables, *model.head.variables)
+    assert taken.variables == len(variables)
+    assert all((v.numpy() == 7).all() for v in variables)
+
+
+def test_labels_that_nobody_knows_start_fresh(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same number of classes does not mean the same classes."""
+    model = Network(0, ["ball", "cup"])
+    caplog.set_level("INFO", logger="kfdet")
+    taken = start(model, Network(7, ["car", "bus"]), tmp_path, known=False)
+    assert taken.labels == []
+    assert (model.rows("scores") == 0).all()
+    assert (model.rows("boxes") == 7).all()
+    assert "nothing beside the weights names theirs" in caplog.text
+
+
+def test_other_anchors_need_new_outputs(tmp_path: Path) -> None:
+    model, saved = Network(0, ["ball"]), Network(7, ["ball"], anchors=2)
+    taken = start(model, saved, tmp_path)
+    assert taken.parts == ["backbone", "head"]
+    assert taken.labels == []
+    assert (model.rows("scores") == 0).all()
+    assert (model.rows("boxes") == 0).all()
+
+
+def test_a_head_of_another_kind_stays_as_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Network(1, ["ball"])
+    taken = start(model, Network(7, ["ball"], kind="separable"), tmp_path)
+    assert (taken.parts, taken.unfit) == (["backbone"], ["head"])
+    assert all((v.numpy() == 1).all() for v in model.head.variables)
+    assert "head do not fit and start from random weights" in caplog.text
+
+
+def test_a_part_that_is_not_trained_has_to_fit(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "weights")
+    model = Network(1, ["ball"])
+    tf.train.Checkpoint(head=model.head).write(prefix)
+    weights = WeightFiles("them", Path(prefix), {1: "ball"})
+    with pytest.raises(InputError, match="them: holds no backbone that fits"):
+        warm_start(model, weights, ["ball"], ["backbone"])
+
+
+def test_weights_of_another_network(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "weights")
+    tf.train.Checkpoint(backbone=tf_keras.layers.Dense(3)).write(prefix)
+    with pytest.raises(InputError, match="no part of these weights fits the network"):
+        warm_start(Network(1, ["ball"]), WeightFiles("them", Path(prefix)), ["ball"])
+
+
+def test_what_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "weights.index").write_bytes(b"no")
+    weights = WeightFiles("them", tmp_path / "weights")
+    with pytest.raises(InputError, match="is damaged, or not a checkpoint of TensorFlow 2"):
+        warm_start(Network(1, ["ball"]), weights, ["ball"])
