@@ -86,7 +86,7 @@ def select(
     missed_videos = [truths[e.image].video for e in analysis.misses]
     worst = _different(wrong, videos)
     largest = _different(missed, missed_videos)
-    candidates = [i for i, truth in enumerate(truths) if len(truth.boxes)]
+    candidates = [i for i, truth in enumerate(truths) if not truth.crowd.all()]
     random = np.random.default_rng(seed)
     count = min(_TYPICAL, len(candidates))
     typical = random.choice(candidates, count, replace=False).tolist() if candidates else []
@@ -134,7 +134,8 @@ def draw_detections(
     boxes, texts, colors = [], [], []
     if with_truth:
         confused = error.box if error is not None and error.kind == "confusion" else None
-        for i in np.flatnonzero(_touching(truth.boxes, truth.window)).tolist():
+        objects = _touching(truth.boxes, truth.window) & ~truth.crowd
+        for i in np.flatnonzero(objects).tolist():
             boxes.append(truth.boxes[i])
             texts.append(labels[truth.classes[i] - 1] if i == confused else "")
             colors.append(TRUTH_COLOR)
@@ -190,7 +191,7 @@ def make_shots(
         scaled = with_size(truth, picture)
         drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
         shown = len(found.above(threshold))
-        caption = f"{len(truth.boxes)} labelled, {shown} detected"
+        caption = f"{(~truth.crowd).sum()} labelled, {shown} detected"
         typical.append(_shot(f"typical-{number:02d}.jpg", drawn, truth, caption))
     return {"false_positives": wrong, "misses": missed, "typical": typical}
 

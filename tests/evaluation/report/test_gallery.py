@@ -160,3 +160,17 @@ def test_contact_sheet(hand):
 def test_fit(size, expected):
     picture = fit(np.zeros((*size[::-1], 3), np.uint8), 480, 720, even=True)
     assert picture.shape[1::-1] == expected
+
+
+def test_a_region_that_nobody_judges_is_not_shown_as_an_object(hand):
+    truths = [hand.truth(1, [FAR], crowd=[True]), hand.truth(2, [A, FAR], crowd=[False, True])]
+    found = [hand.found(), hand.found()]
+    selection = select(truths, found, analyse(truths, found, LABELS), seed=0)
+    assert selection.typical == [1]
+    (shot,) = make_shots(selection, {2: grey()}, truths, found, LABELS, 0.5)["typical"]
+    assert "1 labelled, 0 detected" in shot.caption
+    drawn = simplejpeg.decode_jpeg(shot.jpeg)
+    scale = drawn.shape[1] / 640
+    edges = [drawn[int(150 * scale), int(x * scale)].mean() for x in (100, 150)]
+    assert edges[0] > 150 > edges[1]
+    assert drawn[int(350 * scale), int(500 * scale)].mean() < 150
