@@ -108,9 +108,8 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
         items += found
     items.sort(key=lambda item: item.name)
     items = apply(items, settings, "", problems)
-    if settings.val or settings.test:
-        origins = {"": "--val and --test"}
-    elif any(origins.values()):
+    options = [f"--{side}" for side in ("val", "test") if getattr(settings, side)]
+    if any(origins.values()) and not options:
         problems += _without_sides(root, origins)
     items, copies = unite_copies(items)
     problems += copies
@@ -128,7 +127,8 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     for item in items:
         # A region matters only to what is looked for in it.
         item.keys = [key for key in item.keys if not key.crowd or key.label in (NO_LABEL, *labels)]
-    sides_from = " and ".join(dict.fromkeys(filter(None, origins.values())))
+    stated = [] if len(options) == 2 else filter(None, origins.values())
+    sides_from = " and ".join(dict.fromkeys([*stated, *options]))
     name = " and ".join(parts) if len(parts) > 1 else root.name
     return Dataset(root, items, labels, problems, sides_from, name)
 
@@ -148,7 +148,10 @@ def _load_part(
             item.side = ""
     items = apply(items, own, str(root / SETTINGS_FILE), problems)
     if own.val or own.test:
-        sides_from = SETTINGS_FILE
+        both = own.val and own.test
+        sides_from = (
+            f"{sides_from} and {SETTINGS_FILE}" if sides_from and not both else SETTINGS_FILE
+        )
     if own.merge_boxes:
         for item in items:
             merge_repeated_boxes(item)

@@ -7,6 +7,7 @@ files (CVAT's subsets, AutoML's CSV), and the names of folders and of annotation
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,16 +101,23 @@ def _of_yolo(
         if PurePosixPath(name).suffix.lower() not in (".yaml", ".yml") or yolo.rank(path) is None:
             continue
         named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
-        real = {item.path.resolve(): item.name for item in items}
         for side, places in yolo.sides(path).items():
-            within = set(places)
-            for file, item in real.items():
-                if not within.isdisjoint((file, *file.parents)):
-                    named[item][SIDE_NAMES[side]] = None
+            within = {path for place in places for path in _spellings(place)}
+            for item in items:
+                if not within.isdisjoint(_spellings(item.path, parents=True)):
+                    named[item.name][SIDE_NAMES[side]] = None
         # The pattern of Ultralytics for data that is not split yet.
         same = {frozenset(sides) for sides in named.values()} == {frozenset(("train", "val"))}
         if not same:
             yield _one_side_each(name, named, True, path, problems)
+
+
+def _spellings(path: Path, *, parents: bool = False) -> Iterator[Path]:
+    """A path with and without its links followed, and the folders above it."""
+    for each in (Path(os.path.abspath(path)), path.resolve()):
+        yield each
+        if parents:
+            yield from each.parents
 
 
 def _of_voc(

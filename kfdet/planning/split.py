@@ -173,12 +173,14 @@ def _without_leaks(inputs: Sequence[SplitInput]) -> tuple[list[SplitInput], list
             else:
                 kept.append(m)
     kept.sort(key=lambda m: m.source.name)
-    return kept, [
-        f"{len(names)} of the {_SIDE_NAMES[side]} side show the same as some of the "
-        f"{_SIDE_NAMES[winner]} side and are not used: {', '.join(names[:3])}"
-        f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}."
-        for (side, winner), names in sorted(lost.items())
-    ]
+    warnings = []
+    for (loser, keeper), names in sorted(lost.items()):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        warnings.append(
+            f"left out of the {_SIDE_NAMES[loser]} side, because the {_SIDE_NAMES[keeper]} side "
+            f"shows the same: {', '.join(names[:3])}{more}."
+        )
+    return kept, warnings
 
 
 def _units(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:

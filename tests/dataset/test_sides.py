@@ -157,3 +157,23 @@ class TestNames:
         for stem in ("test", "train"):
             write_text(tmp_path / folder / f"{stem}.xml", voc(("cup", (1, 2, 30, 40))))
         assert set(sides(tmp_path).values()) == {""}
+
+
+def test_linked_images(tmp_path):
+    yolo(tmp_path / "here", "train: images/train\nval: images/val", train="abc", val="d")
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "here" / "images").rename(elsewhere)
+    for folder in ("train", "val"):
+        (tmp_path / "here" / "images" / folder).mkdir(parents=True)
+        for image in (elsewhere / folder).iterdir():
+            (tmp_path / "here" / "images" / folder / image.name).symlink_to(image)
+    found = load(tmp_path / "here")
+    assert found.sides_from == "data.yaml"
+    assert [item.side for item in found.items] == ["train", "train", "train", "val"]
+
+
+def test_what_states_sides_is_named(tmp_path):
+    yolo(tmp_path, "train: images/train\nval: images/val", train="abc", val="d", more="ef")
+    assert load(tmp_path, DatasetSettings(test="a.jpg")).sides_from == "data.yaml and --test"
+    both = DatasetSettings(test="a.jpg", val="b.jpg")
+    assert load(tmp_path, both).sides_from == "--val and --test"

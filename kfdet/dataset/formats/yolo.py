@@ -214,9 +214,9 @@ def sides(path: Path) -> dict[str, list[Path]]:
 def _listed(place: Path) -> list[Path]:
     """The images that a .txt file lists, one per line, relative to its folder; else the place."""
     if place.suffix.lower() != ".txt":
-        return [place.resolve()]
+        return [place]
     lines = (line.strip() for line in _text(place).splitlines())
-    return [(place.parent / line).resolve() for line in lines if line]
+    return [place.parent / line for line in lines if line]
 
 
 def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
