@@ -22,7 +22,7 @@ Cells = npt.NDArray[np.int64]
 
 _CELLS = 20
 """Cells on each side of the guess, at most: their number decides the time that a step takes."""
-_STRAY = 0.14
+_STRAY = 0.2
 """Share of the object's longer side: to stray that far from the guess's motion within a tenth of a
 second costs as much as to look nothing like the object."""
 _PULL = 0.05

@@ -35,7 +35,7 @@ _RATE = 10.0
 """Pictures per second that are looked at, at most; key frames besides."""
 _LONGEST_GAP = 15.0
 """Seconds between two key frames above which the pictures are not asked."""
-_OBJECT_SIDE = 36
+_OBJECT_SIDE = 48
 """Pixels of the objects' longer sides in the pictures that are looked at (the median)."""
 _PICTURE_SIDE = 640
 """Pixels of the pictures' longer side, at most."""
@@ -48,7 +48,7 @@ _FLAT = 10
 """Standard deviation below which the outline of what moves says nothing."""
 _REACH, _REACH_PER_SECOND, _LARGEST_REACH = 0.5, 0.34, 1.4
 """How far from the first guess an object may be, in its longer side."""
-_STIFFNESS = 0.4
+_STIFFNESS = 0.5
 """Seconds: turns that are shorter are taken for errors of the path."""
 _ERROR = 0.05
 """Error of the path as a share of the object's longer side; what differs more is motion."""
