@@ -323,14 +323,14 @@ class TrainingSettings(Settings):
         "Weights to start from: imagenet (a backbone), coco (a detector), endpoint:NAME (the model "
         "that it serves), an earlier run, a checkpoint's path or URL, or none, which needs no "
         "network; empty: imagenet where it can be had, else none.",
-        metavar="none|imagenet|coco|RUN|FILE|URL|endpoint:NAME",
+        metavar="START",
     )
     freeze: Freeze = parameter(
         "none",
         "Training",
         "Part of the network that keeps the weights it starts from: none, backbone, or decoder "
         "(the backbone and the feature pyramid).",
-        metavar="none|backbone|decoder",
+        metavar="PART",
     )
     overrides: str = parameter(
         "",
