@@ -370,6 +370,26 @@ Promotion = Literal["always", "not-worse", "better"]
 
 
 @dataclass(frozen=True)
+class SweepSettings(Settings):
+    """Which trainings a sweep compares."""
+
+    grid: str = parameter(
+        "",
+        "Sweep",
+        "Values of a training parameter to try: NAME=VALUE,VALUE, or with --random also a range, "
+        "NAME=LOW..HIGH; several parameters are separated by spaces.",
+        metavar="NAME=VALUES",
+    )
+    random: int = parameter(
+        0,
+        "Sweep",
+        "Train this many settings, drawn at random; 0: every combination.",
+        min=0,
+        metavar="NUMBER",
+    )
+
+
+@dataclass(frozen=True)
 class Gate(Settings):
     """What a detector must reach to be served."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.errors import InputError
@@ -16,6 +16,8 @@ from kfdet.parameters import Settings, parameter
 
 _QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 """What Kubernetes' ParseQuantity accepts, without a sign; its Python client accepts inf, too."""
+
+PipelineName = Literal["training", "sweep"]
 
 BUCKET = "kfdet"
 """Where everything is kept unless another bucket is named."""
@@ -141,6 +143,13 @@ class Compilation(Settings):
         "Cluster",
         "Size of /dev/shm of the training stage, which several GPUs share.",
         metavar="SIZE",
+    )
+
+    parallel_trainings: int = parameter(
+        0,
+        "Cluster",
+        "How many trainings of a sweep run at the same time; 0: as many as there is room for.",
+        min=0,
     )
 
     def check(self) -> None:

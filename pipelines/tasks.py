@@ -156,6 +156,10 @@ def train(
     kubernetes.use_secret_as_env(trained, STORAGE_SECRET, mirror, optional=True)
     trained.set_accelerator_type(cluster.accelerator_type)
     trained.set_accelerator_limit(cluster.accelerator_count)
+    # KFP 2.17 does not hand them into a loop by itself
+    trained.register_pipeline_channels(
+        [cluster.training_cpu, cluster.training_memory, cluster.accelerator_type]
+    )
     kubernetes.add_node_selector_json(trained, cluster.node_selector)
     kubernetes.add_toleration_json(trained, cluster.tolerations)
     # several GPUs talk through it; its size is compiled in, as KFP's driver requires

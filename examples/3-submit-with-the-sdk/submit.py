@@ -14,7 +14,7 @@ import kfp
 import yaml
 
 from kfdet.pipelines.cluster_parameters import BUCKET
-from kfdet.pipelines.compiler import compile_training
+from kfdet.pipelines.compiler import compile_pipeline
 
 
 def main(dataset: str, *parameters: str) -> None:
@@ -26,7 +26,7 @@ def main(dataset: str, *parameters: str) -> None:
     client = kfp.Client()
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "pipeline.yaml")
-        compile_training(file)
+        compile_pipeline(file)
         run = client.create_run_from_pipeline_package(
             str(file), arguments=arguments, pipeline_root=f"minio://{BUCKET}/runs"
         )

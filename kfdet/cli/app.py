@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ORDER = (
     "demo",
     "run",
+    "sweep",
     "check",
     "evaluate",
     "convert",

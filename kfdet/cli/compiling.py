@@ -12,7 +12,7 @@ from rich.markup import escape
 from kfdet.cli.app import app, err
 from kfdet.cli.options import with_parameters
 from kfdet.errors import InputError
-from kfdet.pipelines.cluster_parameters import BUCKET, Compilation
+from kfdet.pipelines.cluster_parameters import BUCKET, Compilation, PipelineName
 
 
 @app.command("compile")
@@ -28,20 +28,26 @@ def compile_(
             help="Bucket for everything that a run stores, unless a parameter names another one.",
         ),
     ] = BUCKET,
+    pipeline: Annotated[
+        PipelineName,
+        typer.Option(help="The training of one detector, or a sweep over several settings."),
+    ] = "training",
     *,
     compilation: Compilation,
 ) -> None:
     """Write the pipeline as YAML, to upload in the Kubeflow Pipelines UI.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
     kfdet compile -o pipeline.yaml --image my-registry/kfdet:1 --training-image my-registry/gpu:1
+
+    kfdet compile -o sweep.yaml --pipeline sweep
     """
-    from kfdet.pipelines.compiler import compile_training
+    from kfdet.pipelines.compiler import compile_pipeline
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         raise InputError(
             f"{bucket!r} is not the name of a bucket.", hint="Write it without minio://."
         )
-    compile_training(output, compilation, bucket)
+    compile_pipeline(output, compilation, bucket, pipeline)
     err.print(f"wrote {escape(str(output))}")

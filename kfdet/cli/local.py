@@ -1,4 +1,4 @@
-"""The pipeline on this machine: demo, run."""
+"""The pipeline on this machine: demo, run, sweep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
-from kfdet.parameters import DEFAULTS, NO_START, Parameters
+from kfdet.parameters import DEFAULTS, NO_START, Parameters, SweepSettings
 
 
 @app.command()
@@ -76,8 +76,45 @@ def run(
     _run(dataset, output, parameters, as_json, replace)
 
 
+@app.command()
+@with_parameters
+def sweep(
+    dataset: Datasets,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
+    ],
+    sweep: SweepSettings,
+    parameters: Parameters,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a run of another dataset in RUN.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train several settings on this machine, and keep the best one.
+
+    Frames and records are made once, the settings are trained one after another, and the one with
+    the highest AP50 on the validation side is exported and evaluated. The run's folder is that of
+    `kfdet run`, with sweep.html and sweep.json: AP50, speed, size and training time of each
+    setting. The same command again continues with the settings that are not trained yet.
+
+    A range is drawn from evenly, that of a learning rate evenly on a logarithmic scale.
+
+    [bold]Examples[/]
+
+    kfdet sweep videos/ -o sweep --grid learning_rate=0.004,0.008 --grid input_size=256x320,384x512
+
+    kfdet sweep videos/ -o sweep --grid learning_rate=0.001..0.02 --grid steps=300,600 --random 6
+    """
+    _run(dataset, output, parameters, as_json, replace, sweep)
+
+
 def _run(
-    datasets: list[str], output: Path, parameters: Parameters, as_json: bool, replace: bool = False
+    datasets: list[str],
+    output: Path,
+    parameters: Parameters,
+    as_json: bool,
+    replace: bool = False,
+    sweep: SweepSettings | None = None,
 ) -> None:
     from kfdet.console.display import show_events
     from kfdet.console.summary import print_summary
@@ -90,7 +127,12 @@ def _run(
     try:
         with show_events(err) as on_event:
             done = run_pipeline(
-                join_datasets(datasets), output, parameters, on_event, replace=replace
+                join_datasets(datasets),
+                output,
+                parameters,
+                on_event,
+                replace=replace,
+                sweep=sweep,
             )
     except KeyboardInterrupt:
         err.print("interrupted; the same command continues")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from kfdet.parameters import flatten, join_list, split_list
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field in place of each argument that is a dataclass.
 
-    `--overrides` names a file; the parameter holds its text. An option of a list may be repeated.
+    `--overrides` names a file; the parameter holds its text. An option of a list may be repeated,
+    and so may `--grid`.
     """
     flat = flatten(command, _option)
     groups = inspect.signature(command, eval_str=True).parameters.values()
@@ -32,6 +34,8 @@ def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
         overrides: Path | None = given.get("overrides")
         if "overrides" in given:
             given["overrides"] = _read(overrides) if overrides else ""
+        if "grid" in given:
+            given["grid"] = shlex.join(given["grid"])
         flat(**given)
 
     return run
@@ -59,4 +63,10 @@ def _option(field: Field[Any], kind: Any) -> tuple[Any, Any]:
         }
     if options.pop("multiple", False):
         kind, default = list[str], []
+    if field.name == "grid":
+        kind, default = list[str], []
+        options["help"] = (
+            "Values of a training parameter to try: NAME=VALUE,VALUE, or with --random also a "
+            "range, NAME=LOW..HIGH. Repeat it for another parameter."
+        )
     return Annotated[kind, typer.Option(**options)], default

@@ -11,7 +11,7 @@ from rich.markup import escape
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.errors import InputError
-from kfdet.parameters import Parameters
+from kfdet.parameters import Parameters, SweepSettings
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ def submit(
         bool, typer.Option("--no-follow", help="Start the run and do not wait for it.")
     ] = False,
     parameters: Parameters,
+    sweep: SweepSettings,
     cluster: ClusterParameters,
     compilation: Compilation,
     as_json: Json = False,
 ) -> None:
     """Run the pipeline on Kubeflow Pipelines, follow it, and print its metrics and its endpoint.
+
+    With --grid it trains several settings side by side, and goes on with the best one.
 
     The pipeline is uploaded unless this version of it is there already. Stages with unchanged
     inputs come from the cluster's cache. Interrupting this command does not stop the run.
@@ -76,6 +79,8 @@ def submit(
     kfdet submit minio://kfdet/datasets/toys --endpoint toys
 
     kfdet submit minio://kfdet/datasets/toys --accelerator-count 1 --host http://localhost:8888
+
+    kfdet submit minio://kfdet/datasets/toys --grid learning_rate=0.004,0.008 --endpoint toys
 
     kfdet submit --follow RUN
     """
@@ -92,7 +97,10 @@ def submit(
     backend = connect_backend(host, namespace)
     if follow:
         backend.run(follow)  # refuses an unknown ID
-    run_id = follow or submit_run(backend, uris, parameters, cluster, compilation, experiment)
+    run_id = follow or submit_run(
+        *(backend, uris, parameters, cluster, compilation, experiment),
+        sweep if sweep != SweepSettings() else None,
+    )
     err.print(f"run {run_id}", soft_wrap=True)
     err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
     if no_follow:
@@ -104,7 +112,7 @@ def submit(
 
 def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
     from kfdet.console.display import show_events
-    from kfdet.console.summary import duration, print_metrics
+    from kfdet.console.summary import duration, print_metrics, print_sweep
     from kfdet.kubeflow.following import RunFailedError, follow
     from kfdet.kubeflow.submission import result
 
@@ -124,6 +132,7 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
             "run": run_id,
             "link": backend.link(run_id),
             "metrics": found.metrics,
+            "sweep": found.sweep,
             "endpoint": found.endpoint,
             "url": found.url,
             "pods": ended.progress.pods,
@@ -135,6 +144,8 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
         }
         print(json.dumps(record))
         return
+    if found.sweep:
+        print_sweep(out, found.sweep)
     if found.metrics:
         print_metrics(out, found.metrics)
     else:

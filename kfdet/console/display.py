@@ -18,6 +18,9 @@ from kfdet.events import stage_title
 _PARALLEL = {"interpolation", "frame_extraction"}
 """The stages that run once per group, at the same time."""
 
+_COUNTED = {**dict.fromkeys(_PARALLEL, "groups"), "training": "settings"}
+"""What a stage that has several tasks runs once for."""
+
 
 class View(Protocol):
     """Where progress appears. Called by one thread at a time."""
@@ -175,7 +178,7 @@ class Display:
             return
         stage.printed = True
         times = "unchanged" if stage.cached == stage.ended else f"{stage.seconds:.1f} s"
-        count = f" ({stage.ended} groups)" if name in _PARALLEL and stage.ended > 1 else ""
+        count = f" ({stage.ended} {_COUNTED.get(name, 'tasks')})" if stage.ended > 1 else ""
         self._view.line(f"  {stage.bar.title:<18}{times:>12}{count}")
 
 

@@ -11,10 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from kfdet.files import read_json_object
+from kfdet.local.folder import SWEEP
 from kfdet.local.results import Run
 
 _RESULTS = {
     "report.html": "report",
+    "sweep.html": "comparison of the settings",
     "detections.mp4": "video with detections",
     "detections.png": "pictures with detections",
     "model": "model",
@@ -30,6 +33,8 @@ def print_summary(console: Console, folder: Path, run: Run, seconds: float) -> N
         run: The run.
         seconds: How long the command took.
     """
+    if run.record.get("sweep"):
+        print_sweep(console, read_json_object(run.folder / SWEEP))
     print_metrics(console, run.metrics)
     console.print()
     for name, title in _RESULTS.items():
@@ -59,6 +64,26 @@ def duration(seconds: float) -> str:
     """A time span as a person reads it."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def print_sweep(console: Console, sweep: dict[str, Any]) -> None:
+    """Print what sweep.json holds: the settings, the best first."""
+    names = list(sweep["chosen"])
+    title = "the settings, the best first, by AP50 on the validation frames"
+    table = Table(title=title, title_justify="left")
+    for heading in (*names, "AP50", "AP", "ms", "MB", "minutes"):
+        table.add_column(heading, justify="right")
+    for trial in sweep["trials"]:
+        table.add_row(
+            *(escape(_short(trial["settings"][name])) for name in names),
+            *(f"{trial[name]:.3f}" for name in ("AP50", "AP")),
+            *(f"{trial[name]:.1f}" for name in ("ms_per_image", "megabytes", "minutes")),
+        )
+    console.print(table)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def print_metrics(console: Console, metrics: dict[str, Any]) -> None:

@@ -49,17 +49,17 @@ def measure_speed(detector: Detector, images: Sequence[bytes], model_seconds: fl
         model_seconds: What the whole evaluation took.
     """
     return Speed(
-        ms_per_image_batch_1=_time_batches(detector, images, 1),
-        ms_per_image_batch_8=_time_batches(detector, images, BATCH_SIZE),
+        ms_per_image_batch_1=time_batches(detector, images, 1),
+        ms_per_image_batch_8=time_batches(detector, images, BATCH_SIZE),
         model_seconds=model_seconds,
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=count_cores(),
         gpus=_gpu_names(),
     )
 
 
-def _time_batches(detector: Detector, images: Sequence[bytes], size: int) -> float:
-    """Median milliseconds per image of batches of `size`; the first call only warms up."""
+def time_batches(detector: Detector, images: Sequence[bytes], size: int) -> float:
+    """Median milliseconds per image of batches of `size`, 1 or 8; the first call only warms up."""
     source = itertools.cycle(images)
     seconds: list[float] = []
     deadline = time.perf_counter() + _SECONDS
@@ -81,7 +81,8 @@ def _gpu_names() -> tuple[str, ...]:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Name of this machine's processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""Start a run of the training pipeline on Kubeflow Pipelines, and read its result."""
+"""Start a run of a pipeline on Kubeflow Pipelines, and read its result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import FinishedRun, log_events
 from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.workflow import artifact_uri, parameter_value, read_workflow
-from kfdet.parameters import Parameters, is_local_start
-from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
+from kfdet.parameters import Parameters, SweepSettings, is_local_start
+from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation, PipelineName
+from kfdet.training.grid import trainings
 
 _LATER = {
     *("endpoint", "canary_percent", "model_root"),
@@ -35,12 +36,14 @@ class Result:
     Args:
         metrics: Content of metrics.json; None if it cannot be read from here.
         unread: Why it cannot be read.
+        sweep: Content of sweep.json; None where the run is not a sweep, or it cannot be read.
         endpoint: Name of the endpoint that serves the model; "" if none does.
         url: Address of the endpoint; "" if it cannot be found out from here.
     """
 
     metrics: dict[str, Any] | None
     unread: str
+    sweep: dict[str, Any] | None
     endpoint: str
     url: str
 
@@ -50,22 +53,25 @@ def version_name(pipeline: str) -> str:
     return f"{__version__}-{hashlib.sha256(pipeline.encode()).hexdigest()[:12]}"
 
 
-def upload_pipeline(backend: Backend, compilation: Compilation) -> tuple[str, str, str]:
-    """Upload the training pipeline, unless this version is there already.
+def upload_pipeline(
+    backend: Backend, compilation: Compilation, pipeline: PipelineName = "training"
+) -> tuple[str, str, str]:
+    """Upload a pipeline, unless this version is there already.
 
     Returns:
         ID of the pipeline, ID of the version, name of the version.
     """
-    from kfdet.pipelines.compiler import compile_training
-    from kfdet.pipelines.training import DESCRIPTION, NAME
+    from kfdet.pipelines import sweep, training
+    from kfdet.pipelines.compiler import compile_pipeline
 
+    module = sweep if pipeline == "sweep" else training
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
-        compile_training(file, compilation)
+        compile_pipeline(file, compilation, pipeline=pipeline)
         name = version_name(file.read_text())
-        pipeline_id, version_id = backend.find_version(NAME, name)
+        pipeline_id, version_id = backend.find_version(module.NAME, name)
         if not pipeline_id:
-            pipeline_id = backend.create_pipeline(NAME, DESCRIPTION)
+            pipeline_id = backend.create_pipeline(module.NAME, module.DESCRIPTION)
         if not version_id:
             version_id = backend.upload_version(pipeline_id, name, file)
     return pipeline_id, version_id, name
@@ -78,10 +84,11 @@ def submit(
     cluster: ClusterParameters,
     compilation: Compilation,
     experiment: str,
+    sweep: SweepSettings | None = None,
 ) -> str:
     """Start a run on the dataset in a bucket, or on several (see `kfdet.dataset.several`).
 
-    Returns the run's ID.
+    Of several settings, it is a sweep. Returns the run's ID.
 
     Raises:
         InputError: The dataset's address or a parameter is bad.
@@ -101,12 +108,13 @@ def submit(
                 file=place,
                 hint=f"Upload it: kfdet upload {place} minio://kfdet/datasets/NAME.",
             )
-    if is_local_start(parameters.pretrained):
-        raise InputError(
-            "is on this machine, where the cluster cannot read it.",
-            file=parameters.pretrained,
-            hint="Give a URL or a bucket path, such as that of a model.zip.",
-        )
+    for each in trainings(parameters, sweep):
+        if is_local_start(each.pretrained):
+            raise InputError(
+                "is on this machine, where the cluster cannot read it.",
+                file=each.pretrained,
+                hint="Give a URL or a bucket path, such as that of a model.zip.",
+            )
     parameters.check()
     cluster.check()
     compilation.check()
@@ -114,14 +122,17 @@ def submit(
         _check_endpoint(backend, cluster)
     fingerprint(dataset)  # refuses an address without a dataset
     parameters = with_located_start(parameters, backend.namespace)
-    check_start(parameters, here=False)
+    for each in trainings(parameters, sweep):
+        check_start(each, here=False)
     bucket = BucketPath.parse(datasets[0]).bucket
     arguments = {
         "dataset": dataset,
         **parameters.arguments(),
+        **(asdict(sweep) if sweep else {}),
         **cluster.arguments(bucket),
     }
-    pipeline_id, version_id, _ = upload_pipeline(backend, compilation)
+    pipeline: PipelineName = "sweep" if sweep else "training"
+    pipeline_id, version_id, _ = upload_pipeline(backend, compilation, pipeline)
     names = " ".join(place.rstrip("/").rpartition("/")[2] for place in datasets)
     name = f"{names} {datetime.now():%Y-%m-%d %H:%M:%S}"
     return backend.start(
@@ -153,9 +164,12 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
 def result(backend: Backend, finished: FinishedRun) -> Result:
     """Metrics and endpoint of a run that has succeeded."""
-    metrics, unread = None, ""
+    metrics, sweep, unread = None, None, ""
+    stages = {task.stage for task in finished.progress.tasks}
     try:
-        metrics = _read_metrics(_metrics_uri(backend, finished))
+        metrics = _read_json(_output_uri(backend, finished, "evaluation", "metrics"))
+        if "selection" in stages:
+            sweep = _read_json(_output_uri(backend, finished, "selection", "sweep"))
     except KfdetError as error:
         unread = str(error)
     deployed = any(
@@ -163,7 +177,8 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     )
     endpoint = _parameters(finished.run).get("endpoint", "") if deployed else ""
     namespace = finished.workflow.get("metadata", {}).get("namespace", "")
-    return Result(metrics, unread, endpoint, _url(namespace, endpoint) if endpoint else "")
+    url = _url(namespace, endpoint) if endpoint else ""
+    return Result(metrics, unread, sweep, endpoint, url)
 
 
 def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,10 +186,10 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _metrics_uri(backend: Backend, finished: FinishedRun) -> str:
-    """URI of the run's metrics, from its workflow or that of the run that computed them."""
-    for stage in ("deployment", "evaluation"):
-        if uri := artifact_uri(finished.workflow, stage, "metrics"):
+def _output_uri(backend: Backend, finished: FinishedRun, stage: str, name: str) -> str:
+    """URI of what a stage wrote, from the run's workflow or that of the run that computed it."""
+    for reader in ("deployment", stage):
+        if uri := artifact_uri(finished.workflow, reader, name):
             return uri
 
     def identity(run: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -186,10 +201,10 @@ def _metrics_uri(backend: Backend, finished: FinishedRun) -> str:
     for run in backend.runs(finished.run["experiment_id"]) if own else ():
         if identity(run) == identity(finished.run) and run["run_id"] != finished.run["run_id"]:
             workflow = backend.workflow(run["run_id"])
-            uri = artifact_uri(workflow, "evaluation", "metrics")
+            uri = artifact_uri(workflow, stage, name)
             if uri and _fingerprint(logs, run["run_id"], workflow) == own:
                 return uri
-    raise KfdetError("the run that computed them no longer exists")
+    raise KfdetError(f"the run that computed the {name} no longer exists")
 
 
 def _fingerprint(logs: Logs, run_id: str, workflow: Mapping[str, Any]) -> str:
@@ -205,13 +220,13 @@ def _fingerprint(logs: Logs, run_id: str, workflow: Mapping[str, Any]) -> str:
     return str(found[-1]) if found else ""
 
 
-def _read_metrics(uri: str) -> dict[str, Any]:
+def _read_json(uri: str) -> dict[str, Any]:
     from kfdet.storage.download import download
 
     with tempfile.TemporaryDirectory() as folder:
         file = download(uri, Path(folder))
-        metrics: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return metrics
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
 
 
 def _url(namespace: str, endpoint: str) -> str:

@@ -22,6 +22,7 @@ TENSORBOARD = "tensorboard"
 CACHE = ".cache"
 LOG = "run.log"
 METRICS = "metrics.json"
+SWEEP = "sweep.json"
 RECORD = "run.json"
 
 PUBLISHED = {
@@ -34,13 +35,15 @@ PUBLISHED = {
     "model.zip": ("bundle", ""),
     "detections.mp4": ("gallery", "detections.mp4"),
     "detections.png": ("gallery", "detections.png"),
+    SWEEP: ("sweep", ""),
+    "sweep.html": ("comparison", ""),
 }
 """Fixed name in the run's folder -> pipeline output and the path inside it."""
 
 _ROOT = "${RUN}"
 """What the run's folder is called in cache entries, which therefore survive a move of it."""
 
-_OPTIONAL = {"detections.mp4", "detections.png"}
+_OPTIONAL = {"detections.mp4", "detections.png", SWEEP, "sweep.html"}
 
 
 def check_places(dataset: Path | None, folder: Path) -> None:
@@ -169,13 +172,11 @@ def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = No
         sweep(artifacts)
 
 
-def prune_checkpoints(folder: Path) -> None:
-    """Keep only the checkpoints of the training that wrote last; each has a folder of its own."""
-    trainings = [path for path in (folder / CHECKPOINTS).iterdir() if path.is_dir()]
-    newest = max(trainings, default=None, key=lambda path: path.stat().st_mtime)
-    for path in trainings:
-        if path != newest:
-            shutil.rmtree(path)
+def prune_checkpoints(folder: Path, trainings: int = 1) -> None:
+    """Keep only the checkpoints of the `trainings` that wrote last; each has its own folder."""
+    found = [path for path in (folder / CHECKPOINTS).iterdir() if path.is_dir()]
+    for path in sorted(found, key=lambda path: -path.stat().st_mtime)[trainings:]:
+        shutil.rmtree(path)
 
 
 def publish(folder: Path, outputs: dict[str, Any]) -> list[str]:
@@ -193,12 +194,12 @@ def publish(folder: Path, outputs: dict[str, Any]) -> list[str]:
     """
     names = []
     for name, (output, inside) in PUBLISHED.items():
-        source = Path(outputs[output], inside)
         target = folder / name
-        if source.is_dir():
+        source = Path(outputs[output], inside) if output in outputs else None
+        if source and source.is_dir():
             with atomic_folder(target) as temporary:
                 shutil.copytree(source, temporary, dirs_exist_ok=True)
-        elif source.is_file():
+        elif source and source.is_file():
             with atomic_file(target) as temporary:
                 shutil.copyfile(source, temporary)
         elif name in _OPTIONAL:  # that of an earlier run does not belong to this one

@@ -1,9 +1,9 @@
-"""The process in which kfp.local runs the training pipeline; `kfdet run` starts and watches it.
+"""The process in which kfp.local runs a pipeline; `kfdet run` and `kfdet sweep` watch it.
 
 A process of its own because kfp.local prints, installs log handlers and imports for a second, and
 because ending its process group ends every stage at once. Its argument is one JSON object with
-`folder`, `pipeline_root`, `cache_root`, `scratch` and `arguments`; what happens becomes events
-(kfdet.events).
+`pipeline`, `folder`, `pipeline_root`, `cache_root`, `scratch` and `arguments`; what happens
+becomes events (kfdet.events).
 
 Where kfp.local 2.17 falls short of what a run needs, the part is replaced here, and only here:
 
@@ -148,9 +148,11 @@ def main() -> None:
         cache_root=request["cache_root"],
     )
 
-    from kfdet.pipelines.training import build_training_pipeline
+    from kfdet.pipelines.cluster_parameters import Compilation
+    from kfdet.pipelines.compiler import BUILDERS
 
-    pipeline = build_training_pipeline()
+    # one training takes all cores
+    pipeline = BUILDERS[request["pipeline"]](Compilation(parallel_trainings=1))
     tasks = pipeline.component_spec.implementation.graph.root.dag.tasks
     tasks[FINGERPRINT].caching_options.enable_cache = True  # the key holds what it would find
     task = pipeline(**request["arguments"])

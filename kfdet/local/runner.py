@@ -1,4 +1,4 @@
-"""`kfdet run`: the training pipeline on this machine, in one folder.
+"""`kfdet run` and `kfdet sweep`: a pipeline on this machine, in one folder.
 
 The pipeline runs in a process of its own (kfdet.local.process), which runs each stage in a
 process of its own. Their events come back through a named pipe and their output goes to run.log,
@@ -7,6 +7,7 @@ both read by kfdet.local.watcher, so that a full disk cannot swallow the message
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import resource
@@ -48,8 +49,9 @@ from kfdet.local.record import (
 )
 from kfdet.local.results import Run
 from kfdet.local.watcher import Watcher
-from kfdet.parameters import Parameters, is_local_start
+from kfdet.parameters import Parameters, SweepSettings, is_local_start
 from kfdet.storage.address import is_bucket_uri
+from kfdet.training.grid import trainings
 from kfdet.training.starting_point import check_start
 
 
@@ -60,10 +62,12 @@ def run(
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     *,
     replace: bool = False,
+    sweep: SweepSettings | None = None,
 ) -> Run:
     """Run the whole pipeline on `dataset`; the outputs appear in `folder` under fixed names.
 
-    Stages whose inputs have not changed since the last run in `folder` are not run again.
+    Stages whose inputs have not changed since the last run in `folder` are not run again; of a
+    sweep, the trainings that have finished are not.
 
     Args:
         dataset: Folder with videos or images and their annotations, or its bucket URI; or several
@@ -72,6 +76,7 @@ def run(
         parameters: Pipeline parameters.
         on_event: Called with every event of the run (see kfdet.events) as it arrives.
         replace: Whether a run of another dataset in `folder` may be replaced.
+        sweep: Several settings to train, one after another; the run is that of the best one.
 
     Returns:
         The finished run.
@@ -82,6 +87,7 @@ def run(
         KeyboardInterrupt: Every process of the run has been ended; the same call continues.
     """
     started = time.monotonic()
+    trainings(parameters, sweep)  # refuses a bad grid
     folder = Path(folder)
     source = str(dataset)
     for place in split_datasets(source):
@@ -91,11 +97,12 @@ def run(
         with locked(folder) as lock:
             described = DatasetRecord.of(source)
             parameters = with_located_start(parameters)
-            check_start(parameters)
+            for each in trainings(parameters, sweep):
+                check_start(each)
             before = read_record(folder)
             if before and not replace:
                 check_same_dataset(described, before, folder)
-            return _run(described, folder, parameters, on_event, before, lock, started)
+            return _run(described, folder, parameters, sweep, on_event, before, lock, started)
     except OSError as error:
         raise explain_os_error(error, Path(error.filename or folder)) from error
 
@@ -104,6 +111,7 @@ def _run(
     dataset: DatasetRecord,
     folder: Path,
     parameters: Parameters,
+    sweep: SweepSettings | None,
     on_event: Callable[[dict[str, Any]], None],
     before: dict[str, Any] | None,
     lock: int,
@@ -113,7 +121,7 @@ def _run(
     prune(folder / ARTIFACTS)
     for name in (CHECKPOINTS, TENSORBOARD):
         (folder / name).mkdir(exist_ok=True)
-    request = _request(dataset, folder, cache, parameters)
+    request = _request(dataset, folder, cache, parameters, sweep)
     with open(folder / LOG, "ab") as log:
         log.write(f"=== {_now()} {dataset.path}\n".encode())
         watcher = Watcher(folder, log, on_event)
@@ -124,11 +132,15 @@ def _run(
             raise
     names = publish(folder, outputs)
     prune(folder / ARTIFACTS, cache, watcher.keys)
-    if not watcher.stages["training"].cached:
-        prune_checkpoints(folder)
+    trainings = watcher.stages["training"]
+    if trainings.cached < trainings.tasks:
+        prune_checkpoints(folder, trainings.tasks)
+    if sweep:
+        parameters = dataclasses.replace(parameters, **outputs["chosen"])
     record = {
         "dataset": asdict(dataset),
         "parameters": parameters.arguments(),
+        "sweep": asdict(sweep) if sweep else None,
         "versions": {
             **versions(),
             "python": platform.python_version(),
@@ -146,14 +158,19 @@ def _run(
 
 
 def _request(
-    dataset: DatasetRecord, folder: Path, cache: Path, parameters: Parameters
+    dataset: DatasetRecord,
+    folder: Path,
+    cache: Path,
+    parameters: Parameters,
+    sweep: SweepSettings | None,
 ) -> dict[str, Any]:
     """What kfdet.local.process reads: where to work, and the pipeline's arguments."""
     arguments = parameters.arguments()
     if is_local_start(parameters.pretrained):
         arguments["pretrained"] = str(Path(parameters.pretrained).absolute())
     return {
-        "command": _command(dataset, folder, parameters),
+        "command": _command(dataset, folder, parameters, sweep),
+        "pipeline": "sweep" if sweep else "training",
         "folder": str(folder),
         "pipeline_root": str(folder / ARTIFACTS),
         "cache_root": str(cache),
@@ -162,13 +179,21 @@ def _request(
             "checkpoint_root": str(folder / CHECKPOINTS),
             "tensorboard_root": str(folder / TENSORBOARD),
             **arguments,
+            **(asdict(sweep) if sweep else {}),
         },
     }
 
 
-def _command(dataset: DatasetRecord, folder: Path, parameters: Parameters) -> str:
+def _command(
+    dataset: DatasetRecord, folder: Path, parameters: Parameters, sweep: SweepSettings | None
+) -> str:
     """The command line of a run; without --overrides, which names a file."""
-    words = ["kfdet", "run", *split_datasets(dataset.path), "-o", str(folder)]
+    places = split_datasets(dataset.path)
+    words = ["kfdet", "sweep" if sweep else "run", *places, "-o", str(folder)]
+    if sweep:
+        for axis in shlex.split(sweep.grid):
+            words += ["--grid", axis]
+        words += ["--random", str(sweep.random)] if sweep.random else []
     for each in fields(parameters):
         value = getattr(parameters, each.name)
         name = each.name.replace("_", "-")

@@ -9,6 +9,8 @@ from support.command_line import Refused
 from kfdet.cli import main
 from kfdet.parameters import Network
 
+SWEEP = ("sweep", "d", "-o", "r", "--grid")
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -25,6 +27,15 @@ from kfdet.parameters import Network
         ),
         (["run", "d", "-o", "r", "--overrides", "."], ".: cannot read: Is a directory"),
         (["run", "d", "-o", "r"], "d: no such folder"),
+        (["sweep", "d", "-o", "r"], "the grid names no parameter"),
+        (["sweep", "d", "-o", "r", "--random", "3"], "the grid names no parameter"),
+        ([*SWEEP, "lerning_rate=1,2"], "Did you mean 'learning_rate'?"),
+        ([*SWEEP, "frame_rate=5,10"], "frame_rate cannot be in the grid"),
+        ([*SWEEP, "learning_rate="], "gives learning_rate no value"),
+        ([*SWEEP, "learning_rate=.1,2,x"], "learning_rate must be a number, got 'x'"),
+        ([*SWEEP, "steps=1,2", "--grid", "steps=3,4"], "the grid names steps twice"),
+        ([*SWEEP, "steps=1,2", "--steps", "3"], "with --steps, and in the grid"),
+        ([*SWEEP, "steps=1,2"], "d: no such folder"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, refused: Refused) -> None:

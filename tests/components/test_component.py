@@ -18,6 +18,8 @@ from kfdet.parameters import BoxSettings, Gate, Parameters, TrainingSettings
 STAGES = {
     "fingerprint": "fingerprint_dataset",
     "planning": "plan_dataset",
+    "grid": "expand_grid",
+    "selection": "select",
     "interpolation": "interpolate_group",
     "frame_extraction": "extract_group",
     "negative_mining": "mine_negatives",
@@ -55,7 +57,9 @@ def test_a_component_hands_everything_to_its_stage(
     for number, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):
         if parameter.annotation not in (str, int, float, bool):
             artifact = SimpleNamespace(path=f"/{name}")
-            several = name in ("boxes", "frames") and stage in ("negative_mining", "tfrecord_build")
+            several = (
+                name in ("boxes", "frames") and stage in ("negative_mining", "tfrecord_build")
+            ) or name == "models"
             given[name] = [artifact] if several else artifact
         else:  # another value for each
             given[name] = parameter.annotation(number + 1)

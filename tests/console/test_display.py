@@ -48,6 +48,10 @@ def drawn(console: Console, events: list[dict[str, Any]]) -> None:
         (done("planning", 1.26), ["planning ...", "planning 1.3 s"]),
         ([task("planning", "cached", seconds=1.0)], ["planning unchanged"]),
         (
+            [*done("training", 1.0), *done("training", 2.0)],
+            ["training ...", "training ...", "training 3.0 s (2 settings)"],
+        ),
+        (
             [task("training", "started"), task("training", "failed", returncode=1)],
             ["training ..."],
         ),

@@ -14,7 +14,7 @@ from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
 from kfdet.kubeflow.workflow import read_workflow
-from kfdet.parameters import Parameters
+from kfdet.parameters import Parameters, SweepSettings
 from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
 
 
@@ -30,8 +30,9 @@ class Backend:
         self.pipelines: list[str] = []
         self.earlier = {run["run_id"]: (run, manifest) for run, manifest in earlier}
 
-    def find_version(self, _: str, version: str) -> tuple[str, str]:
-        return ("p1" if self.pipelines else ""), ("v" if version in self.versions else "")
+    def find_version(self, name: str, version: str) -> tuple[str, str]:
+        known = name in self.pipelines
+        return ("p1" if known else ""), ("v" if version in self.versions else "")
 
     def create_pipeline(self, name: str, _: str) -> str:
         self.pipelines.append(name)
@@ -133,6 +134,29 @@ def test_everything_is_kept_in_the_datasets_bucket(
     assert arguments["checkpoint_root"] == "minio://toys/checkpoints"
 
 
+def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:
+    object_store.client.make_bucket("toys")
+    object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
+    backend: Any = Backend()
+    given = ("minio://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
+    submit(backend, *given, SweepSettings("steps=10,20"))
+    assert backend.pipelines == ["kfdet-sweep"]
+    _, _, _, arguments, _ = backend.started
+    assert (arguments["grid"], arguments["random"]) == ("steps=10,20", 0)
+    submit(backend, *given)
+    assert backend.pipelines == ["kfdet-sweep", "kfdet-training"]
+    assert "grid" not in backend.started[3]
+
+
+@pytest.mark.parametrize("sweep", [SweepSettings("step=1,2"), SweepSettings(random=3)])
+def test_a_grid_that_is_none_starts_nothing(sweep: SweepSettings) -> None:
+    backend: Any = Backend()
+    given = ("minio://a/b", Parameters(), ClusterParameters(), Compilation(), "kfdet")
+    with pytest.raises(InputError, match=r"the grid|no training parameter"):
+        submit(backend, *given, sweep)
+    assert not backend.pipelines
+
+
 @pytest.mark.parametrize("same_cluster", [False, True])
 def test_the_cluster_is_asked_where_it_is_the_same(
     same_cluster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -207,7 +231,7 @@ def test_metrics_come_from_the_run_that_computed_them(
         read.append(place)
         return {"AP50": 1.0}
 
-    monkeypatch.setattr(submission, "_read_metrics", read_metrics)
+    monkeypatch.setattr(submission, "_read_json", read_metrics)
     backend: Any = Backend(*earlier)
     ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
     found = result(backend, ended)

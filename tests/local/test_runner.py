@@ -20,5 +20,5 @@ from kfdet.parameters import Parameters
 )
 def test_the_command_of_a_run(parameters: Parameters, options: str) -> None:
     record = DatasetRecord("/data/my pets", "1", "directory")
-    command = _command(record, Path("/runs/pets"), parameters)
+    command = _command(record, Path("/runs/pets"), parameters, None)
     assert command == f"kfdet run '/data/my pets' -o /runs/pets{options}"

@@ -21,7 +21,7 @@ from kfdet.pipelines.cluster_parameters import (
     COMPILATION_DEFAULTS,
     Compilation,
 )
-from kfdet.pipelines.compiler import compile_training
+from kfdet.pipelines.compiler import compile_pipeline
 from kfdet.pipelines.training import build_training_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
@@ -63,7 +63,7 @@ def images(path: Path) -> dict[str, str]:
 
 def test_the_compiled_pipeline_is_the_golden_one(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    compile_training(compiled)
+    compile_pipeline(compiled)
     assert compiled.read_text() == GOLDEN.read_text(), "look at the difference, then: make golden"
 
 
@@ -202,7 +202,7 @@ def test_what_a_pod_is_patched_with_is_text(spec: dict[str, Any]) -> None:
 def test_shared_memory_is_as_large_as_asked_for(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
     for size in (COMPILATION_DEFAULTS.shared_memory, "8Gi"):
-        compile_training(compiled, Compilation(shared_memory=size))
+        compile_pipeline(compiled, Compilation(shared_memory=size))
         (memory,) = [
             d for d in documents(compiled)[1]["training"]["emptyDirMounts"] if "medium" in d
         ]
@@ -224,7 +224,7 @@ def test_the_images_name_no_registry() -> None:
 
 def test_other_images_take_their_place(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    compile_training(compiled, Compilation(image="hub/cpu@sha256:1", training_image="hub/gpu:2"))
+    compile_pipeline(compiled, Compilation(image="hub/cpu@sha256:1", training_image="hub/gpu:2"))
     found = images(compiled)
     assert found.pop("exec-training") == "hub/gpu:2"
     assert set(found.values()) == {"hub/cpu@sha256:1"}
@@ -232,14 +232,14 @@ def test_other_images_take_their_place(tmp_path: Path) -> None:
 
 def test_another_tensorboard_becomes_the_default(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
-    compile_training(compiled, Compilation(tensorboard_image="hub/board:3"))
+    compile_pipeline(compiled, Compilation(tensorboard_image="hub/board:3"))
     parameters = documents(compiled)[0]["root"]["inputDefinitions"]["parameters"]
     assert parameters["tensorboard_image"]["defaultValue"] == "hub/board:3"
 
 
 def test_another_bucket(tmp_path: Path) -> None:
     compiled = tmp_path / "pipeline.yaml"
-    compile_training(compiled, bucket="team-1")
+    compile_pipeline(compiled, bucket="team-1")
     text = compiled.read_text()
     assert "minio://kfdet/" not in text
     spec, _ = yaml.safe_load_all(text)

@@ -71,20 +71,11 @@ def render_report(
         origin: Dataset, command, date and version to show.
         comparison: How the model compares with another one, in sentences.
     """
-    environment = Environment(
-        loader=PackageLoader("kfdet.evaluation.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=_number, percent=_percent, thousands=_thousands, count=_count, date=_date
-    )
     video_uri = data_uri(video, "video/mp4") if video and len(video) <= _MOST_VIDEO_BYTES else ""
     lines = timelines(statistics)
     drawn = sum(c is not None and len(c.scores) > 0 for c in analysis.per_class.values())
-    return environment.get_template("report.html").render(
+    template = environment().get_template("report.html")
+    return template.render(
         metrics=metrics,
         statistics=statistics,
         history=history,
@@ -107,6 +98,21 @@ def render_report(
         timelines_left_out=max(0, len(lines) - _MOST_TIMELINES),
         confusion=_heat(metrics["confusion_matrix"]),
     )
+
+
+def environment() -> Environment:
+    """Jinja with the templates of this folder and their filters."""
+    made = Environment(
+        loader=PackageLoader("kfdet.evaluation.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=_number, percent=_percent, thousands=_thousands, count=_count, date=_date
+    )
+    return made
 
 
 def read_samples(records: Path, statistics: Mapping[str, Any]) -> list[Shot]:

@@ -289,6 +289,23 @@ def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
     assert first["metrics"]
 
 
+def test_a_sweep_makes_the_records_once_and_trains_every_setting(dataset: str) -> None:
+    options = QUICK[: QUICK.index("--steps")]  # the grid names the steps
+    done = kfdet(
+        *("submit", dataset, "--json", *options, "--batch-size", "4", *SMALL, *fresh()),
+        *("--grid", "steps=6,12"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    stages = Counter(stage["stage"] for stage in found["stages"])
+    assert stages["training"] == 2
+    assert {stages[name] for name in ("planning", "tfrecord_build", "selection", "export")} == {1}
+    trials = found["sweep"]["trials"]
+    assert sorted(trial["settings"]["steps"] for trial in trials) == [6, 12]
+    assert trials[0]["AP50"] >= trials[1]["AP50"]
+    assert {"AP", "AP50", "verdict"} <= set(found["metrics"])
+
+
 def test_a_gate_that_fails_deploys_nothing(first: dict[str, Any]) -> None:
     other = f"{NAME}-no"
     done = submit("--endpoint", other, "--min-ap50", "1")
