@@ -33,7 +33,7 @@ from kfdet.dataset.layout import (
 )
 from kfdet.dataset.pairing import pair
 from kfdet.dataset.repeats import check_repeated_boxes, merge_repeated_boxes, unite_copies
-from kfdet.dataset.selection import apply
+from kfdet.dataset.selection import apply, describe
 from kfdet.dataset.settings_file import SETTINGS_FILE, read_settings
 from kfdet.dataset.several import ALONE
 from kfdet.dataset.sides import take_own_sides
@@ -59,6 +59,7 @@ class Dataset:
         problems: Everything that is wrong, errors and warnings.
         sides_from: What puts items on sides, as a person reads it; "" where nothing does.
         name: What it is called, or all of several that were merged.
+        choices: What each dataset.yaml and the options say, as a person reads it.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class Dataset:
     problems: list[Problem]
     sides_from: str = ""
     name: str = ""
+    choices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         boxes = sum(not key.outside for item in self.items for key in item.keys)
@@ -99,8 +101,11 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     items: list[Item] = []
     problems: list[Problem] = []
     origins: dict[str, str] = {}
+    choices: dict[str, str] = {}
     for part in parts:
-        found, origins[part] = _load_part(root / part, settings, problems)
+        own = read_settings(root / part)
+        choices[(Path(part) / SETTINGS_FILE).as_posix()] = describe(own)
+        found, origins[part] = _load_part(root / part, own, settings, problems)
         for item in found:
             if part:
                 item.name = f"{part}/{item.name}"
@@ -130,14 +135,15 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     stated = [] if len(options) == 2 else filter(None, origins.values())
     sides_from = " and ".join(dict.fromkeys([*stated, *options]))
     name = " and ".join(parts) if len(parts) > 1 else root.name
-    return Dataset(root, items, labels, problems, sides_from, name)
+    choices["options"] = describe(settings)
+    lines = tuple(f"{place}: {text}" for place, text in choices.items() if text)
+    return Dataset(root, items, labels, problems, sides_from, name, lines)
 
 
 def _load_part(
-    root: Path, settings: DatasetSettings, problems: list[Problem]
+    root: Path, own: DatasetSettings, settings: DatasetSettings, problems: list[Problem]
 ) -> tuple[list[Item], str]:
     """The items of one dataset as its dataset.yaml chooses them, and what states their sides."""
-    own = read_settings(root)
     items, found = load_items(root)
     problems += found
     sides_from = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -23,6 +24,17 @@ def matches(name: str, pattern: str) -> bool:
     folders = [folder.as_posix() for folder in path.parents if folder.name]
     names = [name, path.name, path.stem, *folders]
     return any(fnmatchcase(each, pattern.strip("/")) for each in names)
+
+
+def describe(settings: DatasetSettings) -> str:
+    """The settings that are not the defaults, as a person reads them; "" where all are."""
+    parts = []
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if value != each.default:
+            text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else value
+            parts.append(f"{each.name} {text}")
+    return "; ".join(parts)
 
 
 def apply(

@@ -132,12 +132,8 @@ def _frames(inputs: Sequence[SplitInput], sides: dict[str, Sides], side: str) ->
 def _summarize(dataset: Dataset, inputs: Sequence[SplitInput], sides: dict[str, Sides]) -> Summary:
     by_name = {one.source.name: one for one in inputs}
     videos = [item for item in dataset.items if item.kind == "video"]
-    drawn = [
-        (item.name, key)
-        for item in dataset.items
-        for key in item.keys
-        if not (key.outside or key.crowd)
-    ]
+    seen = [(item.name, key) for item in dataset.items for key in item.keys if not key.outside]
+    drawn = [(name, key) for name, key in seen if not key.crowd]
     boxes = Counter(name for name, _ in drawn)
     labels = Counter(key.label for _, key in drawn)
     sources = []
@@ -166,4 +162,7 @@ def _summarize(dataset: Dataset, inputs: Sequence[SplitInput], sides: dict[str, 
         labels=dict(sorted(labels.items())),
         tracks=len({(name, key.track_id) for name, key in drawn if key.track_id != UNTRACKED}),
         sources=tuple(sources),
+        difficult=sum(key.difficult for _, key in drawn),
+        ignored=len(seen) - len(drawn),
+        choices=dataset.choices,
     )

@@ -53,6 +53,9 @@ class Summary:
         labels: Boxes that a person drew, by label.
         tracks: Number of tracks.
         sources: Every video and image.
+        difficult: Boxes that train and are not scored; `labels` counts them, too.
+        ignored: Boxes around what is neither learned nor counted.
+        choices: What each dataset.yaml and the options say, as a person reads it.
     """
 
     videos: int
@@ -63,6 +66,9 @@ class Summary:
     labels: dict[str, int]
     tracks: int
     sources: tuple[SourceSummary, ...]
+    difficult: int = 0
+    ignored: int = 0
+    choices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines, contents = [], []
@@ -78,6 +84,11 @@ class Summary:
             labels = ", ".join(f"{label} {number}" for label, number in self.labels.items())
             tracks = f" (in {count(self.tracks, 'track')})" if self.tracks else ""
             lines.append(f"Boxes drawn by a person{tracks}: {labels}")
+        if self.difficult:
+            lines.append(f"Learned but not scored: {count(self.difficult, 'difficult box')}")
+        if self.ignored:
+            lines.append(f"Neither learned nor counted: {count(self.ignored, 'box')}")
+        lines += self.choices
         if self.frames:
             share = self.annotated_frames / self.frames
             lines.append(f"Annotated: {self.annotated_frames} frames of videos ({share:.0%})")
@@ -150,7 +161,8 @@ def describe_split(split: SplitSummary, summary: Summary) -> str:
 
 def count(number: int, noun: str) -> str:
     """A number of things, as a person reads it."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -250,3 +250,18 @@ def test_the_endpoint_of_a_run_that_deployed(
     ended = FinishedRun(a_run("r9", endpoint="toys"), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert (found.endpoint, found.url) == ("toys", "")
+
+
+def test_several_datasets(object_store: ObjectStore) -> None:
+    object_store.client.make_bucket("toys")
+    for name in ("cups", "mugs"):
+        object_store.client.put_object("toys", f"{name}/a.jpg", io.BytesIO(b"picture"), 7)
+    backend: Any = Backend()
+    both = "s3://toys/cups, s3://toys/mugs"
+    submit(backend, both, Parameters(), ClusterParameters(), Compilation(), "kfdet")
+    assert backend.started[3]["dataset"] == both
+    with pytest.raises(InputError, match="mugs/: is not in an object store"):
+        submit(
+            *(backend, "s3://toys/cups,mugs/", Parameters(), ClusterParameters()),
+            *(Compilation(), "kfdet"),
+        )

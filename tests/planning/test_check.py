@@ -6,6 +6,7 @@ import pytest
 from support.annotation_samples import box, cvat, track, voc, write_image, write_text, write_video
 
 from kfdet.errors import InputError
+from kfdet.parameters import Parameters
 from kfdet.planning.check import check
 
 FRAMES = 60
@@ -52,6 +53,32 @@ def test_names_background_videos(tmp_path: Path) -> None:
     assert [s.name for s in found.summary.sources if s.background] == ["empty.mp4"]
     assert found.split is not None
     assert (found.split.train_background, found.split.val_background) == (42, 12)
+
+
+def test_shows_what_is_chosen_and_ignored(tmp_path: Path) -> None:
+    for number in range(12):
+        write_image(tmp_path / f"{number}.jpg", colour=20 * number)
+        text = voc(("Cup", (1, 2, 20, 20)), ("blur", (30, 2, 50, 20)))
+        if number < 5:
+            text = text.replace("</object>", "<difficult>1</difficult></object>", 1)
+        write_text(tmp_path / f"{number}.xml", text)
+    write_text(tmp_path / "dataset.yaml", "rename: {Cup: cup}\nignore: {label: blur}")
+    found = check(tmp_path, Parameters(labels="cup", own_sides=False))
+    assert str(found.summary).splitlines()[1:] == [
+        "Boxes drawn by a person: cup 12",
+        "Learned but not scored: 5 difficult boxes",
+        "Neither learned nor counted: 12 boxes",
+        "dataset.yaml: rename Cup=cup; ignore label=blur",
+        "options: labels cup; own_sides no",
+    ]
+
+
+def test_warns_of_labels_that_mirroring_mixes_up(tmp_path: Path) -> None:
+    video(tmp_path, "clip", moving("left"), moving("right", 1))
+    warning = "labels 'left' and 'right' look like mirror images"
+    assert any(warning in p.problem for p in check(tmp_path).problems)
+    still = check(tmp_path, Parameters(mirror="none"))
+    assert not any(warning in p.problem for p in still.problems)
 
 
 def test_an_error_leaves_the_description_without_a_split(tmp_path: Path) -> None:
