@@ -15,7 +15,7 @@ from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
-from kfdet.parameters import DatasetSettings, Parameters, SplitSettings
+from kfdet.parameters import DatasetSettings, Interpolation, Parameters, SplitSettings
 
 
 @app.command()
@@ -84,6 +84,10 @@ def convert(
     key_frames: Annotated[
         bool, typer.Option("--key-frames", help="Only frames that a person drew on.")
     ] = False,
+    interpolation: Annotated[
+        Interpolation,
+        typer.Option(help="How boxes move between key frames; auto and tracked need the videos."),
+    ] = "linear",
     as_json: Json = False,
 ) -> None:
     """Write annotations in another format: boxes on every frame, or on key frames only.
@@ -93,13 +97,17 @@ def convert(
     kfdet convert videos/ coco/ --to coco
 
     kfdet convert annotations.xml boxes.parquet --to parquet
+
+    kfdet convert videos/ yolo/ --to yolo --interpolation auto
     """
     from kfdet.dataset.conversion import convert as convert_annotations
     from kfdet.events import with_aliases
     from kfdet.storage.copies import local_source
 
     with progress(), local_source(source) as path:
-        done = convert_annotations(path, target, to, key_frames=key_frames)
+        done = convert_annotations(
+            path, target, to, key_frames=key_frames, interpolation=interpolation
+        )
         warnings = [with_aliases(warning) for warning in done.warnings]
     if as_json:
         print(

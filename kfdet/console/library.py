@@ -14,12 +14,11 @@ from kfdet.console.display import show_events
 from kfdet.errors import InputError, explain_missing_packages
 from kfdet.events import listening, with_aliases
 from kfdet.local.results import Run
-from kfdet.parameters import DEFAULTS, Parameters, join_list
+from kfdet.parameters import DEFAULTS, Interpolation, Parameters, join_list
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from kfdet.boxes.interpolation import Method
     from kfdet.dataset.conversion import Conversion
     from kfdet.dataset.loading import Dataset
     from kfdet.planning.check import Check
@@ -195,7 +194,7 @@ def load_dataset(folder: str | Path) -> Dataset:
     return load(Path(folder))
 
 
-def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
+def interpolate(dataset: Dataset, method: Interpolation = "linear") -> pa.Table:
     """Boxes on every annotated frame of a dataset, from the boxes on its key frames.
 
     >>> boxes = kfdet.interpolate(kfdet.load_dataset("videos"))
@@ -204,7 +203,8 @@ def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
 
     Args:
         dataset: What `load_dataset` returned.
-        method: How a box moves between key frames: "linear" as in CVAT, or "cubic".
+        method: How a box moves between key frames: "linear" as in CVAT, "cubic", "tracked" in the
+            video, or "auto", for each video the one that best predicts key frames left out.
 
     Returns:
         One row per box (`kfdet.boxes.tables.BOX_SCHEMA`): absolute float pixels, right and bottom
@@ -213,14 +213,15 @@ def interpolate(dataset: Dataset, method: Method = "linear") -> pa.Table:
     Raises:
         InputError: There is no such method.
     """
-    from kfdet.boxes.interpolation import Method
-    from kfdet.boxes.interpolation import interpolate as interpolate_keys
+    from kfdet.motion.interpolation import interpolate_videos
 
-    if method not in get_args(Method):
-        raise InputError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}.")
+    methods = get_args(Interpolation)
+    if method not in methods:
+        raise InputError(f"method must be one of {', '.join(methods)}, got {method!r}.")
 
     tasks = {item.name: (item.start, item.stop, item.step) for item in dataset.items}
-    return interpolate_keys(dataset.key_table(), tasks, method)
+    videos = {item.name: item.path for item in dataset.items if item.kind == "video"}
+    return interpolate_videos(dataset.key_table(), tasks, videos, method)
 
 
 def _changed(parameters: Parameters, changes: Mapping[str, Any]) -> Parameters:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.interpolation import count_boxes, interpolate
+from kfdet.boxes.interpolation import count_boxes
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.dataset.box_checks import Media, check_source
 from kfdet.dataset.formats.limits import MAX_FRAMES, MAX_WRITTEN_BOXES
@@ -21,6 +21,8 @@ from kfdet.dataset.formats.registry import FORMATS, Format, read_annotations
 from kfdet.dataset.layout import LAYOUT
 from kfdet.dataset.loading import all_errors, load_items
 from kfdet.errors import InputError, Problem
+from kfdet.motion.interpolation import interpolate_videos
+from kfdet.parameters import Interpolation
 
 _FILE_SUFFIXES = frozenset((".csv", ".json", ".parquet", ".txt", ".xml", ".yaml", ".zip"))
 
@@ -44,7 +46,14 @@ class Conversion:
     warnings: tuple[Problem, ...]
 
 
-def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conversion:
+def convert(
+    src: Path,
+    dst: Path,
+    to: str,
+    *,
+    key_frames: bool = False,
+    interpolation: Interpolation = "linear",
+) -> Conversion:
     """Write the boxes of `src` in another format.
 
     Args:
@@ -54,11 +63,12 @@ def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conve
         to: A name in FORMATS.
         key_frames: Only frames that a person drew on. Formats with tracks then hold key boxes
             only; the others hold all boxes of these frames, or the frames would be half labelled.
-            Otherwise every task frame is interpolated linearly.
+        interpolation: How boxes move between key frames otherwise; "auto" and "tracked" need the
+            videos.
 
     Raises:
         InputError: Unknown format, errors in the annotations (all of them), a target that exists,
-            or an input that the format cannot hold.
+            an input that the format cannot hold, or no videos where they are needed.
     """
     target_format = _target_format(to)
     target = _target(src, dst, target_format)
@@ -70,7 +80,7 @@ def convert(src: Path, dst: Path, to: str, *, key_frames: bool = False) -> Conve
     if not items:
         raise InputError("holds no annotations.", file=src, hint=LAYOUT)
     _refuse_unfit(src, items, target_format, target)
-    boxes = _boxes(src, items)
+    boxes = _boxes(src, items, "linear" if key_frames else interpolation)
     if key_frames and not target_format.tracks:
         boxes = _on_key_frames(boxes)
     boxes, left_out = _without_regions(boxes, target_format, src)
@@ -189,7 +199,7 @@ def _refuse_unfit(src: Path, items: Sequence[Item], to: Format, target: Path) ->
         )
 
 
-def _boxes(src: Path, items: Sequence[Item]) -> pa.Table:
+def _boxes(src: Path, items: Sequence[Item], interpolation: Interpolation) -> pa.Table:
     tasks = {item.name: (item.start, item.stop, item.step) for item in items}
     keys = key_table((item.name, item.keys) for item in items)
     count = count_boxes(keys, tasks)
@@ -200,7 +210,14 @@ def _boxes(src: Path, items: Sequence[Item]) -> pa.Table:
             file=src,
             hint="Check where the task and its tracks end, or split it.",
         )
-    return interpolate(keys, tasks)
+    if interpolation in ("auto", "tracked") and not src.is_dir():
+        raise InputError(
+            f"{interpolation} interpolation looks at the videos.",
+            file=src,
+            hint="Give the dataset folder, with the videos in it.",
+        )
+    videos = {item.name: item.path for item in items if item.kind == "video"}
+    return interpolate_videos(keys, tasks, videos, interpolation)
 
 
 def _without_regions(boxes: pa.Table, to: Format, src: Path) -> tuple[pa.Table, list[Problem]]:

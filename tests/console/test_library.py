@@ -48,8 +48,9 @@ def test_a_dataset_is_loaded_from_a_folder_only() -> None:
         kfdet.load_dataset("minio://b/x")
 
 
-def test_interpolation_has_two_methods(videos: Path) -> None:
+def test_interpolation_has_four_methods(videos: Path) -> None:
     dataset = kfdet.load_dataset(videos)
     assert set(kfdet.interpolate(dataset, "cubic")["method"].to_pylist()) <= {"key", "linear"}
-    with pytest.raises(kfdet.InputError, match="must be one of linear, cubic, got 'spline'"):
+    assert "tracked" in kfdet.interpolate(dataset, "tracked")["method"].to_pylist()
+    with pytest.raises(kfdet.InputError, match="auto, linear, cubic, tracked, got 'spline'"):
         kfdet.interpolate(dataset, "spline")  # type: ignore[arg-type]

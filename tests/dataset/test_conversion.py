@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support.annotation_samples import box, cvat, track, voc, write_image, write_text, write_video
+from support.wandering_video import HEIGHT, WIDTH, wander, write_wandering_video
 
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.dataset.conversion import convert
@@ -202,6 +203,23 @@ def test_real_dumps_become_what_cvat_interpolated(shared_data, tmp_path, name):
     assert np.abs(np.array(found) - reference[:, 2:6]).max() <= 0.01 + 1e-9
     visible = sum(not key.outside for key in source.keys)
     assert table.num_rows >= visible + len(reference)
+
+
+def test_boxes_between_key_frames_come_from_the_video_if_asked(tmp_path):
+    truth = wander(60)
+    frames = [0, 20, 40, 59]
+    write_wandering_video(tmp_path / "data" / "v.mp4", truth)
+    rows = [box(frame, truth[frame]) for frame in frames]
+    text = cvat(track(*rows), stop=59, source="v.mp4", size=(WIDTH, HEIGHT))
+    write_text(tmp_path / "data" / "v.xml", text)
+    methods = {}
+    for interpolation in ("linear", "tracked"):
+        target = tmp_path / f"{interpolation}.parquet"
+        convert(tmp_path / "data", target, "parquet", interpolation=interpolation)
+        methods[interpolation] = set(pq.read_table(target)["method"].to_pylist())
+    assert methods == {"linear": {"key", "linear"}, "tracked": {"key", "tracked"}}
+    with pytest.raises(InputError, match=r"tracked interpolation looks at the videos\."):
+        convert(tmp_path / "data/v.xml", tmp_path / "t", "parquet", interpolation="tracked")
 
 
 def test_unlabelled_media_are_left_out(video_dataset, tmp_path):

@@ -41,6 +41,7 @@ def write_wandering_video(
     background = np.kron(random.integers(60, 120, shape), np.ones((side, side))).astype(np.uint8)
     rows, columns = SIZE[1] // 4, SIZE[0] // 4
     texture = np.kron(random.integers(0, 256, (rows, columns)), np.ones((4, 4))).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
