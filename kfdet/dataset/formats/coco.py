@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.boxes.tables import UNTRACKED
-from kfdet.dataset.formats import datumaro
+from kfdet.dataset.formats import datumaro, values
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -44,37 +44,41 @@ def read(path: Path) -> AnnotationSet:
     file = str(path)
     result = AnnotationSet()
     try:
-        labels = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        labels = {
+            _identity(entry): values.text(entry["name"], "a name")
+            for entry in (values.mapping(each, "a category") for each in content["categories"])
+        }
         sources = {
-            image["id"]: SourceAnnotations(
+            _identity(image): SourceAnnotations(
                 "image",
                 file,
-                (str(image["file_name"]),),
-                width=int(image.get("width") or 0),
-                height=int(image.get("height") or 0),
+                (values.text(image["file_name"], "a file_name"),),
+                width=values.whole(image.get("width") or 0, "a width"),
+                height=values.whole(image.get("height") or 0, "a height"),
                 stop=0,
             )
-            for image in content["images"]
+            for image in (values.mapping(each, "an image") for each in content["images"])
         }
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, ValueError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"is not COCO: an image or category lacks {error}.", file=path, hint="Export it again."
+            f"is not COCO: an image or category {what}.", file=path, hint="Export it again."
         ) from error
     result.labels = list(labels.values())
     result.sources = list(sources.values())
-    for entry in content["annotations"]:
+    for position, entry in enumerate(content["annotations"]):
         try:
-            key, image = _key(entry, labels), entry["image_id"]
-            if image not in sources:
-                raise ValueError(f"is on image {image!r}, which the file does not have")
+            found = values.mapping(entry, "a value")
+            key, image = _key(found, labels), found["image_id"]
+            if not isinstance(image, str | int | float) or image not in sources:
+                raise ValueError(f"is on image {repr(image)[:60]}, which the file does not have")
             sources[image].keys.append(key)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            text = f"has no {error}" if isinstance(error, KeyError) else str(error)
-            number = entry.get("id") if isinstance(entry, dict) else entry
+        except (KeyError, ValueError) as error:
+            what = f"has no {error}" if isinstance(error, KeyError) else str(error)
             result.problems.append(
                 Problem(
                     "error",
-                    f"annotation {number!r} {text}; it is left out.",
+                    f"annotation {values.name_of(entry, position)} {what}; it is left out.",
                     file,
                     hint="Correct it, or export the file again.",
                 )
@@ -82,26 +86,34 @@ def read(path: Path) -> AnnotationSet:
     return result
 
 
+def _identity(entry: dict[str, Any]) -> str | int | float:
+    given = entry["id"]
+    if not isinstance(given, str | int | float):
+        raise ValueError("has an id that is neither a number nor text")
+    return given
+
+
 def _key(entry: dict[str, Any], labels: dict[Any, str]) -> KeyBox:
     box = entry["bbox"]
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError("has a bbox that is not [x, y, width, height]")
     try:
-        x, y, width, height = map(float, box)
-    except (TypeError, ValueError, OverflowError):
+        x, y, width, height = (values.number(side, "a side") for side in box)
+    except ValueError:
         raise ValueError("has a bbox that is not four numbers") from None
-    if entry["category_id"] not in labels:
-        raise ValueError(f"has category {entry['category_id']!r}, which the file does not have")
-    more = entry.get("attributes") or {}
+    category = entry["category_id"]
+    if not isinstance(category, str | int | float) or category not in labels:
+        raise ValueError(f"has category {repr(category)[:60]}, which the file does not have")
+    more = values.mapping(entry.get("attributes") or {}, "attributes")
     return KeyBox(
         UNTRACKED,
-        labels[entry["category_id"]],
+        labels[category],
         0,
         x,
         y,
         x + width,
         y + height,
-        float(more.get("rotation") or 0.0),
+        values.number(more.get("rotation") or 0.0, "a rotation"),
         occluded=bool(more.get("occluded")),
         difficult=bool(more.get("difficult")),
         crowd=any(bool(place.get(name)) for place in (entry, more) for name in _CROWDS),

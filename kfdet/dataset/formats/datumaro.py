@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats import values
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -49,21 +50,34 @@ def read(path: Path) -> AnnotationSet:
             hint="Export it again.",
         ) from error
     result.labels = labels
+    known = range(len(labels))
     skipped = 0
     for item in items:
         media = Path(getattr(item.media, "path", "") or item.id)
         source = SourceAnnotations("image", str(path), (media.name, item.id), stop=0)
         size = item.media.size if item.media is not None else None
         if size:
-            source.height, source.width = int(size[0]), int(size[1])
+            try:
+                source.height, source.width = (values.whole(side, "a size") for side in size)
+            except ValueError as error:
+                problem = f"item {item.id[:60]!r} {error}; it is left out."
+                result.problems.append(Problem("error", problem, str(path), hint="Correct it."))
+                continue
         for annotation in item.annotations:
             more = annotation.attributes
-            if annotation.type != datumaro.AnnotationType.bbox or annotation.label is None:
+            if annotation.type != datumaro.AnnotationType.bbox or annotation.label not in known:
                 skipped += annotation.type != datumaro.AnnotationType.label
                 continue
             if more.get("outside"):
                 continue
-            x, y, width, height = annotation.get_bbox()
+            try:
+                rotation = values.number(more.get("rotation") or 0.0, "a rotation")
+                sides = [values.number(side, "a side") for side in annotation.get_bbox()]
+            except ValueError as error:
+                problem = f"a box of item {item.id[:60]!r} {error}; it is left out."
+                result.problems.append(Problem("error", problem, str(path), hint="Correct it."))
+                continue
+            x, y, width, height = sides
             source.keys.append(
                 KeyBox(
                     UNTRACKED,
@@ -73,7 +87,7 @@ def read(path: Path) -> AnnotationSet:
                     y,
                     x + width,
                     y + height,
-                    float(more.get("rotation") or 0.0),
+                    rotation,
                     occluded=bool(more.get("occluded")),
                     difficult=bool(more.get("difficult")),
                     crowd=any(bool(more.get(name)) for name in (CROWD, "is_crowd")),

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats import values
+from kfdet.dataset.formats.limits import MAX_SIDE
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -54,14 +56,19 @@ def read(path: Path) -> AnnotationSet:
         )
     result = AnnotationSet()
     for task in content:
-        if not isinstance(task, dict) or "annotations" not in task:
+        try:
+            entries = values.sequence(values.mapping(task, "a task")["annotations"], "annotations")
+            entries = [values.mapping(entry, "an annotation") for entry in entries]
+            valid = [entry for entry in entries if not entry.get("was_cancelled")]
+            regions = values.sequence(valid[-1].get("result", []) if valid else [], "a result")
+            regions = [values.mapping(region, "a region") for region in regions]
+        except (KeyError, ValueError) as error:
+            what = "has no annotations" if isinstance(error, KeyError) else str(error)
             raise InputError(
-                "is not a Label Studio export: a task has no annotations.",
+                f"is not a Label Studio export: a task {what}.",
                 file=path,
                 hint="Export the project as JSON (not JSON-MIN).",
-            )
-        valid = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
-        regions = valid[-1].get("result", []) if valid else []
+            ) from error
         names = _names(task)
         kind = _kind(names, regions)
         if kind == "image" and not valid:
@@ -87,7 +94,10 @@ def _names(task: dict[str, Any]) -> tuple[str, ...]:
     names = []
     for text in texts:
         if isinstance(text, str) and text:
-            url = urlsplit(text)
+            try:
+                url = urlsplit(text)
+            except ValueError:  # an address with half a bracket
+                continue
             name = PurePosixPath(unquote(parse_qs(url.query).get("d", [url.path])[0])).name
             names += [name, _UPLOAD_PREFIX.sub("", name, count=1)]
     return tuple(dict.fromkeys(name for name in names if PurePosixPath(name).suffix))
@@ -95,7 +105,7 @@ def _names(task: dict[str, Any]) -> tuple[str, ...]:
 
 def _kind(names: Sequence[str], regions: Sequence[dict[str, Any]]) -> Literal["video", "image"]:
     """What a task shows, by its regions, or by the suffix of its file where there is none."""
-    types = {region.get("type") for region in regions}
+    types = {str(region.get("type"))[:60] for region in regions}
     if "videorectangle" in types:
         return "video"
     known = any(PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES for name in names)
@@ -105,29 +115,30 @@ def _kind(names: Sequence[str], regions: Sequence[dict[str, Any]]) -> Literal["v
 def _add_region(
     source: SourceAnnotations, number: int, region: dict[str, Any], problems: list[Problem]
 ) -> None:
-    name = region.get("id", number)
+    name = values.name_of(region, number)
     wanted = "videorectangle" if source.kind == "video" else _IMAGE_REGION
     if region.get("type") != wanted:
         if "value" in region and region.get("type") not in _WITHOUT_BOX:
-            kind = region.get("type")
+            kind = str(region.get("type"))[:60]
             text = f"region {name} is a {kind}, which is not read: only {wanted} is."
             problems.append(Problem("warning", text, source.file))
             source.reviewed = False
         return
     try:
-        value = region["value"]
-        labels = value.get("labels" if source.kind == "video" else _IMAGE_REGION) or []
+        value = values.mapping(region["value"], "a value")
+        names = value.get("labels" if source.kind == "video" else _IMAGE_REGION) or []
+        labels = [values.text(label, "a label") for label in values.sequence(names, "labels")]
         if len(labels) != 1:
             raise ValueError(f"has {len(labels)} labels instead of one")
         if source.kind == "image":
-            source.keys.append(_box(UNTRACKED, str(labels[0]), 0, value))
-            source.width = int(region.get("original_width") or 0)
-            source.height = int(region.get("original_height") or 0)
+            source.keys.append(_box(UNTRACKED, labels[0], 0, value))
+            source.width = _side(region, "original_width")
+            source.height = _side(region, "original_height")
             return
         if value.get("framesCount"):
-            source.stop = int(value["framesCount"]) - 1
-        source.keys += _keys(number, str(labels[0]), value["sequence"])
-    except (KeyError, TypeError, ValueError) as error:
+            source.stop = values.whole(value["framesCount"], "a framesCount") - 1
+        source.keys += _keys(number, labels[0], values.sequence(value["sequence"], "a sequence"))
+    except (KeyError, ValueError) as error:
         what = f"has no {error}" if isinstance(error, KeyError) else str(error)
         problems.append(
             Problem(
@@ -139,25 +150,35 @@ def _add_region(
         )
 
 
+def _side(region: dict[str, Any], name: str) -> int:
+    """Pixels of a picture; 0 where the region does not state them."""
+    side = values.whole(region.get(name) or 0, name)
+    if side > MAX_SIDE:
+        raise ValueError(f"has {name} beyond {MAX_SIDE:,}")
+    return side
+
+
 def _box(track: int, label: str, frame: int, entry: dict[str, Any]) -> KeyBox:
-    x, y, width, height = (float(entry[side]) / 100 for side in _SIDES)
-    rotation = float(entry.get("rotation") or 0.0)
+    x, y, width, height = (values.number(entry[side], side) / 100 for side in _SIDES)
+    rotation = values.number(entry.get("rotation") or 0.0, "a rotation")
     return KeyBox(track, label, frame, x, y, x + width, y + height, rotation)
 
 
-def _keys(track: int, label: str, sequence: list[dict[str, Any]]) -> list[KeyBox]:
-    entries = sorted(sequence, key=lambda entry: int(entry["frame"]))
+def _keys(track: int, label: str, frames: list[Any]) -> list[KeyBox]:
+    entries = [values.mapping(entry, "a key frame") for entry in frames]
+    numbers = [values.whole(entry["frame"], "a frame") - 1 for entry in entries]
+    ordered = sorted(zip(numbers, entries, strict=True), key=lambda pair: pair[0])
     keys: list[KeyBox] = []
     shown = False
-    for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        frame = int(entry["frame"]) - 1
-        if following is not None and int(following["frame"]) == frame + 1:
+    for (frame, entry), following in zip(ordered, [*ordered[1:], None], strict=True):
+        after = None if following is None else following[0]
+        if after == frame:
             raise ValueError(f"has frame {frame + 1} twice")
         enabled = bool(entry.get("enabled", True))
         key = _box(track, label, frame, entry)._replace(outside=not enabled and not shown)
         keys.append(key)
         gone = frame + 1
-        if not enabled and shown and (following is None or int(following["frame"]) - 1 != gone):
+        if not enabled and shown and after != gone:
             keys.append(key._replace(frame=gone, outside=True))
         shown = enabled
     return keys

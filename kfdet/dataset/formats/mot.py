@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from kfdet.dataset.formats.limits import whole_number
 from kfdet.dataset.formats.model import AnnotatedItem, AnnotationSet, KeyBox, SourceAnnotations
 from kfdet.dataset.formats.pictures import picture_name
 from kfdet.errors import Problem
@@ -59,9 +60,16 @@ def read(path: Path) -> AnnotationSet:
                     raise ValueError(f"track {key.track_id} is on this frame twice")
             except ValueError as error:
                 problem = f"{error}; the row is left out."
-                frame = int(row[0]) - 1 if row[0].isdecimal() else None
+                frame = whole_number(row[0])
                 result.problems.append(
-                    Problem("error", problem, file, reader.line_num, frame, "Correct the row.")
+                    Problem(
+                        "error",
+                        problem,
+                        file,
+                        reader.line_num,
+                        None if frame is None else frame - 1,
+                        "Correct the row.",
+                    )
                 )
                 continue
             if key is None:
@@ -142,7 +150,11 @@ def _images(path: Path) -> dict[int, Path]:
     folder = _folder(path) / _sequence(path).get("imDir", "img1")
     if not folder.is_dir():
         return {}
-    return {int(image.stem) - 1: image for image in folder.iterdir() if image.stem.isdecimal()}
+    return {
+        number - 1: image
+        for image in folder.iterdir()
+        if (number := whole_number(image.stem)) is not None
+    }
 
 
 def _image_sources(
@@ -168,7 +180,7 @@ def _video_source(path: Path, tracks: dict[int, dict[int, KeyBox]]) -> SourceAnn
     info = _sequence(path)
     folder = _folder(path).name
     names = dict.fromkeys(name for name in (info.get("name", ""), folder) if name)
-    numbers = {key: int(text) for key, text in info.items() if text.isdecimal()}
+    numbers = {key: found for key, text in info.items() if (found := whole_number(text))}
     source = SourceAnnotations(
         "video",
         str(path),

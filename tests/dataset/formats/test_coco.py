@@ -56,7 +56,7 @@ def test_boxes(tmp_path):
         (annotation(category_id=8), "has category 8"),
         (annotation(image_id=9), "is on image 9"),
         ({"id": 6, "image_id": 1, "category_id": 7}, "annotation 6 has no 'bbox'"),
-        ("text", "annotation 'text'"),
+        ("text", "annotation #2 has a value that is no object"),
     ],
 )
 def test_bad_annotations(tmp_path, bad, text):
@@ -77,10 +77,11 @@ def test_crowds(tmp_path, more):
     assert [key.crowd for key in result.sources[0].keys] == [True]
 
 
-def test_not_a_number_is_left_to_the_box_check(tmp_path):
+def test_not_a_number(tmp_path):
     path = coco_file(tmp_path / "a.json", annotation(bbox=[1, 2, math.nan, 4]))
 
-    assert math.isnan(coco.read(path).sources[0].keys[0].xmax)
+    (problem,) = coco.read(path).problems
+    assert "has a bbox that is not four numbers" in problem.problem
 
 
 @pytest.mark.parametrize(
