@@ -90,8 +90,11 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """Print what metrics.json holds: the detector's figures and the verdict."""
     split = metrics["split"]
     unit = "images" if split["strategy"] == "image" else "frames"
-    frames, which = split.get("test_frames", split["val_frames"]), " that training never saw"
-    title = f"measured on {frames} {unit}{'' if split['strategy'] == 'whole' else which}"
+    truth, which = metrics["truth"], " that training never saw"
+    title = (
+        f"measured on {truth['boxes']} boxes drawn by a person, on {truth['frames']} {unit}"
+        f"{'' if split['strategy'] == 'whole' else which}"
+    )
     table = Table(title=title, title_justify="left")
     for heading in ("", "AP50", "AP", "precision", "recall"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -101,6 +104,9 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
         cells = (values[name] for name in ("AP50", "AP", "precision", "recall"))
         table.add_row(label, *("-" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)
+    if truth["AP50_interval"]:
+        low, high = truth["AP50_interval"]
+        console.print(f"AP50 is between {low:.3f} and {high:.3f} with a probability of 95%")
     if len(metrics.get("per_video", {})) > 1:
         _print_videos(console, metrics["per_video"])
     if metrics["verdict"]:

@@ -48,6 +48,7 @@ def draw_boxes(
     labels: Sequence[str],
     scores: Sequence[float] | npt.NDArray[np.floating] | None = None,
     colors: Mapping[str, Color] | Sequence[Color] | None = None,
+    dashed: npt.ArrayLike = (),
 ) -> Picture:
     """A copy of `image` with labelled boxes on it; lines and text scale with the picture.
 
@@ -60,6 +61,7 @@ def draw_boxes(
         labels: A text for each box; "" draws a bare box.
         scores: 0..1 for each box, shown in per cent; higher ones are drawn on top.
         colors: By label (see `palette`) or one for each box; otherwise the label's text decides.
+        dashed: Which boxes have broken lines, shape (N,) of bool; empty: none.
 
     Example:
         >>> picture = np.zeros((360, 640, 3), np.uint8)
@@ -72,11 +74,15 @@ def draw_boxes(
     line = max(1, round(min(height, width) / 200))
     order = np.arange(len(corners)) if scores is None else np.argsort(scores, kind="stable")
     chosen = [_color(i, labels[i], colors) for i in range(len(corners))]
+    broken = np.resize(np.asarray(dashed, bool), len(corners)) if np.size(dashed) else order < 0
     for i in order:
         # Whole pixels keep level lines sharp; the box ends before its right and bottom edge.
         start, end = np.round(corners[i].reshape(2, 2) - [[0], [1]]).astype(int).tolist()
         for wider, color in ((2, (0, 0, 0)), (0, chosen[i])):
-            cv2.rectangle(canvas, start, end, color, line + wider)
+            if broken[i]:
+                _dashed_rectangle(canvas, start, end, color, line + wider, 4 * line)
+            else:
+                cv2.rectangle(canvas, start, end, color, line + wider)
     size = max(11, round(0.036 * min(height, width)))
     inks: dict[int, npt.NDArray[np.float32]] = {}
     places: dict[int, _Place] = {}
@@ -88,6 +94,19 @@ def draw_boxes(
     for i in reversed(places):
         _put_label(canvas, places[i], inks[i], chosen[i])
     return canvas
+
+
+def _dashed_rectangle(
+    canvas: Picture, start: Sequence[int], end: Sequence[int], color: Color, width: int, dash: int
+) -> None:
+    """A rectangle of dashes as long as the gaps between them, in pixels."""
+    (left, top), (right, bottom) = start, end
+    for x in range(left, right, 2 * dash):
+        for y in (top, bottom):
+            cv2.line(canvas, (x, y), (min(x + dash, right), y), color, width)
+    for y in range(top, bottom, 2 * dash):
+        for x in (left, right):
+            cv2.line(canvas, (x, y), (x, min(y + dash, bottom)), color, width)
 
 
 def _color(index: int, label: str, colors: Mapping[str, Color] | Sequence[Color] | None) -> Color:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kfdet.detection import Detections
-from kfdet.evaluation.attribution import Attribution, attribute, weigh
+from kfdet.evaluation.attribution import attribute, weigh
 from kfdet.evaluation.coco import CocoMetrics, Matches, evaluate_coco
 from kfdet.evaluation.error_analysis import ErrorAnalysis, analyse
 from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.interval import Integers, ap50_interval, find_blocks
+from kfdet.evaluation.label_checks import LabelCheck, check_labels
 from kfdet.evaluation.matching import to_found
 from kfdet.evaluation.truth import Truth, describe_truth
 
@@ -23,7 +24,7 @@ class Measurement:
         coco: COCO's metrics.
         analysis: The errors, and the curves.
         truth: What it was measured on, with the interval of AP50.
-        attributions: To which object each detection belongs, by picture.
+        labels_to_check: Interpolated boxes that a sure detection contradicts, worst first.
         matches: By label, at IoU 0.5: to compare two models on the same pictures.
         blocks: The block of each picture (see `kfdet.evaluation.interval.find_blocks`).
     """
@@ -31,7 +32,7 @@ class Measurement:
     coco: CocoMetrics
     analysis: ErrorAnalysis
     truth: Truth
-    attributions: list[Attribution]
+    labels_to_check: list[LabelCheck]
     matches: list[Matches]
     blocks: Integers
 
@@ -61,11 +62,12 @@ def measure(
     coco, matches = evaluate_coco(truths, detections, labels, weights)
     blocks = find_blocks(truths, rates)
     interval = ap50_interval(matches, blocks, seed)
+    analysis = analyse(truths, detections, labels, weights)
     return Measurement(
         coco=coco,
-        analysis=analyse(truths, detections, labels, weights),
+        analysis=analysis,
         truth=describe_truth(side, truths, interval, int(blocks.max(initial=-1)) + 1),
-        attributions=attributions,
+        labels_to_check=check_labels(truths, detections, attributions, analysis.threshold),
         matches=matches,
         blocks=blocks,
     )

@@ -34,7 +34,8 @@ def describe(
     (`kfdet.evaluation.truth.Truth`). `threshold`, `precision`, `recall`, `errors`,
     `objects_by_size`, `missed_by_size`, `confusion_matrix` (one row per true label, one column per
     predicted one, background last; see `ErrorAnalysis`) and `false_positives_per_background_image`
-    hold at the one threshold that is best over all labels. `per_video` has
+    hold at the one threshold that is best over all labels. `labels_to_check` are interpolated boxes
+    that a detection contradicts (`kfdet.evaluation.label_checks.LabelCheck`). `per_video` has
     AP50 and errors for each video, at that threshold, too. `comparison` is with another model, None
     where there is none (`kfdet.evaluation.comparison.Comparison`). `speed` varies from run to run,
     and is None where detections were read from a file; the rest does not vary.
@@ -69,6 +70,7 @@ def describe(
             **{kind: kinds.count(kind) for kind in ERROR_KINDS},
             "missed": len(analysis.misses),
         },
+        "labels_to_check": [check.describe() for check in measurement.labels_to_check],
         "objects_by_size": analysis.objects,
         "missed_by_size": analysis.missed,
         "confusion_matrix": {

@@ -84,7 +84,7 @@ def _enough(truth: Truth, gate: Gate) -> tuple[bool, str] | None:
         number = "1 box is" if truth.boxes == 1 else f"{truth.boxes} boxes are"
         return False, (
             f"Too little truth for a verdict: {number} drawn by a person on the frames kept for "
-            f"evaluation, {ENOUGH_BOXES} are needed."
+            f"evaluation, {ENOUGH_BOXES} are needed.{_what_to_draw(truth)}"
         )
     if truth.AP50_interval is None or truth.width is None:
         return None
@@ -92,6 +92,17 @@ def _enough(truth: Truth, gate: Gate) -> tuple[bool, str] | None:
     if truth.width >= TOO_WIDE and low < gate.min_ap50 <= high:
         return False, (
             f"Too little truth for a verdict: AP50 lies between {low:.2f} and {high:.2f}, on both "
-            f"sides of the required {gate.min_ap50:g}."
+            f"sides of the required {gate.min_ap50:g}.{_what_to_draw(truth)}"
         )
     return None
+
+
+def _what_to_draw(truth: Truth) -> str:
+    """A sentence that names the frames; "" where there are none."""
+    if not truth.draw:
+        return ""
+    frames: dict[str, list[str]] = {}
+    for one in truth.draw:
+        frames.setdefault(one.video, []).append(str(one.frame))
+    places = "; ".join(f"{video}: {', '.join(numbers)}" for video, numbers in frames.items())
+    return f" Draw every object on these frames, and run again: {places}."

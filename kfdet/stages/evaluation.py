@@ -16,9 +16,8 @@ from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.evaluation.by_video import by_video
 from kfdet.evaluation.comparison import compare, decide
-from kfdet.evaluation.error_analysis import ErrorAnalysis
 from kfdet.evaluation.ground_truth import read_dataset, read_images, reported_side
-from kfdet.evaluation.measurement import measure
+from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.metrics import describe
 from kfdet.evaluation.model_run import (
     ModelRun,
@@ -66,8 +65,8 @@ def evaluate(
         training: Folder of the training, for history.json.
         metrics: metrics.json to write; `kfdet.evaluation.metrics.describe` names its keys.
         report: Self-contained HTML file to write.
-        gallery: Folder to write: pictures.zip with false-positive-*.jpg, miss-*.jpg and
-            typical-*.jpg, detections.png, and detections.mp4 where the validation split holds
+        gallery: Folder to write: pictures.zip with false-positive-*.jpg, miss-*.jpg, typical-*.jpg
+            and label-to-check-*.jpg, detections.png, and detections.mp4 where the split holds
             video.
         gate: What the model must reach for a good verdict.
         seed: Seed of the choice of typical frames.
@@ -197,7 +196,7 @@ def write_evaluation(
         comparison,
     )
     with atomic_folder(gallery) as folder:
-        shots, video = _write_gallery(folder, run, analysis, statistics, records, side, seed)
+        shots, video = _write_gallery(folder, run, measurement, statistics, records, seed)
     html = render_report(
         document,
         analysis,
@@ -229,10 +228,9 @@ def _rates(statistics: Mapping[str, Any]) -> dict[str, float]:
 def _write_gallery(
     folder: Path,
     run: ModelRun,
-    analysis: ErrorAnalysis,
+    measurement: Measurement,
     statistics: Mapping[str, Any],
     records: Path,
-    side: str,
     seed: int,
 ) -> tuple[dict[str, list[Shot]], bytes | None]:
     """Draw detections on chosen pictures and on a stretch of video.
@@ -241,7 +239,8 @@ def _write_gallery(
         The pictures by kind, and the video as MP4; None where the validation split holds none.
     """
     truths, detections, labels = run.truths, run.detections, statistics["labels"]
-    selection = select(truths, detections, analysis, seed)
+    analysis, side = measurement.analysis, measurement.truth.side
+    selection = select(truths, detections, analysis, seed, measurement.labels_to_check)
     images = dict(read_images(records, [truths[i].source_id for i in selection.images()], side))
     drawing = (images, truths, detections, labels, analysis.threshold)
     shots = make_shots(selection, *drawing)

@@ -218,6 +218,7 @@ def _draw_sample(
         boxes.corners[rows] * scale,
         [boxes.labels[row] for row in rows],
         colors=palette(labels),
+        dashed=~boxes.drawn[rows],
     )
     data: bytes = simplejpeg.encode_jpeg(drawn, quality=_SAMPLE_QUALITY, colorsubsampling="420")
     return data

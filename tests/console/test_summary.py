@@ -23,7 +23,8 @@ def test_metrics(strategy: str, good: bool, lines: tuple[str, ...]) -> None:
     metrics = {
         **NUMBERS,
         "per_class": {"mug": NUMBERS},
-        "split": {"strategy": strategy, "val_frames": 40},
+        "split": {"strategy": strategy, "val_frames": 400},
+        "truth": {"frames": 40, "boxes": 90, "AP50_interval": [0.84, 0.95]},
         "verdict": good,
         "verdict_reasons": [] if good else ["AP50 is low."],
     }
@@ -32,3 +33,5 @@ def test_metrics(strategy: str, good: bool, lines: tuple[str, ...]) -> None:
     printed = console.file.getvalue()
     assert all(line in printed for line in lines)
     assert "0.900" in printed
+    assert "measured on 90 boxes drawn by a person" in printed
+    assert "between 0.840 and 0.950" in printed

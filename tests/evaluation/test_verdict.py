@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfdet.evaluation.truth import Truth
+from kfdet.evaluation.truth import Proposal, Truth
 from kfdet.evaluation.verdict import judge
 from kfdet.parameters import Gate
 
@@ -59,3 +59,10 @@ def test_too_little_truth(gate, measured_on, good, words):
     verdict = judge(Gate(**gate), **GOOD, truth=measured_on)
     assert verdict.good is good
     assert words in verdict.reasons[-1]
+
+
+def test_the_verdict_names_the_frames_to_draw():
+    draw = [Proposal("a.mp4", 3, 2), Proposal("a.mp4", 9, 2), Proposal("b.mp4", 5, 1)]
+    few = Truth("val", 9, 3, 9, 0, 0, 0, 0.0, None, 9, draw, None)
+    reason = judge(Gate(), **GOOD, truth=few).reasons[-1]
+    assert reason.endswith("on these frames, and run again: a.mp4: 3, 9; b.mp4: 5.")

@@ -65,6 +65,7 @@ def advise(
         *_false_positives(metrics, command),
         *_small_objects(metrics, history, command),
         *_loose_boxes(metrics, history, command),
+        *_doubtful_labels(metrics, command),
     ]
     return [
         *training,
@@ -127,15 +128,23 @@ def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
         for label, values in metrics["per_class"].items()
         if values["AP50"] is None
     ]
-    boxes = sum(metrics["objects_by_size"].values())
+    truth = metrics["truth"]
+    boxes, draw = truth["boxes"], truth["draw"]
     if boxes < _FEW_VALIDATION_BOXES:
-        advice.append(
-            Advice(
-                f"The evaluation {unit}s have only {boxes} {_boxes(boxes)}: every number is rough.",
-                f"Label more, or keep more {unit}s for evaluation.",
-                larger,
-            )
+        finding = (
+            f"The evaluation {unit}s have only {boxes} {_boxes(boxes)} drawn by a person: every "
+            "number is rough."
         )
+        if draw:
+            missing = sum(one["boxes"] for one in draw)
+            action = (
+                f"Draw every object on the {len(draw)} {unit}{'s' if len(draw) > 1 else ''} that "
+                f"“How it was measured” lists: {missing} {_boxes(missing)}."
+            )
+            advice.append(Advice(finding, action, str(command)))
+        else:
+            action = f"Label more, or keep more {unit}s for evaluation."
+            advice.append(Advice(finding, action, larger))
     return advice
 
 
@@ -256,6 +265,20 @@ def _loose_boxes(
     )
     advice = Advice(finding, action, str(_larger_input(history, command)))
     return [(metrics["errors"]["localisation"], advice)]
+
+
+def _doubtful_labels(metrics: Mapping[str, Any], command: Command) -> list[tuple[int, Advice]]:
+    """Interpolated boxes that the detector contradicts, with their number."""
+    checks = metrics["labels_to_check"]
+    if len(checks) < _FEW_ERRORS:
+        return []
+    found = Advice(
+        f"In {len(checks)} places a sure detection lies beside an interpolated box.",
+        "Look at “Labels to check”: where the detection is right, add a key frame. Training has "
+        "the same kind of boxes.",
+        str(command),
+    )
+    return [(len(checks), found)]
 
 
 def _memorised(history: Mapping[str, Any], command: Command) -> list[Advice]:

@@ -15,12 +15,17 @@ import simplejpeg
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.detection import Detections
 from kfdet.detection.drawing import Color, Picture, draw_boxes, palette
+from kfdet.evaluation.attribution import regions, undrawn
 from kfdet.evaluation.error_analysis import ErrorAnalysis, FalsePositive, Miss
 from kfdet.evaluation.ground_truth import GroundTruth
+from kfdet.evaluation.label_checks import LabelCheck, from_key
 from kfdet.evaluation.matching import MATCH_IOU, TOUCH_IOU
 
 TRUTH_COLOR: Color = (255, 255, 255)
-"""The dataset's boxes are white; detections have the colour of their label."""
+"""Boxes that a person drew are white; detections have the colour of their label."""
+
+INTERPOLATED_COLOR: Color = (170, 170, 170)
+"""Interpolated boxes are grey and dashed: they are no truth."""
 
 _ERRORS = 12
 _TYPICAL = 6
@@ -52,16 +57,18 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the gallery shows: the worst errors, and positions of typical images."""
+    """What the gallery shows: the worst errors, labels to check, positions of typical images."""
 
     false_positives: list[FalsePositive]
     misses: list[Miss]
     typical: list[int]
+    labels_to_check: list[LabelCheck]
 
     def images(self) -> set[int]:
         """Positions of all images that are needed."""
         wrong = {e.image for e in self.false_positives}
-        return wrong | {e.image for e in self.misses} | set(self.typical)
+        checks = {check.image for check in self.labels_to_check}
+        return wrong | {e.image for e in self.misses} | checks | set(self.typical)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -74,6 +81,7 @@ def select(
     detections: Sequence[Detections],
     analysis: ErrorAnalysis,
     seed: int,
+    labels_to_check: Sequence[LabelCheck] = (),
 ) -> Selection:
     """The highest-scored false positives, the largest misses, and random images with objects.
 
@@ -86,7 +94,7 @@ def select(
     missed_videos = [truths[e.image].video for e in analysis.misses]
     worst = _different(wrong, videos)
     largest = _different(missed, missed_videos)
-    candidates = [i for i, truth in enumerate(truths) if not truth.crowd.all()]
+    candidates = [i for i, truth in enumerate(truths) if truth.measured and not truth.crowd.all()]
     random = np.random.default_rng(seed)
     count = min(_TYPICAL, len(candidates))
     typical = random.choice(candidates, count, replace=False).tolist() if candidates else []
@@ -94,6 +102,7 @@ def select(
         [analysis.false_positives[i] for i in worst],
         [analysis.misses[i] for i in largest],
         sorted(typical, key=lambda i: (truths[i].video, truths[i].frame)),
+        list(labels_to_check[:_ERRORS]),
     )
 
 
@@ -128,17 +137,19 @@ def draw_detections(
         found: The detections.
         labels: Label names; class id = position + 1.
         threshold: Lowest score to draw.
-        with_truth: Draw the dataset's boxes too, in white and below the detections.
+        with_truth: Draw the dataset's boxes too, below the detections: white where a person drew
+            them, grey and dashed where they are interpolated.
         error: A detection to draw over all others; what it was confused with is named as well.
     """
-    boxes, texts, colors = [], [], []
+    boxes, texts, colors, dashed = [], [], [], []
     if with_truth:
         confused = error.box if error is not None and error.kind == "confusion" else None
         objects = _touching(truth.boxes, truth.window) & ~truth.crowd
         for i in np.flatnonzero(objects).tolist():
             boxes.append(truth.boxes[i])
             texts.append(labels[truth.classes[i] - 1] if i == confused else "")
-            colors.append(TRUTH_COLOR)
+            colors.append(TRUTH_COLOR if truth.drawn[i] else INTERPOLATED_COLOR)
+            dashed.append(not truth.drawn[i])
     shown = np.flatnonzero(_touching(found.boxes, truth.window) & (found.scores >= threshold))
     on_top = None if error is None else error.detection
     of_label = palette(labels)
@@ -147,8 +158,9 @@ def draw_detections(
         boxes.append(found.boxes[i])
         texts.append(f"{name} {found.scores[i]:.0%}")
         colors.append(of_label[name])
+        dashed.append(False)
     corners = truth.to_stored(np.array(boxes, np.float64).reshape(-1, 4))
-    return draw_boxes(image, corners, texts, colors=colors)
+    return draw_boxes(image, corners, texts, colors=colors, dashed=dashed)
 
 
 def make_shots(
@@ -159,7 +171,7 @@ def make_shots(
     labels: Sequence[str],
     threshold: float,
 ) -> dict[str, list[Shot]]:
-    """Draw the selection: lists "false_positives", "misses" and "typical".
+    """Draw the selection: lists "false_positives", "misses", "typical" and "labels_to_check".
 
     Args:
         selection: What to show.
@@ -191,9 +203,27 @@ def make_shots(
         scaled = with_size(truth, picture)
         drawn = draw_detections(picture, scaled, found, labels, threshold, with_truth=True)
         shown = len(found.above(threshold))
-        caption = f"{(~truth.crowd).sum()} labelled, {shown} detected"
+        objects, interpolated = (~truth.crowd).sum(), (~truth.drawn & ~truth.crowd).sum()
+        labelled = f"{objects} labelled"
+        if interpolated:
+            labelled = f"{objects - interpolated} drawn, {interpolated} interpolated"
+        caption = f"{labelled}, {shown} detected"
         typical.append(_shot(f"typical-{number:02d}.jpg", drawn, truth, caption))
-    return {"false_positives": wrong, "misses": missed, "typical": typical}
+    doubtful = []
+    for number, check in enumerate(selection.labels_to_check, start=1):
+        truth, found = truths[check.image], detections[check.image]
+        picture = simplejpeg.decode_jpeg(images[truth.source_id])
+        both = np.array([truth.boxes[check.box], found.boxes[check.detection]])
+        around = np.concatenate([both[:, :2].min(axis=0), both[:, 2:].max(axis=0)])
+        drawn = _close_up(picture, truth, found, around, labels, threshold)
+        caption = _label_check_text(check)
+        doubtful.append(_shot(f"label-to-check-{number:02d}.jpg", drawn, truth, caption))
+    return {
+        "false_positives": wrong,
+        "misses": missed,
+        "typical": typical,
+        "labels_to_check": doubtful,
+    }
 
 
 def contact_sheet(
@@ -249,13 +279,39 @@ def _false_positive_text(
 ) -> str:
     name = f"{found.labels[error.detection]} {error.score:.0%}"
     if error.box is None:
-        return f"{name}: nothing labelled here (IoU below {TOUCH_IOU:g})"
+        undrawn_box = _near_undrawn(error, truth, found, labels)
+        if undrawn_box is None:
+            return f"{name}: nothing labelled here (IoU below {TOUCH_IOU:g})"
+        away = from_key(truth, undrawn_box)
+        return f"{name}: too far from the labelled box (interpolated, {away})"
     true = labels[truth.classes[error.box] - 1]
     return {
         "duplicate": f"{name}: second box on the same object",
         "confusion": f"{name}: labelled {true}",
         "localisation": f"{name}: too loose or shifted, IoU {_below(error.iou)}",
     }[error.kind]
+
+
+def _near_undrawn(
+    error: FalsePositive, truth: GroundTruth, found: Detections, labels: Sequence[str]
+) -> int | None:
+    """The interpolated box of that label in whose region a false positive lies."""
+    box = found.boxes[error.detection]
+    centre, places = (box[:2] + box[2:]) / 2, regions(truth)
+    near = (
+        undrawn(truth)
+        & (truth.classes == labels.index(found.labels[error.detection]) + 1)
+        & (places[:, :2] <= centre).all(axis=1)
+        & (places[:, 2:] >= centre).all(axis=1)
+    )
+    return int(near.argmax()) if near.any() else None
+
+
+def _label_check_text(check: LabelCheck) -> str:
+    return (
+        f"{check.label} {check.score:.0%} beside the box of track {check.track}, interpolated, "
+        f"{check.place} (IoU {_below(check.iou)})"
+    )
 
 
 def _below(iou: float) -> str:

@@ -17,6 +17,8 @@ GOOD = {
     "split": {"strategy": "video", "val_share": 0.2},
     "false_positives_per_background_image": 0.0,
     "errors": {"localisation": 0, "confusion": 0, "duplicate": 0, "background": 0, "missed": 0},
+    "truth": {"boxes": 200, "draw": []},
+    "labels_to_check": [],
     "objects_by_size": {"small": 100, "medium": 100, "large": 0},
     "missed_by_size": {"small": 0, "medium": 0, "large": 0},
     "confusion_matrix": {
@@ -82,9 +84,14 @@ RUN = "kfdet run videos -o RUN --steps 300"
             f"{RUN} --input-size 384x512",
         ),
         (
-            *("objects_by_size", {"small": 0, "medium": 20, "large": 0}, "only 20 boxes"),
+            *("truth/boxes", 20, "only 20 boxes drawn by a person"),
             *("Label more", f"{RUN} --val-share 0.3"),
         ),
+        (
+            *("truth", {"boxes": 20, "draw": [{"boxes": 4}, {"boxes": 5}]}, "only 20 boxes"),
+            *("Draw every object on the 2 frames that", RUN),
+        ),
+        ("labels_to_check", [{}] * 7, "In 7 places", "add a key frame", RUN),
         (
             *("errors/background", 20, "20 of 20 false positives lie on nothing"),
             *("label them", f"{RUN} --negative-share 0.2"),
@@ -182,7 +189,7 @@ def test_after_a_short_training_nothing_but_a_longer_one_helps(
 
 
 def test_no_command_repeats_a_training_that_was_too_short():
-    metrics = NOTHING_FOUND | {"objects_by_size": {"small": 0, "medium": 20, "large": 0}}
+    metrics = changed(NOTHING_FOUND, "truth/boxes", 20)
     history = HISTORY | {"parameters": HISTORY["parameters"] | {"steps": 20}}
     longer, more = advise(metrics, DATASET, history)
     assert longer.command == "kfdet run videos -o RUN"

@@ -7,7 +7,16 @@ import simplejpeg
 
 from kfdet.detection.drawing import palette
 from kfdet.evaluation.error_analysis import analyse
-from kfdet.evaluation.report.gallery import TRUTH_COLOR, contact_sheet, fit, make_shots, select
+from kfdet.evaluation.measurement import measure
+from kfdet.evaluation.report.gallery import (
+    INTERPOLATED_COLOR,
+    TRUTH_COLOR,
+    contact_sheet,
+    draw_detections,
+    fit,
+    make_shots,
+    select,
+)
 
 A = (100, 100, 200, 200)
 FAR = (500, 300, 600, 400)
@@ -22,7 +31,7 @@ def test_nothing_to_show():
     selection = select([], [], analyse([], [], LABELS), seed=0)
     assert not selection.images()
     shots = make_shots(selection, {}, [], [], LABELS, 0.5)
-    assert shots == {"false_positives": [], "misses": [], "typical": []}
+    assert shots == {"false_positives": [], "misses": [], "typical": [], "labels_to_check": []}
 
 
 def test_the_same_error_is_shown_once_if_others_need_the_room(hand):
@@ -174,3 +183,33 @@ def test_a_region_that_nobody_judges_is_not_shown_as_an_object(hand):
     edges = [drawn[int(150 * scale), int(x * scale)].mean() for x in (100, 150)]
     assert edges[0] > 150 > edges[1]
     assert drawn[int(350 * scale), int(500 * scale)].mean() < 150
+
+
+def test_interpolated_boxes_are_not_drawn_like_drawn_ones(hand):
+    picture = np.zeros((480, 640, 3), np.uint8)
+
+    def whites(drawn):
+        truth = hand.truth(5, [A], drawn=[drawn], keys=[(0, 9)])
+        image = draw_detections(picture, truth, hand.found(), LABELS, 0.5, with_truth=True)
+        colors = (TRUTH_COLOR, INTERPOLATED_COLOR)
+        return [int((image == color).all(axis=2).sum()) for color in colors]
+
+    white, grey_pixels = whites(True)
+    assert white > 700
+    assert grey_pixels == 0
+    none, dashes = whites(False)
+    assert none == 0
+    assert 0.3 * white < dashes < 0.7 * white
+
+
+def test_labels_to_check_are_shown_with_their_place(hand):
+    truth = hand.truth(
+        722, [A], [1], drawn=[False], tracks=[7], keys=[(720, 730)], hulls=[(60, 60, 300, 240)]
+    )
+    found = hand.found([(A[0] + 40, A[1], A[2] + 40, A[3])])
+    measured = measure([truth], [found], LABELS, {})
+    selection = select([truth], [found], measured.analysis, 0, measured.labels_to_check)
+    images = {722: simplejpeg.encode_jpeg(np.zeros((480, 640, 3), np.uint8))}
+    (shot,) = make_shots(selection, images, [truth], [found], LABELS, 0.5)["labels_to_check"]
+    assert shot.name == "label-to-check-01.jpg"
+    assert "beside the box of track 7, interpolated, 2 frames from key 720 (IoU 0." in shot.caption

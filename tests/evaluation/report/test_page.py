@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+from support.blob_detector import HISTORY
 
 from kfdet.detection.drawing import palette
 from kfdet.evaluation.measurement import measure
@@ -51,13 +52,14 @@ ORIGIN = Origin("toys & co", "kfdet run toys -o RUN", datetime(2031, 2, 3, 4, 5,
 def page(hand):
     """Renders the report of one frame: cat and dog are found, with one error of each kind."""
 
-    def render(**split) -> str:
+    def render(truths=(), history=None, side="val", **split) -> str:
         statistics = copy.deepcopy(STATISTICS)
         statistics["split"] |= split
-        truths = [hand.truth(1, [A, B], [1, 2])]
+        statistics["counts"]["test"] = statistics["counts"]["val"]
+        truths = list(truths) or [hand.truth(1, [A, B], [1, 2])]
         scores = [0.9, 0.8, 0.7, 0.6, 0.5]
         found = [hand.found([LOOSE_A, FAR, B, A, B], scores, [1, 2, 1, 1, 2])]
-        measurement = measure(truths, found, LABELS, {"a.mp4": 10.0})
+        measurement = measure(truths, found, LABELS, {"a.mp4": 10.0}, side=side)
         analysis = measurement.analysis
         metrics = describe(
             LABELS,
@@ -69,9 +71,9 @@ def page(hand):
             Verdict(True, ["AP50 is 0.500, at or above the required 0.5 (--min-ap50)."]),
             {"a.mp4": {}},
         )
-        empty = {key: [] for key in ("false_positives", "misses", "typical")}
+        empty = {key: [] for key in ("false_positives", "misses", "typical", "labels_to_check")}
         return render_report(
-            metrics, analysis, statistics, {}, {"step": 1}, empty, [], None, ORIGIN
+            metrics, analysis, statistics, history or {}, {"step": 1}, empty, [], None, ORIGIN
         )
 
     return render
@@ -120,10 +122,30 @@ def test_a_background_video_that_is_on_both_sides(page):
     assert "other file" not in html
 
 
-def test_nothing_is_called_drawn_by_a_person(page):
+def test_only_what_a_person_drew_is_truth(page):
     html = page()
-    assert "drawn by a person" not in html
-    assert "Of the 80 boxes to be found, 8 are from your key frames" in html
+    assert "measured on 1 frame kept for evaluation, with 2 boxes drawn by a person" in html
+    assert "Truth is what a person drew: 2 boxes on 1 frame." in html
+    assert "72 interpolated boxes are on other frames, and do not count." in html
+    assert "Draw these to be surer" not in html
+
+
+def test_a_partly_drawn_frame_is_called_so(page, hand):
+    truth = hand.truth(3, [A, B], [1, 2], drawn=[True, False], keys=[(3, 3), (1, 9)])
+    html = page([truth])
+    assert "with 1 box drawn by a person" in html
+    assert "On 1 of them some objects are between their key frames (1 interpolated box)" in html
+    assert "Draw every object on 1 frame (1 box)" in html
+    assert "<li>a.mp4: frames 3</li>" in html
+
+
+def test_a_validation_that_chose_the_weights_is_no_test(page):
+    html = page(history=HISTORY)
+    assert "The weights are the best of 2 validations" in html
+    assert "best of" not in page()
+    html = page(history=HISTORY, side="test")
+    assert "best of" not in html
+    assert "measured on the test side, which steered nothing" in html
 
 
 def test_precision_is_not_called_the_share_on_the_right_kind_of_object(page):
