@@ -8,6 +8,8 @@ _EPOCHS = {False: 6, True: 60}
 _MIN_STEPS = {False: 300, True: 1500}
 _MAX_STEPS = {False: 600, True: 20000}
 _VALIDATIONS = 5
+# Adam moves a weight by about the learning rate at each step, however small its gradient: at the
+# rate that suits random weights, trained ones would be gone before the new heads have learned.
 _FINE_TUNING = 0.25
 
 
