@@ -68,7 +68,7 @@ def _check_files(source: str, network: str) -> None:
     other = _trained_network(path)
     if other and _BACKBONES.get(other, other) != _BACKBONES.get(network, network):
         raise InputError(
-            f"is a {other}, of which nothing fits {network}.",
+            f"its network is {other}, of which nothing fits {network}.",
             file=source,
             hint=f"Train the same network (--network {other}), or start from other weights.",
         )

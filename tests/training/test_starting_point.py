@@ -83,7 +83,7 @@ def test_a_run_of_another_network(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         check_start(TrainingSettings(pretrained=str(run)))
     assert str(error.value) == (
-        f"{run}: is a ssd_mobilenet_v2_fpnlite, of which nothing fits "
+        f"{run}: its network is ssd_mobilenet_v2_fpnlite, of which nothing fits "
         "ssd_mobilenet_v3_small_fpnlite. Train the same network (--network "
         "ssd_mobilenet_v2_fpnlite), or start from other weights."
     )
