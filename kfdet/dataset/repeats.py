@@ -69,13 +69,18 @@ def _same_object(item: Item) -> Iterator[list[int]]:
         if key.track_id == UNTRACKED and not (key.outside or key.crowd)
     ]
     for _, found in groupby(sorted(boxes, key=place), place):
-        left = list(found)
-        while left:
-            sides = np.array([item.keys[i][3:7] for i in left], np.float64)
-            same = iou_matrix(sides[:1], sides)[0] >= SAME_OBJECT_IOU
-            same[0] = True
-            yield [i for i, one in zip(left, same, strict=True) if one]
-            left = [i for i, one in zip(left, same, strict=True) if not one]
+        group = list(found)
+        if len(group) == 1:
+            yield group
+            continue
+        sides = np.array([item.keys[i][3:7] for i in group], np.float64)
+        same = iou_matrix(sides, sides) >= SAME_OBJECT_IOU
+        left = np.arange(len(group))
+        while len(left):
+            first, others = left[0], left[1:]
+            one = same[first, others]
+            yield [group[i] for i in (first, *others[one])]
+            left = others[~one]
 
 
 def unite_copies(items: Sequence[Item]) -> tuple[list[Item], list[Problem]]:

@@ -102,9 +102,11 @@ def _of_yolo(
             continue
         named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
         for side, places in yolo.sides(path).items():
-            within = {path for place in places for path in _spellings(place)}
+            within = {each for place in places for each in (_absolute(place), place.resolve())}
             for item in items:
-                if not within.isdisjoint(_spellings(item.path, parents=True)):
+                if _is_within(_absolute(item.path), within) or _is_within(
+                    item.path.resolve(), within
+                ):
                     named[item.name][SIDE_NAMES[side]] = None
         # The pattern of Ultralytics for data that is not split yet.
         same = {frozenset(sides) for sides in named.values()} == {frozenset(("train", "val"))}
@@ -112,12 +114,13 @@ def _of_yolo(
             yield _one_side_each(name, named, True, path, problems)
 
 
-def _spellings(path: Path, *, parents: bool = False) -> Iterator[Path]:
-    """A path with and without its links followed, and the folders above it."""
-    for each in (Path(os.path.abspath(path)), path.resolve()):
-        yield each
-        if parents:
-            yield from each.parents
+def _absolute(path: Path) -> Path:
+    """The absolute path; links are not followed."""
+    return Path(os.path.abspath(path))
+
+
+def _is_within(path: Path, places: set[Path]) -> bool:
+    return path in places or not places.isdisjoint(path.parents)
 
 
 def _of_voc(
