@@ -18,7 +18,10 @@ def deployment(
     endpoint: str,
     model_root: str,
     canary_percent: int,
-) -> NamedTuple("Outputs", [("url", str), ("version", str)]):  # type: ignore[valid-type]
+    promote: str,
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("url", str), ("version", str), ("decision", str)]
+):
     """Serve a model under a name; the previous version stays until the new one has answered.
 
     Args:
@@ -29,9 +32,11 @@ def deployment(
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
+        promote: What the model must be beside the one that the endpoint serves: always, not-worse
+            or better.
 
     Returns:
-        The endpoint's URL and the version it serves.
+        The endpoint's URL, the version it serves, and why.
     """
     from kfdet.stages.deployment import deploy
 
@@ -43,4 +48,5 @@ def deployment(
         endpoint=endpoint,
         model_root=model_root,
         canary_percent=canary_percent,
+        promote=promote,  # type: ignore[arg-type]  # KFP knows text only
     )

@@ -195,7 +195,8 @@ def finish(
         seed=parameters.seed,
         **part(parameters, Gate),
     )
-    on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
+    # the model to compare with may be in a bucket
+    on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi", reads_buckets=True)
     named = dsl.If(cluster.endpoint != "", name="endpoint-named")
     good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
     with named, good:
@@ -207,8 +208,10 @@ def finish(
             endpoint=cluster.endpoint,
             model_root=cluster.model_root,
             canary_percent=cluster.canary_percent,
+            promote=parameters.promote,
         )
-        on_cluster(served, "Deployment", image, reads_buckets=True)
+        # it may run two models, to compare them
+        on_cluster(served, "Deployment", image, cpu="500m", memory="2Gi", reads_buckets=True)
         served.set_caching_options(False)
         kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
     return Outputs(

@@ -14,10 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.parameters import Promotion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kfdet.cluster.api import Cluster
     from kfdet.deployment.endpoint import Endpoint
     from kfdet.deployment.smoke_test import LabelledPicture
+    from kfdet.evaluation.comparison import Comparison
 
 _WIDE = 400
 
@@ -69,6 +74,14 @@ def deploy(
     model_root: Annotated[
         str, typer.Option(metavar="URI", help="Bucket path that keeps every deployed version.")
     ] = "minio://kfdet/models",
+    promote: Annotated[
+        Promotion,
+        typer.Option(
+            metavar="RULE",
+            help="What the model must be beside the one that the endpoint serves, on the run's own "
+            "evaluation frames: always, not-worse or better.",
+        ),
+    ] = "always",
     timeout: _Timeout = 600.0,
     force: _Force = False,
     namespace: _Namespace = "",
@@ -93,12 +106,14 @@ def deploy(
     from kfdet.deployment.rollout import Options
     from kfdet.local.results import run_of
 
+    cluster = connect(namespace)
     run = run_of(model)
+    comparison = _compare(cluster, name, model, run, promote) if promote != "always" else None
     metrics = run / "metrics.json" if run else None
     bundle = run / "model.zip" if run else None
     with progress():
         served = deploy_model(
-            connect(namespace),
+            cluster,
             run / "model" if run else model,
             name,
             model_root=model_root,
@@ -106,13 +121,16 @@ def deploy(
             pictures=_pictures(model, run, image),
             options=Options(canary_percent, force, timeout),
             bundle=bundle if bundle and bundle.is_file() else None,
+            comparison=comparison,
         )
     _show(served, as_json)
 
 
 @app.command()
 def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
-    """List the endpoints: version, AP50, whether ready, canary share, URL and age.
+    """List the endpoints: version, AP50, gain, whether ready, canary share, URL and age.
+
+    The gain is that in AP50 over the version that served before, where they were compared.
 
     `kubectl get isvc` shows the same InferenceServices.
 
@@ -132,7 +150,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
         err.print(f"no endpoints in namespace {escape(cluster.namespace)}")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"):
+    for heading in ("NAME", "VERSION", "AP50", "GAIN", "READY", "CANARY", "PREVIOUS", "AGE", "URL"):
         table.add_column(heading)
     for endpoint in found:
         serving, canary = endpoint.serving, endpoint.serving.canary
@@ -140,6 +158,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
             endpoint.name,
             serving.stable.version,
             f"{serving.stable.metrics['AP50']:.3f}" if "AP50" in serving.stable.metrics else "-",
+            _gain(serving.stable.promotion),
             "yes" if endpoint.ready else "no",
             f"{canary.percent}% {canary.release.version}" if canary else "-",
             serving.previous.version if serving.previous else "-",
@@ -169,6 +188,41 @@ def rollback(
     with progress():
         served = roll_back(connect(namespace), name, Options(force=force, timeout=timeout))
     _show(served, as_json)
+
+
+def _compare(
+    cluster: Cluster, name: str, model: Path, run: Path | None, promote: Promotion
+) -> Comparison | None:
+    """How a run's model compares with what the endpoint serves.
+
+    Raises:
+        InputError: The model is not a run's, so that there is nothing to measure on.
+        KfdetError: It may not take the other one's place.
+    """
+    from kfdet.deployment.gate import may_replace
+    from kfdet.errors import InputError, KfdetError
+    from kfdet.local.results import newest_artifact
+
+    if run is None:
+        raise InputError(
+            f"--promote {promote} needs the folder of a run: its evaluation frames.", file=model
+        )
+    records = newest_artifact(run, "records", "examples.parquet")
+    with progress():
+        decision = may_replace(cluster, name, run / "model", records, promote)
+    err.print(escape(decision.reason), soft_wrap=True)
+    if not decision.good:
+        raise KfdetError(f"{name} stays as it is.")
+    return decision.comparison
+
+
+def _gain(promotion: Mapping[str, Any]) -> str:
+    """How much better than the previous version it was measured to be."""
+    if promotion.get("difference") is None:
+        return "-"
+    text = f"{promotion['difference']:+.3f}"
+    interval = promotion.get("interval")
+    return f"{text} ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else text
 
 
 def _pictures(model: Path, run: Path | None, image: Path | None) -> list[LabelledPicture]:
@@ -207,6 +261,7 @@ def _as_dict(endpoint: Endpoint) -> dict[str, Any]:
         "namespace": endpoint.namespace,
         "version": serving.stable.version,
         "metrics": dict(serving.stable.metrics),
+        "promotion": dict(serving.stable.promotion) or None,
         "thresholds": asdict(serving.stable.thresholds) if serving.stable.thresholds else None,
         "ready": endpoint.ready,
         "url": endpoint.url,

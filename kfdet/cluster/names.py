@@ -41,6 +41,7 @@ START = "kfdet.io/start"
 PREVIOUS = "kfdet.io/previous"
 CANARY = "kfdet.io/canary"
 THRESHOLDS = "kfdet.io/thresholds"
+PROMOTION = "kfdet.io/promotion"
 
 MODE = f"{GROUP}/deploymentMode"
 AUTOSCALER = f"{GROUP}/autoscalerClass"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from kfdet.cluster.api import Cluster
@@ -13,6 +15,7 @@ from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
 from kfdet.detection.saved_model import find_saved_model, read_thresholds
 from kfdet.errors import InputError
+from kfdet.evaluation.comparison import Comparison
 from kfdet.files import read_json_object
 
 _FIGURES = ("AP", "AP50")
@@ -29,6 +32,7 @@ def deploy(
     pictures: Sequence[LabelledPicture],
     options: Options,
     bundle: Path | None = None,
+    comparison: Comparison | None = None,
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
@@ -41,6 +45,7 @@ def deploy(
         pictures: For the smoke test, before the model gets requests.
         options: How to deploy.
         bundle: The run's model.zip, so that another training can start from what is served.
+        comparison: With what the endpoint served before, for its annotations.
 
     Returns:
         The endpoint afterwards.
@@ -54,7 +59,8 @@ def deploy(
     version = version_of(saved_model)
     uri = publish(saved_model, model_root, name, version, bundle)
     thresholds = read_thresholds(saved_model)
-    release = Release(version, uri, metrics, thresholds, _start(model))
+    promotion = json.loads(json.dumps(asdict(comparison))) if comparison else {}
+    release = Release(version, uri, metrics, thresholds, _start(model), promotion)
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)
 

@@ -37,6 +37,8 @@ class Release:
         metrics: A few figures of its evaluation, such as AP50.
         thresholds: What its evaluation recommends; None where nobody measured it.
         start: What its training started from, such as "imagenet"; "" where that is not known.
+        promotion: How it compared with what it replaced (fields of
+            `kfdet.evaluation.comparison.Comparison`); {} where nothing was compared.
     """
 
     version: str
@@ -44,6 +46,7 @@ class Release:
     metrics: Mapping[str, float] = field(default_factory=dict)
     thresholds: Thresholds | None = None
     start: str = ""
+    promotion: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
         annotations[names.THRESHOLDS] = _json(asdict(serving.stable.thresholds))
     if serving.stable.start:
         annotations[names.START] = serving.stable.start
+    if serving.stable.promotion:
+        annotations[names.PROMOTION] = _json(dict(serving.stable.promotion))
     if serving.previous:
         annotations[names.PREVIOUS] = _json(_release_fields(serving.previous))
     if serving.canary:
@@ -235,6 +240,7 @@ def read(manifest: Manifest) -> Endpoint:
             json.loads(annotations[names.METRICS]),
             _thresholds(json.loads(annotations.get(names.THRESHOLDS, "null"))),
             annotations.get(names.START, ""),
+            dict(json.loads(annotations.get(names.PROMOTION, "{}"))),
         )
         previous = json.loads(annotations.get(names.PREVIOUS, "null"))
         canary = json.loads(annotations.get(names.CANARY, "null"))
@@ -278,6 +284,7 @@ def _release(fields: Mapping[str, Any]) -> Release:
         dict(fields["metrics"]),
         _thresholds(fields.get("thresholds")),
         fields.get("start", ""),
+        dict(fields.get("promotion", {})),
     )
 
 
@@ -292,6 +299,7 @@ def _release_fields(release: Release) -> dict[str, Any]:
         "metrics": dict(release.metrics),
         **({"thresholds": asdict(release.thresholds)} if release.thresholds else {}),
         **({"start": release.start} if release.start else {}),
+        **({"promotion": dict(release.promotion)} if release.promotion else {}),
     }
 
 

@@ -183,6 +183,24 @@ class Detector:
         return found if self._threshold is None else found.above(self._threshold)
 
 
+def read_labels(model: str | PathLike[str]) -> tuple[str, ...] | None:
+    """Label names of a model, which is not loaded; None for an endpoint.
+
+    Args:
+        model: As for `Detector.load`.
+
+    Raises:
+        InputError: There is no model.
+    """
+    from kfdet.detection.saved_model import find_saved_model, labels_of
+    from kfdet.detection.tflite import read_attached
+
+    if "://" in str(model):
+        return None
+    path = Path(model)
+    return read_attached(path)[0] if path.suffix == ".tflite" else labels_of(find_saved_model(path))
+
+
 def _connect(url: str, name: str, timeout: float) -> Backend:
     parts = urlsplit(url)
     try:

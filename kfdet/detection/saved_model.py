@@ -41,6 +41,18 @@ def find_saved_model(folder: Path) -> Path:
     )
 
 
+def labels_of(saved_model: Path) -> tuple[str, ...] | None:
+    """Label names of a SavedModel, class id 1 first; None where it does not tell.
+
+    Args:
+        saved_model: The folder with saved_model.pb.
+    """
+    path = saved_model / LABELS_FILE
+    # Not splitlines(): a label may hold a character that it takes for a line's end.
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return tuple(text.removesuffix("\n").split("\n")) if text else None
+
+
 def read_thresholds(saved_model: Path) -> Thresholds | None:
     """What evaluation recommended for a SavedModel; None where nobody measured it.
 
@@ -90,10 +102,7 @@ class SavedModelBackend:
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The labels beside the graph."""
-        path = self._path / LABELS_FILE
-        # Not splitlines(): a label may hold a character that it takes for a line's end.
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        return tuple(text.removesuffix("\n").split("\n")) if text else None
+        return labels_of(self._path)
 
     @property
     def thresholds(self) -> Thresholds | None:

@@ -32,7 +32,7 @@ class TFLiteBackend:
 
     def __init__(self, path: Path) -> None:
         self.place = str(path)
-        self.labels, self.thresholds = _read_attached(path)
+        self.labels, self.thresholds = read_attached(path)
         self._tf = tensorflow()
         try:
             self._interpreter = _interpreter(self._tf)(self.place)
@@ -88,8 +88,12 @@ def _interpreter(tf: Any) -> Any:
     return Interpreter
 
 
-def _read_attached(path: Path) -> tuple[tuple[str, ...], Thresholds | None]:
-    """Label names, and recommended thresholds where the model was measured."""
+def read_attached(path: Path) -> tuple[tuple[str, ...], Thresholds | None]:
+    """Label names, and recommended thresholds where the model was measured.
+
+    Raises:
+        InputError: It is missing, or no TFLite model of kfdet.
+    """
     try:
         with zipfile.ZipFile(path) as attached:
             text = attached.read(LABELS_FILE).decode()

@@ -50,7 +50,7 @@ class Comparison:
         if self.AP50 is None or self.other is None:
             text = f"Nothing could be compared with {self.against}: there is no box to find."
         else:
-            text = f"AP50 is {self.AP50:.3f}, that of {self.against} {self.other:.3f}"
+            text = f"AP50 is {self.AP50:.3f}, that of {self.against} is {self.other:.3f}"
             text += f": {self.difference:+.3f}"
             if self.interval:
                 text += " ({:+.3f} to {:+.3f} in 90% of the replicates)".format(*self.interval)

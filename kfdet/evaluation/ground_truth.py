@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,11 @@ def read_dataset(records: Path) -> dict[str, Any]:
         InputError: It is missing or not JSON.
     """
     return read_json_object(records / "dataset.json", hint="Build the records again.")
+
+
+def frame_rates(statistics: Mapping[str, Any]) -> dict[str, float]:
+    """Frames per second of every video, from dataset.json."""
+    return {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
 
 
 def _read_index(records: Path, side: str) -> dict[int, dict[str, Any]]:

@@ -29,7 +29,7 @@ class ModelRun:
     Args:
         truths: Every picture, measured or only looked at.
         detections: The answers in the same order, boxes in source pixels.
-        speed: How fast the model was; None where the answers come from a file.
+        speed: How fast the model was; None where nobody asked, or the answers come from a file.
     """
 
     truths: list[GroundTruth]
@@ -102,7 +102,9 @@ def run_results(records: Path, results: Results, side: str = "val") -> ModelRun:
     return ModelRun(truths, [_of_labels(each, labels) for each in found], None)
 
 
-def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
+def run_model(
+    records: Path, detector: Detector, side: str = "val", *, timed: bool = True
+) -> ModelRun:
     """Detect on every picture of a split of `records`, in batches, holding one batch in memory.
 
     Detections of labels that the records do not have are left out.
@@ -111,6 +113,7 @@ def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
         records: Folder with the split's TFRecords and examples.parquet.
         detector: As `load_detector` or `load_other` gives it.
         side: "val" or "test".
+        timed: Measure the speed as well.
 
     Raises:
         InputError: There are no records of that split.
@@ -131,7 +134,8 @@ def run_model(records: Path, detector: Detector, side: str = "val") -> ModelRun:
             truths.append(truth)
             detections.append(_of_labels(_to_source(found, truth), labels))
         progress.advance(len(batch))
-    return ModelRun(truths, detections, measure_speed(detector, sample, model_seconds))
+    speed = measure_speed(detector, sample, model_seconds) if timed else None
+    return ModelRun(truths, detections, speed)
 
 
 def _of_labels(found: Detections, labels: Sequence[str]) -> Detections:

@@ -20,8 +20,7 @@ from kfdet.evaluation.model_run import Results
 from kfdet.evaluation.results_file import read_ids, read_results
 from kfdet.events import warn
 from kfdet.files import read_json_object
-from kfdet.local.folder import ARTIFACTS
-from kfdet.local.results import Run, run_of
+from kfdet.local.results import Run, newest_artifact, run_of
 from kfdet.parameters import (
     BoxSettings,
     DatasetSettings,
@@ -144,8 +143,8 @@ def _on_own_records(
             hint="kfdet evaluate MODEL DATASET",
         )
     parameters = Run.load(folder).record["parameters"]
-    records = newest(folder, "records", "examples.parquet")
-    training = newest(folder, "model", "history.json")
+    records = newest_artifact(folder, "records", "examples.parquet")
+    training = newest_artifact(folder, "model", "history.json")
     own = Gate(**{name: parameters.get(name, value) for name, value in vars(Gate()).items()})
     gate = replace(own, against=settings.gate.against, promote=settings.gate.promote)
     evaluate_stage(
@@ -160,22 +159,6 @@ def _on_own_records(
         command=command,
     )
     return read_json_object(scratch / "metrics.json")
-
-
-def newest(run: Path, artifact: str, file: str) -> Path:
-    """The folder of a run's newest artifact of a name.
-
-    Raises:
-        InputError: The run's artifacts were deleted.
-    """
-    found = [path.parent for path in (run / ARTIFACTS).rglob(f"{artifact}/{file}")]
-    if not found:
-        raise InputError(
-            f"the run's {artifact} is no longer in {ARTIFACTS}/.",
-            file=run,
-            hint="Name the dataset: kfdet evaluate RUN DATASET.",
-        )
-    return max(found, key=lambda folder: folder.stat().st_mtime)
 
 
 def _on_dataset(

@@ -8,7 +8,7 @@ from typing import Any
 
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
-from kfdet.local.folder import METRICS, RECORD
+from kfdet.local.folder import ARTIFACTS, METRICS, RECORD
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,3 +78,19 @@ def run_of(path: Path) -> Path | None:
     """The run's folder that `path` is, or whose model it is; None where it is neither."""
     folders = (path, path.resolve().parent if path.name == "model" else path)
     return next((folder for folder in folders if (folder / RECORD).is_file()), None)
+
+
+def newest_artifact(run: Path, artifact: str, file: str) -> Path:
+    """The folder of a run's newest artifact of a name.
+
+    Raises:
+        InputError: The run's artifacts were deleted.
+    """
+    found = [path.parent for path in (run / ARTIFACTS).rglob(f"{artifact}/{file}")]
+    if not found:
+        raise InputError(
+            f"the run's {artifact} is no longer in {ARTIFACTS}/.",
+            file=run,
+            hint="Name the dataset: kfdet evaluate RUN DATASET.",
+        )
+    return max(found, key=lambda folder: folder.stat().st_mtime)

@@ -24,6 +24,7 @@ from kfdet.dataset.several import split_datasets
 from kfdet.deployment.starting import with_located_start
 from kfdet.errors import KfdetError
 from kfdet.files import atomic_file, explain_os_error, read_json_object
+from kfdet.local.comparison import check_comparison
 from kfdet.local.folder import (
     ARTIFACTS,
     CACHE,
@@ -94,6 +95,7 @@ def run(
         check_places(None if is_bucket_uri(place) else Path(place), folder)
     folder = folder.resolve()
     try:
+        check_comparison(source, parameters)
         with locked(folder) as lock:
             described = DatasetRecord.of(source)
             parameters = with_located_start(parameters)
@@ -168,6 +170,8 @@ def _request(
     arguments = parameters.arguments()
     if is_local_start(parameters.pretrained):
         arguments["pretrained"] = str(Path(parameters.pretrained).absolute())
+    if arguments["against"] and "://" not in arguments["against"]:
+        arguments["against"] = str(Path(arguments["against"]).absolute())
     return {
         "command": _command(dataset, folder, parameters, sweep),
         "pipeline": "sweep" if sweep else "training",

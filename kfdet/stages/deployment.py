@@ -7,8 +7,11 @@ from pathlib import Path
 from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
+from kfdet.deployment.gate import may_replace
 from kfdet.deployment.rollout import Options
 from kfdet.deployment.smoke_test import validation_pictures
+from kfdet.events import emit
+from kfdet.parameters import Promotion
 
 
 def deploy(
@@ -20,7 +23,8 @@ def deploy(
     endpoint: str,
     model_root: str,
     canary_percent: int,
-) -> tuple[str, str]:
+    promote: Promotion,
+) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
 
     Args:
@@ -31,16 +35,23 @@ def deploy(
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
+        promote: What the model must be beside the one that the endpoint serves; a model that is
+            not leaves the endpoint as it is.
 
     Returns:
-        The endpoint's URL, and the model's version.
+        The endpoint's URL, the newest version that it serves, and the decision with its reason.
 
     Raises:
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
+    cluster = connect()
+    decision = may_replace(cluster, endpoint, saved_model, records, promote)
+    emit("info", message=decision.reason)
+    if decision.current and not decision.good:
+        return decision.current.url, decision.current.serving.stable.version, decision.reason
     served = deploy_model(
-        connect(),
+        cluster,
         saved_model,
         endpoint,
         model_root=model_root,
@@ -48,6 +59,7 @@ def deploy(
         pictures=validation_pictures(records),
         options=Options(canary_percent=canary_percent),
         bundle=bundle,
+        comparison=decision.comparison,
     )
     latest = served.serving.canary.release if served.serving.canary else served.serving.stable
-    return served.url, latest.version
+    return served.url, latest.version, decision.reason

@@ -16,7 +16,7 @@ from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.evaluation.by_video import by_video
 from kfdet.evaluation.comparison import compare, decide
-from kfdet.evaluation.ground_truth import read_dataset, read_images, reported_side
+from kfdet.evaluation.ground_truth import frame_rates, read_dataset, read_images, reported_side
 from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.metrics import describe
 from kfdet.evaluation.model_run import (
@@ -119,11 +119,11 @@ class Subject:
     labels: Sequence[str] | None
     name: str = ""
 
-    def run(self, records: Path, side: str) -> ModelRun:
-        """Its detections on every picture of a side."""
+    def run(self, records: Path, side: str, *, timed: bool = True) -> ModelRun:
+        """Its detections on every picture of a side, with its speed where that is `timed`."""
         if isinstance(self.answers, Results):
             return run_results(records, self.answers, side)
-        return run_model(records, self.answers, side)
+        return run_model(records, self.answers, side, timed=timed)
 
 
 def write_evaluation(
@@ -158,7 +158,7 @@ def write_evaluation(
     """
     statistics = read_dataset(records)
     side, labels = reported_side(records), statistics["labels"]
-    rates = _rates(statistics)
+    rates = frame_rates(statistics)
     run = subject.run(records, side)
     started = time.perf_counter()
     measurement = measure(run.truths, run.detections, labels, rates, side=side, seed=seed)
@@ -173,7 +173,7 @@ def write_evaluation(
     )
     comparison = None
     if against:
-        other = against.run(records, side)
+        other = against.run(records, side, timed=False)
         comparison = compare(
             measurement,
             measure(other.truths, other.detections, labels, rates, side=side, seed=seed),
@@ -220,11 +220,6 @@ def write_evaluation(
     return document
 
 
-def _rates(statistics: Mapping[str, Any]) -> dict[str, float]:
-    """Frames per second of every video."""
-    return {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
-
-
 def _write_gallery(
     folder: Path,
     run: ModelRun,
@@ -248,7 +243,7 @@ def _write_gallery(
     write_zip(folder / "pictures.zip", jpegs)
     if selection.typical:
         (folder / "detections.png").write_bytes(contact_sheet(selection, *drawing))
-    rates = _rates(statistics)
+    rates = frame_rates(statistics)
     stretch = choose_stretch(truths, rates)
     if not stretch:
         return shots, None

@@ -25,7 +25,7 @@ from kfdet.parameters import TrainingSettings
 from kfdet.stages.deployment import deploy as deployment_stage
 from kfdet.training.starting_point import check_start
 
-HEADINGS = ["NAME", "VERSION", "AP50", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
+HEADINGS = ["NAME", "VERSION", "AP50", "GAIN", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("store")
 def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (records,) = run.rglob("records")
-    url, version = deployment_stage(
+    url, version, _ = deployment_stage(
         run / "model",
         run / "metrics.json",
         records,
@@ -90,6 +90,7 @@ def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[st
         endpoint="toys",
         model_root="minio://kfdet/models",
         canary_percent=0,
+        promote="always",
     )
     annotations = fake.objects["toys"]["metadata"]["annotations"]
     assert url == "http://toys-default.example.com"
@@ -130,10 +131,11 @@ def test_deploy_list_and_roll_back(
     assert main(["endpoints"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == HEADINGS
-    assert lines[1].split()[:6] == [
+    assert lines[1].split()[:7] == [
         "toys",
         first["version"],
         "0.900",
+        "-",
         "yes",
         "-",
         second["version"],

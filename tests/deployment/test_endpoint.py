@@ -27,7 +27,14 @@ SECOND = Release(
 THIRD = Release("333333333333", "s3://kfdet/models/toys/333333333333")
 
 
-FOURTH = Release("444444444444", "s3://x/4", {}, thresholds=Thresholds(0.4, {"mug": 0.3}))
+FOURTH = Release(
+    "444444444444",
+    "s3://x/4",
+    {},
+    Thresholds(0.4, {"mug": 0.3}),
+    "imagenet",
+    {"difference": 0.03, "interval": [0.01, 0.05]},
+)
 
 
 def model(release: Release) -> Manifest:

@@ -1,0 +1,71 @@
+"""May a model take the place of the one that an endpoint serves?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfdet.cluster.api import Cluster
+from kfdet.deployment.endpoint import Endpoint
+from kfdet.deployment.publish import version_of
+from kfdet.deployment.rollout import check_deployment
+from kfdet.detection import Detector
+from kfdet.detection.saved_model import find_saved_model
+from kfdet.evaluation.comparison import Comparison, common_labels, decide
+from kfdet.evaluation.promotion import compare_models
+from kfdet.parameters import Promotion
+from kfdet.storage.copies import local_model
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a model may be served, why, and how it compares with what serves.
+
+    Args:
+        good: It may.
+        reason: Why, in sentences.
+        current: The endpoint as it was; None where there is none yet.
+        comparison: With what the endpoint serves; None where nothing was compared.
+    """
+
+    good: bool
+    reason: str
+    current: Endpoint | None = None
+    comparison: Comparison | None = None
+
+
+def may_replace(
+    cluster: Cluster, name: str, model: Path, records: Path, promote: Promotion, *, seed: int = 0
+) -> Decision:
+    """Compare a model with the one that an endpoint serves to most requests.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        model: Folder with numbered versions of a SavedModel.
+        records: Folder of the TFRecord build, of whose validation or test side both are measured.
+        promote: What the model must be beside the other one.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        InputError: The endpoint is somebody else's, its model is gone from the bucket, or the two
+            have no label in common.
+    """
+    current = check_deployment(cluster, name, canary_percent=0)
+    if promote == "always":
+        return Decision(True, "Nothing was compared (--promote always).", current)
+    if current is None:
+        return Decision(True, f"{name} serves nothing yet.")
+    stable = current.serving.stable
+    if stable.version == version_of(find_saved_model(model)):
+        return Decision(True, f"{name} serves this version already.", current)
+    against = f"version {stable.version} of {name}"
+    with (
+        local_model(stable.storage_uri) as folder,
+        Detector.load(folder, threshold=0.0) as old,
+        Detector.load(model, threshold=0.0) as new,
+    ):
+        common_labels(new.labels or (), old.labels, against)
+        comparison = compare_models(records, new, old, against=against, seed=seed)
+    good, reason = decide(promote, comparison)
+    return Decision(good, reason, current, comparison)
