@@ -156,3 +156,11 @@ def test_a_changed_dataset_is_planned_again(run: Path, dataset: Path, kfdet: Any
     done = kfdet("run", dataset, "-o", run, *OPTIONS, "--min-ap50", "1")
     assert done.returncode == 0, done.stderr
     assert not any(stages(run).values())
+
+
+def test_an_evaluation_gives_the_numbers_of_the_run(run: Path, kfdet: Any) -> None:
+    done = kfdet("evaluate", run, "--json")
+    assert done.returncode == 0, done.stderr
+    found, own = json.loads(done.stdout), json.loads((run / "metrics.json").read_text())
+    del found["speed"], own["speed"]
+    assert found == own
