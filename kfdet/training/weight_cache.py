@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 from urllib.parse import urlparse
@@ -78,14 +80,12 @@ def _fetch(source: str, target: Path) -> None:
     if source.startswith(("http://", "https://")):
         download(source, target)
     elif is_bucket_uri(source):
-        import tempfile
-
         from kfdet.storage.download import download as download_objects
 
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             download_objects(source, Path(scratch)).replace(target)
     elif Path(source).is_file():
-        target.write_bytes(Path(source).read_bytes())
+        shutil.copyfile(source, target)
     else:
         raise InputError(
             "there is no such file in the mirror.",

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 import tensorflow as tf
 
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 from kfdet.events import emit
 from kfdet.files import hash_file
 from kfdet.parameters import DEFAULT_START, NO_START, PUBLISHED_STARTS, TrainingSettings
@@ -78,11 +78,12 @@ def _can_be_had(settings: TrainingSettings) -> bool:
     """
     try:
         obtain(published(DEFAULT_START, settings.network))
-    except InputError as error:
+    except KfdetError as error:
         if settings.freeze != "none":
             raise
-        place = f"{error.file}: " if error.file else ""
-        emit("info", message=f"starting from random weights: {place}{error.problem}")
+        # what to do about it does not matter here
+        reason = str(error).removesuffix(error.hint) if isinstance(error, InputError) else error
+        emit("info", message=f"starting from random weights: {reason}")
         return False
     return True
 
