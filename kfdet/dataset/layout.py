@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
 from kfdet.errors import InputError
@@ -57,7 +58,7 @@ def is_dataset_file(name: str) -> bool:
 
 
 def find_files(root: Path) -> list[str]:
-    """Relative paths of all files, sorted; not hidden ones, not the outputs of a run.
+    """Relative paths of all files, sorted; no hidden ones, pipes or devices, no outputs of a run.
 
     Raises:
         InputError: The folder is missing.
@@ -75,6 +76,19 @@ def find_files(root: Path) -> list[str]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = (name for name in names if not name.startswith("."))
+        visible = (
+            name
+            for name in names
+            if not name.startswith(".") and not _never_ends(os.path.join(folder, name))
+        )
         found += [(inner / name).relative_to(root).as_posix() for name in visible]
     return sorted(found)
+
+
+def _never_ends(path: str) -> bool:
+    """Whether reading a path may wait for ever: a pipe, a socket or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # a link to nowhere, which its reader reports
+        return False
+    return not stat.S_ISREG(mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -189,6 +190,20 @@ class TestNumbersDecideNothing:
         write_text(tmp_path / "a.json", text.replace('"width": 64', f'"width": {digits}'))
 
         assert load(tmp_path).problems
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.mp4", "a.xml", "a.json", "classes.txt", "data.yaml", "labels/a.txt"]
+)
+def test_pipes_are_not_opened(tmp_path, name):
+    write_image(tmp_path / "x.jpg")
+    write_text(tmp_path / "x.xml", voc(("cup", (1, 2, 30, 40))))
+    if name == "labels/a.txt":
+        write_text(tmp_path / "classes.txt", "cup\n")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+
+    assert len(load(tmp_path).items[0].keys) == 1
 
 
 class TestTimeGrowsWithTheFile:

@@ -60,6 +60,8 @@ def read(path: Path) -> AnnotationSet:
         relative = file.relative_to(path.parent)
         if file.stem.lower() in _RESERVED or any(p.startswith(".") for p in relative.parts):
             continue
+        if not file.is_file():
+            continue
         text = _text(file)
         if text.strip() and not _LABEL_LINE.match(text):
             continue
