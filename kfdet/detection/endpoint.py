@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
+from collections.abc import Callable, Iterator, Sequence
 
+import imagesize
+
+from kfdet.detection.backend import Answer
 from kfdet.errors import KfdetError
 
 ATTEMPTS = 5
@@ -13,6 +19,8 @@ UNAVAILABLE = (502, 503, 504)
 """HTTP statuses of a gateway without a server that is ready."""
 
 _NOT_FOUND = 404
+_MOST_PICTURES, _MOST_BYTES, _MOST_PIXELS = 16, 16 << 20, 48_000_000
+"""Of one request: within the limits that `kfdet serve` has by default."""
 
 
 class EndpointError(KfdetError):
@@ -37,3 +45,39 @@ def model_seconds(server_timing: str) -> float | None:
     """The model's own time in a Server-Timing header; None if it is not there."""
     found = re.search(r"\bmodel;dur=([0-9.]+)", server_timing)
     return float(found[1]) / 1000 if found else None
+
+
+def ask(pictures: Sequence[bytes], predict: Callable[[Sequence[bytes]], Answer]) -> Answer:
+    """The answer for all pictures, asked for in as many requests as servers with limits need."""
+    answers = [predict(portion) for portion in _portions(pictures)]
+    seconds = [answer.seconds for answer in answers if answer.seconds is not None]
+    return Answer(
+        [row for answer in answers for row in answer.rows],
+        sum(seconds) if len(seconds) == len(answers) else None,
+    )
+
+
+def _portions(pictures: Sequence[bytes]) -> Iterator[list[bytes]]:
+    portion: list[bytes] = []
+    length = pixels = 0
+    for data in pictures:
+        size = _pixels(data)
+        if portion and (
+            len(portion) == _MOST_PICTURES
+            or length + len(data) > _MOST_BYTES
+            or pixels + size > _MOST_PIXELS
+        ):
+            yield portion
+            portion, length, pixels = [], 0, 0
+        portion.append(data)
+        length, pixels = length + len(data), pixels + size
+    yield portion
+
+
+def _pixels(data: bytes) -> int:
+    """Pixels of a picture by its header; 0 where that cannot be read."""
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except (ValueError, struct.error):
+        return 0
+    return max(0, int(width)) * max(0, int(height))

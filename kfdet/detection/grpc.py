@@ -10,6 +10,7 @@ from kfdet.detection.backend import Answer
 from kfdet.detection.endpoint import (
     ATTEMPTS,
     EndpointError,
+    ask,
     model_seconds,
     refused,
     unreachable,
@@ -69,11 +70,15 @@ class GrpcBackend:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
-        """The outputs for all pictures, asked for in one request.
+        """The outputs for all pictures.
 
         Raises:
             EndpointError: No connection, no such model, not ready, or another kind of server.
         """
+        return ask(pictures, self._predict)
+
+    def _predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for pictures that fit into one request."""
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model
         tensor = request.inputs["image_bytes"]

@@ -18,6 +18,7 @@ from kfdet.detection.endpoint import (
     ATTEMPTS,
     UNAVAILABLE,
     EndpointError,
+    ask,
     model_seconds,
     refused,
     unreachable,
@@ -46,7 +47,8 @@ class RestBackend:
         self._session = requests.Session()
         retries = Retry(
             ATTEMPTS - 1,
-            status_forcelist=UNAVAILABLE,
+            status_forcelist=(*UNAVAILABLE, requests.codes.too_many_requests),
+            respect_retry_after_header=False,  # a server may ask for an hour
             allowed_methods=None,  # POST, too: detecting twice does no harm.
             backoff_factor=_BACKOFF_SECONDS,
             raise_on_status=False,
@@ -55,11 +57,15 @@ class RestBackend:
             self._session.mount(scheme, HTTPAdapter(max_retries=retries))
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
-        """The outputs for all pictures, asked for in one request.
+        """The outputs for all pictures.
 
         Raises:
             EndpointError: No connection, no such model, not ready, or another kind of server.
         """
+        return ask(pictures, self._predict)
+
+    def _predict(self, pictures: Sequence[bytes]) -> Answer:
+        """The outputs for pictures that fit into one request."""
         try:
             response = self._session.post(
                 self._url,

@@ -20,6 +20,7 @@ from kfdet.serving.limits import Limits
 from kfdet.serving.model import ServingError
 
 _LARGE_SHARE = 8
+_SECONDS_AFTER = 1.0
 
 _Ticket = tuple[int, int]
 """The cost of a request, and its number; ordered by whose turn is first."""
@@ -45,6 +46,7 @@ class Admission:
         self._waiting: dict[bool, list[_Ticket]] = {True: [], False: []}
         self._changed = threading.Condition()
         self._numbers = itertools.count()
+        self._pending: threading.Timer | None = None
 
     @property
     def capacity(self) -> int:
@@ -72,8 +74,11 @@ class Admission:
         finally:
             with self._changed:
                 self._inside[large] -= 1
-            if large:
-                _return_memory()
+                if large and self._pending is None:
+                    # A moment later, when nothing holds the request and its answer any more.
+                    self._pending = threading.Timer(_SECONDS_AFTER, self._tidy)
+                    self._pending.daemon = True
+                    self._pending.start()
 
     @contextmanager
     def turn(self, *, large: bool, cost: int) -> Iterator[None]:
@@ -97,6 +102,11 @@ class Admission:
             with self._changed:
                 self._count(large, 1)
                 self._changed.notify_all()
+
+    def _tidy(self) -> None:
+        with self._changed:
+            self._pending = None
+        _return_memory()
 
     def _is_free(self, large: bool) -> bool:
         return self._free[False] > 0 and (not large or self._free[True] > 0)

@@ -76,6 +76,19 @@ def test_a_batch_goes_in_one_request(served: Served, scheme: str) -> None:
     assert first.model_seconds == second.model_seconds
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_batch_beyond_the_servers_limits_goes_in_several_requests(
+    served: Served, scheme: str
+) -> None:
+    colours = [(5 * n, 255 - 5 * n, 0) for n in range(40)]
+    with Detector.load(url(served, scheme), name="toy") as detector:
+        found = detector.detect_batch([picture(16, 16, colour) for colour in colours])
+        large = detector.detect_batch([picture(6000, 4000, (255, 0, 0))] * 4)
+    scores = [np.sort(one.scores) for one in found]
+    np.testing.assert_allclose(scores, np.sort(np.array(colours)[:, :2] / 255), atol=0.02)
+    assert len(large) == 4
+
+
 def test_the_address_may_name_the_model(served: Served) -> None:
     with Detector.load(served.model_url) as detector:
         assert len(detector.detect(picture(40, 20, (204, 51, 0)))) == 2
