@@ -154,9 +154,8 @@ def read_key_frames(folder: Path) -> dict[str, npt.NDArray[np.int64]]:
 
     Regions without a label are left out: they do not show that somebody looked at the frame.
     """
-    keys = pq.read_table(
-        folder / KEYS_FILE, columns=["video", "frame"], filters=[("label", "!=", NO_LABEL)]
-    )
+    drawn = [[("label", "!=", NO_LABEL)], [("crowd", "==", False)]]  # either
+    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"], filters=drawn)
     frames: defaultdict[str, list[int]] = defaultdict(list)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
         frames[video].append(frame)
