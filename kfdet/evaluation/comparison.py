@@ -139,7 +139,10 @@ def decide(promote: Promotion, comparison: Comparison) -> tuple[bool, str]:
     if promote == "always":
         return True, f"{comparison} It is promoted whatever the comparison says (--promote always)."
     if comparison.interval is None:
-        return False, f"{comparison} There is too little truth to say whether it is {promote}."
+        return (
+            False,
+            f"{comparison} There is too little truth to say whether it is {_words(promote)}.",
+        )
     low = comparison.interval[0]
     if promote == "better":
         good = low > 0
@@ -149,3 +152,7 @@ def decide(promote: Promotion, comparison: Comparison) -> tuple[bool, str]:
         rule = f"the interval must not reach below -{TOLERANCE:g}"
     relation = "Promoted" if good else "Not promoted"
     return good, f"{comparison} {relation}: {rule} (--promote {promote})."
+
+
+def _words(promote: Promotion) -> str:
+    return promote.replace("-", " ")

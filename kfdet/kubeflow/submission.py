@@ -115,6 +115,17 @@ def submit(
                 file=each.pretrained,
                 hint="Give a URL or a bucket path, such as that of a model.zip.",
             )
+    if parameters.against and "://" not in parameters.against:
+        raise InputError(
+            "is on this machine, where the cluster cannot read it.",
+            file=parameters.against,
+            hint="Give the bucket path of a model.zip or of a model's folder.",
+        )
+    if parameters.promote != "always" and not (parameters.against or cluster.endpoint):
+        raise InputError(
+            f"--promote {parameters.promote} has nothing to compare with.",
+            hint="Name an --endpoint, or a model with --against.",
+        )
     parameters.check()
     cluster.check()
     compilation.check()

@@ -27,7 +27,7 @@ def check_comparison(dataset: str, parameters: Parameters) -> None:
     if not parameters.against:
         if parameters.promote != "always":
             raise InputError(
-                f"there is nothing to be {parameters.promote} than.",
+                f"--promote {parameters.promote} has nothing to compare with.",
                 hint="Name a run or a model with --against.",
             )
         return

@@ -82,6 +82,12 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
         ("", Parameters(), "is not in an object store"),
         ("videos", Parameters(), "kfdet upload videos minio://"),
         ("minio://a/b", Parameters(pretrained="ckpt"), "ckpt: is on this machine"),
+        ("minio://a/b", Parameters(against="run"), "run: is on this machine"),
+        (
+            "minio://a/b",
+            Parameters(promote="better"),
+            "--promote better has nothing to compare with",
+        ),
     ],
 )
 def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, message: str) -> None:
