@@ -13,6 +13,7 @@ WITHOUT_MODULE = {
     "docker",  # the images
     "e2e",  # whole runs, here and on a cluster
     "examples",
+    "hostile",  # broken files and wrong credentials, whatever module meets them
     "manifests",
     "support",  # helpers of the tests
     "test_docs.py",
