@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 
 from benchmarks.table import Row, print_table
 from kfdet.boxes.interpolation import Task
-from kfdet.boxes.tables import Boxes, iou_matrix
+from kfdet.boxes.tables import UNTRACKED, Boxes, iou_matrix
 from kfdet.dataset.formats.cvat_video import write
 from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, key_table
 from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.ground_truth import read_dataset
+from kfdet.evaluation.ground_truth import GroundTruth, read_dataset
 from kfdet.evaluation.model_run import load_detector, run_model
 from kfdet.motion.interpolation import interpolate_videos
 from kfdet.parameters import Interpolation
@@ -132,12 +132,9 @@ def measure_run(folder: Path, run: Path) -> list[Row]:
     truths, detections = [], []
     for truth, found in zip(answers.truths, answers.detections, strict=True):
         if truth.kind != "crop":
-            boxes = np.array(by_frame.get(truth.frame, [])).reshape(-1, 4)
-            no = np.zeros(len(boxes), bool)
-            ones = np.ones(len(boxes), np.int64)
-            truths.append(replace(truth, boxes=boxes, classes=ones, crowd=no, difficult=no))
+            truths.append(_with_boxes(truth, by_frame.get(truth.frame, [])))
             detections.append(found)
-    coco = evaluate_coco(truths, detections, labels)
+    coco, _ = evaluate_coco(truths, detections, labels)
     name = f"{run.name}, {len(truths)} frames"
     return [
         Row(f"{name}: {what}", value or 0.0, 0.0, "", value or 0.0, floor)
@@ -147,6 +144,23 @@ def measure_run(folder: Path, run: Path) -> list[Row]:
             ("AP75", coco.ap75, 0.0),
         )
     ]
+
+
+def _with_boxes(truth: GroundTruth, boxes: list[Boxes]) -> GroundTruth:
+    """Return the picture with these boxes, all of them drawn."""
+    count = len(boxes)
+    return replace(
+        truth,
+        boxes=np.array(boxes).reshape(-1, 4),
+        classes=np.ones(count, np.int64),
+        crowd=np.zeros(count, bool),
+        difficult=np.zeros(count, bool),
+        drawn=np.ones(count, bool),
+        tracks=np.full(count, UNTRACKED),
+        keys=np.full((count, 2), truth.frame),
+        hulls=np.array(boxes).reshape(-1, 4),
+        measured=True,
+    )
 
 
 def main() -> None:
