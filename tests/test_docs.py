@@ -133,7 +133,7 @@ def test_every_name_of_the_python_api_is_public(page: Path) -> None:
     used = {
         name
         for line in code(page)[0].splitlines()
-        for name in re.findall(r"(?<![\w/.])kfdet\.([A-Za-z]\w*)", line)
+        for name in re.findall(r"(?<![\w/.])kfdet\.([A-Za-z]\w*)\b(?!/)", line)
     }
     rooms = {path.stem for path in (REPOSITORY / "kfdet").iterdir()} | {"components", "pipelines"}
     assert used - rooms <= set(kfdet.__all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -35,7 +36,7 @@ def modules_with_examples() -> list[str]:
 
 @pytest.fixture(scope="session")
 def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an example may use: the dataset `videos`, its finished `run` and `photo.jpg`."""
+    """What an example may use: two datasets, two finished runs and `photo.jpg`."""
     folder = tmp_path_factory.mktemp("examples")
     for top in (20, 60):
         video = write_square_video(folder / "videos" / f"{top}.mp4", top)
@@ -45,6 +46,8 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capture.release()
     command = (sys.executable, "-m", "kfdet", "run", "videos", "-o", "run", "--steps", "2")
     subprocess.run(command, cwd=folder, check=True)
+    shutil.copytree(folder / "videos", folder / "garage")
+    shutil.copytree(folder / "run", folder / "older-run")
     return folder
 
 

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from kfdet.boxes.interpolation import Task, interpolate
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.motion.stretches import SIDES
-from kfdet.motion.tracking import track_boxes
 from kfdet.parameters import Interpolation
 
 _SAMPLE = 60
@@ -67,6 +66,8 @@ def _interpolate(
     """The boxes of one video by one method."""
     if method in ("linear", "cubic"):
         return interpolate(keys, task, method)
+    from kfdet.motion.tracking import track_boxes  # OpenCV is slow to import
+
     other = pc.or_(pc.not_equal(keys["rotation"], 0.0), keys["crowd"])
     left_out = frozenset(keys["track_id"].filter(other).to_pylist())
     (step,) = (each[2] for each in task.values())

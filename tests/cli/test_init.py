@@ -25,6 +25,7 @@ COMMANDS = (
     *(
         "demo",
         "run",
+        "sweep",
         "check",
         "evaluate",
         "convert",
@@ -65,9 +66,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fly"], "No such command 'fly'. Commands: demo, run, check, "),
+        (["fly"], "No such command 'fly'. Commands: demo, run, sweep, check, "),
         (["runn"], "No such command 'runn'. Did you mean 'run'?"),
-        (["sweep"], "No such command 'sweep'. Commands: demo, run, check, "),
+        (["swim"], "No such command 'swim'. Commands: demo, run, sweep, check, "),
         (["predict"], "'kfdet serve RUN', or in Python kfdet.Detector.load('RUN')"),
         (["trian"], "'kfdet run' trains, exports and evaluates."),
     ],

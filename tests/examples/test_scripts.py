@@ -40,7 +40,7 @@ def test_ask_an_endpoint(tmp_path: Path) -> None:
     served = start_server(tmp_path / "model")
     try:
         for url in (served.rest, f"grpc://{served.grpc}"):
-            said = example("2-ask-an-endpoint/ask.py", url, NAME, str(photo), str(drawn))
+            said = example("2-ask-an-endpoint/ask.py", url, NAME, str(photo), str(drawn), "0.3")
             assert said == "disc 100% at 0, 0, 40, 40\n"
             assert (cv2.imread(str(drawn)) != cv2.imread(str(photo))).any()
             assert np.array_equal(cv2.imread(str(drawn))[:, -20:], cv2.imread(str(photo))[:, -20:])

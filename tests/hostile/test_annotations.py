@@ -17,7 +17,7 @@ from kfdet.dataset.label_checks import Use, check_labels
 from kfdet.dataset.loading import load, load_items
 from kfdet.errors import InputError
 
-FOR_IMAGES = ("coco", "voc", "yolo", "datumaro", "cvat-images", "parquet")
+FOR_IMAGES = ("coco", "voc", "yolo", "datumaro", "cvat-images", "csv", "parquet")
 FOR_VIDEOS = ("coco", "voc", "yolo", "datumaro", "cvat-images", "cvat-video", "mot", "parquet")
 
 

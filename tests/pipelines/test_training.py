@@ -112,7 +112,7 @@ def test_only_stages_that_use_buckets_get_credentials(pods: dict[str, Any]) -> N
     found = {name: pod["secretAsEnv"] for name, pod in pods.items() if "secretAsEnv" in pod}
     assert set(found) == {
         *("fingerprint", "planning", "frame-extraction", "interpolation"),
-        *("training", "deployment"),
+        *("training", "evaluation", "deployment"),
     }
     mirror = found["training"].pop()
     assert mirror["keyToEnv"] == [{"envVar": "KFDET_MIRROR", "secretKey": "KFDET_MIRROR"}]
