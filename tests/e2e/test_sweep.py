@@ -65,17 +65,3 @@ def test_the_same_command_again_redoes_nothing(sweep: Path, dataset: Path, kfdet
     done = kfdet("sweep", dataset, "-o", sweep, *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert computed(sweep) == {}
-
-
-def test_another_value_trains_one_more(sweep: Path, dataset: Path, kfdet: Any) -> None:
-    done = kfdet("sweep", dataset, "-o", sweep, *OPTIONS[:-1], "steps=6,12,8")
-    assert done.returncode == 0, done.stderr
-    assert set(computed(sweep)) <= {"grid", "training", "selection", "export", "evaluation"}
-    assert computed(sweep)["training"] == 1
-
-
-def test_a_run_in_its_place_leaves_no_comparison(sweep: Path, dataset: Path, kfdet: Any) -> None:
-    done = kfdet("run", dataset, "-o", sweep, *OPTIONS[:-2], "--steps", "6")
-    assert done.returncode == 0, done.stderr
-    assert not list(sweep.glob("sweep.*"))
-    assert "tfrecord_build" not in computed(sweep)
