@@ -10,6 +10,9 @@ from typing import Any
 from kfdet.files import atomic_file, read_json_object
 
 HISTORY_FILE = "history.json"
+START_FILE = "start.json"
+"""The history as it was before the first step. A checkpoint may be copied to a bucket before the
+history that belongs to it; this file is there before any checkpoint."""
 
 
 @dataclass
@@ -65,13 +68,23 @@ class History:
         since = max(rose["step"], self.continued_from)
         return sum(v["step"] > since for v in self.val)
 
+    def begin(self, folder: Path) -> None:
+        """Write start.json and history.json into `folder`, before there is a checkpoint."""
+        self._write(folder / START_FILE)
+        self.write(folder)
+
     def write(self, folder: Path) -> None:
         """Write history.json into `folder`, whole or not at all."""
-        with atomic_file(folder / HISTORY_FILE) as path:
+        self._write(folder / HISTORY_FILE)
+
+    def _write(self, target: Path) -> None:
+        with atomic_file(target) as path:
             path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_history(folder: Path) -> History:
-    """The history in `folder`, a new one where there is none."""
-    path = folder / HISTORY_FILE
-    return History(**read_json_object(path)) if path.exists() else History()
+    """The history in `folder`, else how it began, else a new one."""
+    for name in (HISTORY_FILE, START_FILE):
+        if (folder / name).exists():
+            return History(**read_json_object(folder / name))
+    return History()

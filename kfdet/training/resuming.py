@@ -140,7 +140,7 @@ def _copy(source: Path, target: Path, step: int) -> None:
     shutil.copyfile(source / f"{name}.index", target / f"{name}.index")
     history = read_history(source)
     history.continued_from = step
-    history.write(target)
+    history.begin(target)
     # Last: without this file there is no checkpoint to continue from.
     with atomic_file(target / CHECKPOINT_STATE) as path:
         path.write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')

@@ -81,6 +81,8 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
         )
     with strategy.scope():
         trainer = _build_trainer(run, history, strategy, first_step)
+        if first_step == 0:
+            history.begin(run.checkpoints)
         controller = _build_controller(run, history, trainer, strategy)
         total, interval = run.config.trainer.train_steps, run.config.trainer.validation_interval
         step = first_step
