@@ -4,8 +4,8 @@ Coordinates are absolute float pixels of the source frame, right and bottom excl
 0-based indices of the source video (0 for an image). `video` is the source's path relative to the
 dataset, for videos and images alike. `track_id` is UNTRACKED for a box that belongs to no track.
 
-A `crowd` box is no object, but a region that may hold any number of objects of its label, or with
-NO_LABEL of every label: neither training nor evaluation judges what is in it.
+A `crowd` box is not an object but a region that may hold any number of objects of its label, or
+with NO_LABEL of every label: neither training nor evaluation judges what is in it.
 """
 
 from __future__ import annotations

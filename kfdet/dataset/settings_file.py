@@ -26,8 +26,8 @@ def read_settings(folder: Path) -> DatasetSettings:
     A file of that name with YOLO's `names` is YOLO's, not ours.
 
     Raises:
-        InputError: The file is no mapping of known keys to values of the right kind, or one key is
-            there twice.
+        InputError: The file is not a mapping of known keys to values of the right kind, or one key
+            is there twice.
     """
     path = folder / SETTINGS_FILE
     if not path.is_file() or yolo.rank(path) is not None:
@@ -63,7 +63,7 @@ def _entries(root: yaml.Node | None, path: Path) -> Iterable[tuple[str, yaml.Nod
     """Keys and values of the file.
 
     Raises:
-        InputError: There is no mapping, or a key is not known.
+        InputError: It is not a mapping, or a key is unknown.
     """
     if root is None:
         return []

@@ -27,7 +27,7 @@ from kfdet.planning.split import SplitInput, split
 Integers = npt.NDArray[np.int64]
 
 _NOT_COUNTED = -1
-"""Number of the label of a region, which is no object."""
+"""Number of the label of a region, which is not an object."""
 
 GROUP_PIXELS = 600_000_000
 """Decoding work worth a group of its own: about 300 frames of 1080p, a few seconds."""

@@ -106,7 +106,7 @@ class FrameBoxes:
             is there once for every label.
         corners: Shape (N, 4), clipped, source pixels.
         class_ids: Shape (N,), from 1.
-        crowd: Shape (N,), whether the box is no object, but a region that nobody judges.
+        crowd: Shape (N,), whether the box is not an object but a region that is not judged.
         drawn: Shape (N,), whether a person drew the box on its frame.
         tracks: Shape (N,), UNTRACKED without one.
         neighbours: The key frames between which each box lies.

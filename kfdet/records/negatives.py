@@ -60,7 +60,7 @@ class SourceFrames:
         frames: Extracted frames, rising.
         box_frames: (N,) frame of every box, rising.
         boxes: (N, 4) the boxes, in pixels of the source.
-        crowd: (N,) whether a box is no object, but a region that may hold some.
+        crowd: (N,) whether a box is not an object but a region that may hold some.
     """
 
     source: Source

@@ -55,7 +55,7 @@ class _Classes:
 
     Args:
         count: How many the network has.
-        saved: How many the checkpoint has; 0 where nobody knows their labels.
+        saved: How many the checkpoint has; 0 where their labels are unknown.
         shared: Class ids (in the network, in the checkpoint) of what both know.
     """
 
@@ -207,7 +207,7 @@ def _rows(variable: Any, value: Array, classes: _Classes) -> Array | None:
         classes: Of both.
 
     Returns:
-        None where the checkpoint has other anchors, or where nobody knows its labels.
+        None where the checkpoint has other anchors, or where its labels are unknown.
     """
     inner = _BOX if "boxes" in variable.name else 1
     outer = variable.shape[-1] // (classes.count * inner)

@@ -1,7 +1,7 @@
 """Whether the container of a video is whole: by the chain of its parts, mended by FFmpeg silently.
 
 A demuxer that meets damage looks for the next place where it can go on, and what lay between is
-gone without a word. Here every part has to begin where the one before it ends.
+lost silently. Here every part has to begin where the one before it ends.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def read(path: Path) -> AnnotationSet:
         names = _names(task)
         kind = _kind(names, regions)
         if kind == "image" and not valid:
-            continue  # nobody has labelled it
+            continue  # not labelled yet
         source = SourceAnnotations(kind, str(path), names, relative=True, corner=True)
         source.reviewed = bool(valid)
         if kind == "image":

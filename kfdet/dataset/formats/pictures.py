@@ -56,8 +56,8 @@ def safe_path(name: str, file: str) -> PurePosixPath:
         is_text(part, MAX_NAME_BYTES) for part in path.parts
     ):
         problem = (
-            f"is no name of a file: it has control characters, more than {MAX_PATH_BYTES} bytes, "
-            f"or a part of more than {MAX_NAME_BYTES}"
+            f"cannot be the name of a file: it has control characters, more than "
+            f"{MAX_PATH_BYTES} bytes, or a part of more than {MAX_NAME_BYTES}"
         )
     else:
         return path

@@ -14,14 +14,14 @@ from kfdet.dataset.formats.limits import MAX_ID
 def mapping(value: object, what: str) -> dict[str, Any]:
     """A JSON object."""
     if not isinstance(value, dict):
-        raise ValueError(f"has {what} that is no object")
+        raise ValueError(f"has {what} that is not an object")
     return value
 
 
 def sequence(value: object, what: str) -> list[Any]:
     """A JSON array."""
     if not isinstance(value, list):
-        raise ValueError(f"has {what} that is no list")
+        raise ValueError(f"has {what} that is not a list")
     return value
 
 
@@ -47,7 +47,7 @@ def whole(value: object, what: str) -> int:
 def text(value: object, what: str) -> str:
     """Text, or a number that stands for itself."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ValueError(f"has {what} that is no text")
+        raise ValueError(f"has {what} that is not text")
     try:
         return str(value)
     except ValueError:  # a number of 5,000 digits

@@ -56,7 +56,7 @@ def test_boxes(tmp_path):
         (annotation(category_id=8), "has category 8"),
         (annotation(image_id=9), "is on image 9"),
         ({"id": 6, "image_id": 1, "category_id": 7}, "annotation 6 has no 'bbox'"),
-        ("text", "annotation #2 has a value that is no object"),
+        ("text", "annotation #2 has a value that is not an object"),
     ],
 )
 def test_bad_annotations(tmp_path, bad, text):
