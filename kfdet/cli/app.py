@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -129,6 +130,12 @@ Datasets = Annotated[
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
         "annotation file; or minio://BUCKET/NAME after an upload. Several are merged by label.",
     ),
+]
+RunFolder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace a run of another dataset in RUN.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kfdet.cli.app import Datasets, Json, app, err, out, progress
+from kfdet.cli.app import Datasets, Json, Replace, RunFolder, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.parameters import DEFAULTS, NO_START, Parameters, SweepSettings
 
@@ -48,13 +48,9 @@ def demo(
 @with_parameters
 def run(
     dataset: Datasets,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
-    ],
+    output: RunFolder,
     parameters: Parameters,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a run of another dataset in RUN.")
-    ] = False,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Train, export and evaluate a detector on this machine.
@@ -80,14 +76,10 @@ def run(
 @with_parameters
 def sweep(
     dataset: Datasets,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
-    ],
+    output: RunFolder,
     sweep: SweepSettings,
     parameters: Parameters,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a run of another dataset in RUN.")
-    ] = False,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Train several settings on this machine, and keep the best one.
