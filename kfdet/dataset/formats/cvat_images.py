@@ -8,16 +8,8 @@ from pathlib import Path
 
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats import cvat_video
-from kfdet.dataset.formats.cvat_xml import (
-    Dump,
-    Image,
-    Task,
-    TaskIndex,
-    box_sides,
-    flag,
-    parse_dump,
-    write_labels,
-)
+from kfdet.dataset.formats.cvat_dump import Dump, Image, Task, TaskIndex
+from kfdet.dataset.formats.cvat_xml import box_sides, flag, parse_dump, write_labels
 from kfdet.dataset.formats.model import (
     SIDE_NAMES,
     AnnotatedItem,

@@ -13,18 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from kfdet.boxes.rotation import envelope
 from kfdet.boxes.tables import UNTRACKED
-from kfdet.dataset.formats.cvat_xml import (
-    Dump,
-    Row,
-    Task,
-    TaskIndex,
-    Track,
-    box_sides,
-    flag,
-    parse_dump,
-    unread_shape,
-    write_labels,
-)
+from kfdet.dataset.formats.cvat_dump import Dump, Row, Task, TaskIndex, Track
+from kfdet.dataset.formats.cvat_xml import box_sides, flag, parse_dump, unread_shape, write_labels
 from kfdet.dataset.formats.model import (
     SIDE_NAMES,
     AnnotatedItem,

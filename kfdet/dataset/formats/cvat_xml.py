@@ -1,4 +1,4 @@
-"""CVAT's XML 1.1 as CVAT writes it: metadata, tracks and images, before any meaning is given.
+"""CVAT's XML 1.1: parsed as CVAT writes it, and what writers of both of its kinds share.
 
 "CVAT for video" and "CVAT for images" share one root element, one metadata block and one way of
 writing a box, so one streaming parser serves both; `cvat_video` and `cvat_images` interpret it.
@@ -9,173 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.sax.xmlreader import AttributesImpl
 
 from kfdet.dataset.formats.archive import open_annotation
+from kfdet.dataset.formats.cvat_dump import Dump, Image, Row, Task, Track
 from kfdet.dataset.formats.limits import whole_number
 from kfdet.dataset.formats.xmlfile import LineHandler, XmlWriter, parse_xml
 from kfdet.errors import InputError, Problem
 
 SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
-
-
-class Row(NamedTuple):
-    """One <box>: frame as written (0 in an image), pixels, degrees, flags and its line."""
-
-    frame: int
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
-    rotation: float
-    outside: bool
-    occluded: bool
-    keyframe: bool
-    label: str
-    line: int
-
-
-@dataclass(slots=True)
-class Track:
-    """One <track>."""
-
-    id: int
-    label: str
-    line: int
-    task: str
-    subset: str
-    rows: list[Row] = field(default_factory=list)
-    shapes: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Image:
-    """One <image>."""
-
-    id: int
-    name: str
-    width: int
-    height: int
-    line: int
-    task: str
-    subset: str
-    rows: list[Row] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Task:
-    """One annotation task (or the whole file where the dump is of one task or job).
-
-    Args:
-        id: CVAT's number of the task.
-        name: What the user called it.
-        source: File name of the video, "" where the dump omits it.
-        subset: Subset of a project that it belongs to.
-        start: First frame in source frames.
-        stop: Last frame, inclusive, None where the dump does not say.
-        step: Distance of frames.
-        width: Width of the video, 0 where unknown.
-        height: Height of the video, 0 where unknown.
-        video: The task is a video (mode "interpolation").
-        offset: What a project dump adds to the task's frame numbers.
-    """
-
-    id: str = ""
-    name: str = ""
-    source: str = ""
-    subset: str = ""
-    start: int = 0
-    stop: int | None = None
-    step: int = 1
-    width: int = 0
-    height: int = 0
-    video: bool = True
-    offset: int = 0
-
-    @property
-    def end(self) -> int:
-        """First number after the task's own frames in a project dump."""
-        size = 0 if self.stop is None else (self.stop - self.start) // self.step + 1
-        return self.offset + self.start + self.step * size
-
-
-@dataclass(slots=True)
-class Dump:
-    """A parsed CVAT file."""
-
-    file: str
-    tasks: list[Task] = field(default_factory=list)
-    project: bool = False
-    labels: list[str] = field(default_factory=list)
-    tracks: list[Track] = field(default_factory=list)
-    images: list[Image] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-
-class TaskIndex:
-    """Finds the task of a track or image, in a time that does not grow with their number.
-
-    Args:
-        dump: A parsed file.
-    """
-
-    def __init__(self, dump: Dump) -> None:
-        self._project = dump.project
-        self.by_id: dict[str, int] = {}
-        spans: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        for number, task in enumerate(dump.tasks):
-            self.by_id.setdefault(task.id, number)
-            span = (task.offset + task.start, task.end, number)
-            spans[task.subset].append(span)
-            spans[""].append(span)
-        self._spans = {subset: _Spans(found) for subset, found in spans.items()}
-
-    def find(self, task: str, subset: str, frames: range) -> int | None:
-        """The place in `Dump.tasks`; None where that cannot be told.
-
-        Args:
-            task: The track's or image's `task_id`, "" in dumps that do not write it.
-            subset: Its `subset`.
-            frames: From its first frame to its last, as written.
-        """
-        if not self._project:
-            return 0
-        if task:
-            return self.by_id.get(task)
-        spans = self._spans.get(subset)
-        return spans.only_around(frames) if spans else None
-
-
-class _Spans:
-    """Half-open spans (first, end, number)."""
-
-    def __init__(self, spans: Iterable[tuple[int, int, int]]) -> None:
-        self._firsts: list[int] = []
-        # Of all spans up to one: the latest end, its number, and the latest end of another span.
-        self._latest: list[tuple[int, int, int]] = []
-        latest, number, second = -1, -1, -1
-        for first, end, own in sorted(spans):
-            if end > latest:
-                latest, number, second = end, own, latest
-            else:
-                second = max(second, end)
-            self._firsts.append(first)
-            self._latest.append((latest, number, second))
-
-    def only_around(self, frames: range) -> int | None:
-        """The number of the only span that holds `frames`; None where it is not the only one."""
-        place = bisect_right(self._firsts, frames.start) - 1
-        if place < 0:
-            return None
-        latest, number, second = self._latest[place]
-        return number if second < frames.stop <= latest else None
 
 
 def parse_dump(path: Path) -> Dump:
