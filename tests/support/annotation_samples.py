@@ -40,13 +40,18 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def box(frame: int, sides=(1, 2, 11, 12), **more: object) -> str:
+def box(frame: int, sides=(1, 2, 11, 12), inside: str = "", **more: object) -> str:
     """A <box> of CVAT on a line of its own."""
     xtl, ytl, xbr, ybr = sides
     given = {"keyframe": 1, "outside": 0, "occluded": 0, "xtl": xtl, "ytl": ytl, "xbr": xbr}
     attributes = {"frame": frame, **given, "ybr": ybr, "z_order": 0, **more}
     text = " ".join(f'{name}="{value}"' for name, value in attributes.items())
-    return f"<box {text}></box>"
+    return f"<box {text}>{inside}</box>"
+
+
+def attribute(name: str, value: str) -> str:
+    """An <attribute> that a task's author gave a label."""
+    return f'<attribute name="{name}">{value}</attribute>'
 
 
 def track(*rows: str, number: int = 0, label: str = "cup", more: str = "") -> str:

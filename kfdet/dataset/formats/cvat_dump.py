@@ -15,7 +15,10 @@ from kfdet.errors import Problem
 
 
 class Row(NamedTuple):
-    """One <box>: frame as written (0 in an image), pixels, degrees, flags and its line."""
+    """One <box>: frame as written (0 in an image), pixels, degrees, flags and its line.
+
+    The last two flags are attributes that the task's author gave the label.
+    """
 
     frame: int
     xmin: float
@@ -28,6 +31,8 @@ class Row(NamedTuple):
     keyframe: bool
     label: str
     line: int
+    difficult: bool = False
+    ignore: bool = False
 
 
 @dataclass(slots=True)

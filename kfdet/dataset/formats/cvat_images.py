@@ -74,6 +74,8 @@ def interpret(dump: Dump) -> AnnotationSet:
                     row.rotation,
                     occluded=row.occluded,
                     line=row.line,
+                    difficult=row.difficult,
+                    crowd=row.ignore,
                 )
             )
     for source in videos.values():

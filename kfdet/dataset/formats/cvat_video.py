@@ -139,6 +139,8 @@ def _add_rows(source: SourceAnnotations, track: Track, task: Task, problems: lis
                     row.outside,
                     row.occluded,
                     row.line,
+                    row.difficult,
+                    row.ignore,
                 )
             )
         elif not row.outside:

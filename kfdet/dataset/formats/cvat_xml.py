@@ -21,6 +21,10 @@ from kfdet.dataset.formats.limits import whole_number
 from kfdet.dataset.formats.xmlfile import LineHandler, XmlWriter, parse_xml
 from kfdet.errors import InputError, Problem
 
+_MARKS = ("difficult", "ignore")
+"""Attributes of a box that mean something, in lower case."""
+_TRUE = ("true", "1", "yes")
+"""Their values where they are set: a checkbox's, and what people write into the other kinds."""
 SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 
 
@@ -49,13 +53,21 @@ class _Handler(LineHandler):
         self._depth = 0
         self._meta: TreeBuilder | None = None
         self._owner: Track | Image | None = None
+        self._row_read = False
+        self._mark = ""
+        self._value: list[str] = []
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
         depth = self._depth
         self._depth += 1
         if self._meta is not None:
             self._meta.start(name, {})
+        elif depth == 3:
+            self._value.clear()
+            wanted = attrs.get("name", "").lower() if name == "attribute" else ""
+            self._mark = wanted if wanted in _MARKS and self._row_read else ""
         elif depth == 2:
+            self._row_read = False
             if name == "box" and self._owner is not None:
                 self._read(self._box, attrs)
             elif name in SHAPES and self._owner is not None:
@@ -78,6 +90,8 @@ class _Handler(LineHandler):
     def characters(self, content: str) -> None:
         if self._meta is not None:
             self._meta.data(content)
+        elif self._mark:
+            self._value.append(content)
 
     def endElement(self, name: str) -> None:  # noqa: N802
         self._depth -= 1
@@ -86,6 +100,8 @@ class _Handler(LineHandler):
             if self._depth == 1:
                 self._finish_meta(self._meta.close())
                 self._meta = None
+        elif self._depth == 3 and self._mark:
+            self._set_mark()
         elif self._depth == 1:
             self._owner = None
 
@@ -162,6 +178,19 @@ class _Handler(LineHandler):
                 self.line(),
             )
         )
+        self._row_read = True
+
+    def _set_mark(self) -> None:
+        assert self._owner is not None
+        if "".join(self._value).strip().lower() in _TRUE:
+            row = self._owner.rows.pop()
+            marked = (
+                row._replace(ignore=True)
+                if self._mark == "ignore"
+                else row._replace(difficult=True)
+            )
+            self._owner.rows.append(marked)
+        self._mark = ""
 
     def _shape(self, name: str) -> None:
         if isinstance(self._owner, Track):

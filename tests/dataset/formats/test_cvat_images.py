@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from support.annotation_samples import box, cvat, write_text
+from support.annotation_samples import attribute, box, cvat, write_text
 
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.dataset.formats import cvat_images
@@ -21,6 +21,14 @@ def test_images(tmp_path):
     assert (first.kind, first.names, first.width) == ("image", ("a/x.jpg",), 64)
     assert first.keys == [KeyBox(UNTRACKED, "cup", 0, 1, 2, 11, 12, 90, occluded=True, line=4)]
     assert second.keys == []
+
+
+def test_attributes_mark_boxes(tmp_path):
+    rows = [box(0, label="cup", inside=attribute(name, "true")) for name in ("difficult", "ignore")]
+    text = cvat(image("x.jpg", 0, *rows))
+    (source,) = cvat_images.read(write_text(tmp_path / "a.xml", text)).sources
+
+    assert [(key.difficult, key.crowd) for key in source.keys] == [(True, False), (False, True)]
 
 
 def test_frames_of_a_video_task(tmp_path):

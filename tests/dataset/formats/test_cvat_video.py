@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.annotation_samples import box, cvat, track, write_text
+from support.annotation_samples import attribute, box, cvat, track, write_text
 
 from kfdet.boxes.interpolation import interpolate
 from kfdet.dataset.box_checks import REFERENCE_TOLERANCE, compare_with_reference
@@ -51,6 +51,31 @@ class TestTracks:
         assert np.reshape(source.reference_boxes, (-1, REFERENCE_COLUMNS)).tolist() == [
             [7, 1, 1, 2, 11, 12, 6]
         ]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "marks"),
+        [
+            ("difficult", "true", (True, False)),
+            ("Difficult", " 1 ", (True, False)),
+            ("ignore", "true", (False, True)),
+            ("difficult", "false", (False, False)),
+            ("ignore", "", (False, False)),
+            ("colour", "true", (False, False)),
+        ],
+    )
+    def test_attributes_mark_the_key_box_that_they_are_in(self, tmp_path, name, value, marks):
+        rows = [box(0), box(5, inside=attribute("colour", "red") + attribute(name, value)), box(9)]
+        keys = read(tmp_path, cvat(track(*rows))).sources[0].keys
+
+        plain = (False, False)
+        assert [(key.difficult, key.crowd) for key in keys] == [plain, marks, plain]
+
+    def test_an_attribute_of_a_box_that_is_left_out_marks_no_other_one(self, tmp_path):
+        rows = [box(0), box("x", inside=attribute("difficult", "true")), attribute("ignore", "1")]
+        result = read(tmp_path, cvat(track(*rows)))
+
+        assert [(key.difficult, key.crowd) for key in result.sources[0].keys] == [(False, False)]
+        assert len(result.problems) == 1
 
     def test_rotation_occlusion_attributes_and_missing_keyframe_attribute(self, tmp_path):
         plain = '<box frame="5" xtl="1" ytl="2" xbr="3" ybr="4"/>'
