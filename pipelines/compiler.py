@@ -5,14 +5,10 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
+from kfdet.cluster.parameters import BUCKET
 from kfdet.files import atomic_file
 from kfdet.pipelines import sweep, training
-from kfdet.pipelines.cluster_parameters import (
-    BUCKET,
-    COMPILATION_DEFAULTS,
-    Compilation,
-    PipelineName,
-)
+from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation, PipelineName
 
 BUILDERS = {
     "training": training.build_training_pipeline,

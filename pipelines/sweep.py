@@ -5,15 +5,11 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
+from kfdet.cluster.parameters import BUCKET, ClusterParameters
 from kfdet.components.grid import grid
 from kfdet.components.selection import selection
 from kfdet.parameters import Parameters, SweepSettings, TrainingSettings
-from kfdet.pipelines.cluster_parameters import (
-    BUCKET,
-    COMPILATION_DEFAULTS,
-    ClusterParameters,
-    Compilation,
-)
+from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation
 from kfdet.pipelines.tasks import finish, on_cluster, part, pipeline, prepare, train
 
 NAME = "kfdet-sweep"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from kfp import dsl, kubernetes
 
 from kfdet.cluster.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
+from kfdet.cluster.parameters import CLUSTER_DEFAULTS, ClusterParameters
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
@@ -34,7 +35,7 @@ from kfdet.parameters import (
     SplitSettings,
     flatten,
 )
-from kfdet.pipelines.cluster_parameters import CLUSTER_DEFAULTS, ClusterParameters, Compilation
+from kfdet.pipelines.compilation import Compilation
 from kfdet.training.weight_cache import MIRROR_VARIABLE
 
 

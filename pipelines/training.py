@@ -2,13 +2,9 @@
 
 from typing import Any
 
+from kfdet.cluster.parameters import BUCKET, ClusterParameters
 from kfdet.parameters import Parameters, TrainingSettings
-from kfdet.pipelines.cluster_parameters import (
-    BUCKET,
-    COMPILATION_DEFAULTS,
-    ClusterParameters,
-    Compilation,
-)
+from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation
 from kfdet.pipelines.tasks import Outputs, finish, part, pipeline, prepare, train
 
 NAME = "kfdet-training"

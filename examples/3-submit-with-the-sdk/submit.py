@@ -13,7 +13,7 @@ from pathlib import Path
 import kfp
 import yaml
 
-from kfdet.pipelines.cluster_parameters import BUCKET
+from kfdet.cluster.parameters import BUCKET
 from kfdet.pipelines.compiler import compile_pipeline
 
 

@@ -11,8 +11,9 @@ from rich.markup import escape
 
 from kfdet.cli.app import app, err
 from kfdet.cli.options import with_parameters
+from kfdet.cluster.parameters import BUCKET
 from kfdet.errors import InputError
-from kfdet.pipelines.cluster_parameters import BUCKET, Compilation, PipelineName
+from kfdet.pipelines.compilation import Compilation, PipelineName
 
 
 @app.command("compile")

@@ -10,9 +10,10 @@ from rich.markup import escape
 
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
+from kfdet.cluster.parameters import ClusterParameters
 from kfdet.errors import InputError
 from kfdet.parameters import Parameters, SweepSettings
-from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
+from kfdet.pipelines.compilation import Compilation
 
 if TYPE_CHECKING:
     from kfdet.kubeflow.backend import Backend

@@ -13,13 +13,14 @@ from typing import Any
 
 from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
+from kfdet.cluster.parameters import ClusterParameters
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import FinishedRun, log_events
 from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.workflow import artifact_uri, parameter_value, read_workflow
 from kfdet.parameters import Parameters, SweepSettings, is_local_start
-from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation, PipelineName
+from kfdet.pipelines.compilation import Compilation, PipelineName
 from kfdet.training.grid import trainings
 
 _LATER = {

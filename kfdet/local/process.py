@@ -148,7 +148,7 @@ def main() -> None:
         cache_root=request["cache_root"],
     )
 
-    from kfdet.pipelines.cluster_parameters import Compilation
+    from kfdet.pipelines.compilation import Compilation
     from kfdet.pipelines.compiler import BUILDERS
 
     # one training takes all cores

@@ -9,13 +9,14 @@ import pytest
 from support.object_store import ObjectStore
 from support.workflow_samples import cached, driver, patch, ran, workflow
 
+from kfdet.cluster.parameters import ClusterParameters
 from kfdet.errors import InputError
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings
-from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
+from kfdet.pipelines.compilation import Compilation
 
 
 class Backend:

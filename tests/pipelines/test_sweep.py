@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kfdet.parameters import TrainingSettings
-from kfdet.pipelines.cluster_parameters import Compilation
+from kfdet.pipelines.compilation import Compilation
 from kfdet.pipelines.compiler import compile_pipeline
 
 PREPARATION = {"fingerprint", "planning", "negative-mining", "tfrecord-build"}

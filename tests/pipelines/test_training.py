@@ -12,15 +12,11 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfdet.cluster.parameters import BUCKET, CLUSTER_DEFAULTS
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.parameters import DEFAULTS
-from kfdet.pipelines.cluster_parameters import (
-    BUCKET,
-    CLUSTER_DEFAULTS,
-    COMPILATION_DEFAULTS,
-    Compilation,
-)
+from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation
 from kfdet.pipelines.compiler import compile_pipeline
 from kfdet.pipelines.training import build_training_pipeline
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from kfdet.cluster.parameters import ClusterParameters
 from kfdet.errors import InputError
-from kfdet.pipelines.cluster_parameters import ClusterParameters, Compilation
+from kfdet.pipelines.compilation import Compilation
 
 
 def test_the_defaults_ask_for_nothing_special() -> None:

@@ -1,4 +1,4 @@
-"""What only a run on a cluster has: parameters of the pipeline, and what is compiled into it.
+"""What only a run on a cluster has: parameters of the pipeline that a local run ignores.
 
 Nothing heavy is imported, so that `kfdet --help` stays quick.
 """
@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.errors import InputError
 from kfdet.parameters import Settings, parameter
 
 _QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 """What Kubernetes' ParseQuantity accepts, without a sign; its Python client accepts inf, too."""
-
-PipelineName = Literal["training", "sweep"]
 
 BUCKET = "kfdet"
 """Where everything is kept unless another bucket is named."""
@@ -95,8 +92,8 @@ class ClusterParameters(Settings):
             InputError: Names the parameter, and what it should be.
         """
         super().check()
-        _check_quantity("training_cpu", self.training_cpu, "500m or 2")
-        _check_quantity("training_memory", self.training_memory, "4Gi or 4G")
+        check_quantity("training_cpu", self.training_cpu, "500m or 2")
+        check_quantity("training_memory", self.training_memory, "4Gi or 4G")
         for name in ("model_root", "checkpoint_root", "tensorboard_root"):
             _check_root(name, getattr(self, name))
         self.arguments(BUCKET)
@@ -124,49 +121,15 @@ class ClusterParameters(Settings):
         }
 
 
-@dataclass(frozen=True)
-class Compilation(Settings):
-    """What is compiled into the pipeline."""
-
-    image: str = parameter(IMAGE, "Images", "Image of the stages.", metavar="IMAGE")
-    training_image: str = parameter(
-        TRAINING_IMAGE, "Images", "Image of the training stage.", metavar="IMAGE"
-    )
-    tensorboard_image: str = parameter(
-        TENSORBOARD_IMAGE,
-        "Images",
-        "Image of the TensorBoard that the run's page starts.",
-        metavar="IMAGE",
-    )
-    shared_memory: str = parameter(
-        "1Gi",
-        "Cluster",
-        "Size of /dev/shm of the training stage, which several GPUs share.",
-        metavar="SIZE",
-    )
-
-    parallel_trainings: int = parameter(
-        0,
-        "Cluster",
-        "How many trainings of a sweep run at the same time; 0: as many as there is room for.",
-        min=0,
-    )
-
-    def check(self) -> None:
-        """Find what would compile and then stop KFP's driver.
-
-        Raises:
-            InputError: Names the parameter, and what it should be.
-        """
-        super().check()
-        _check_quantity("shared_memory", self.shared_memory, "1Gi or 1G")
-
-
 CLUSTER_DEFAULTS = ClusterParameters()
-COMPILATION_DEFAULTS = Compilation()
 
 
-def _check_quantity(name: str, text: str, example: str) -> None:
+def check_quantity(name: str, text: str, example: str) -> None:
+    """Refuse what is not a quantity as Kubernetes writes it.
+
+    Raises:
+        InputError: Names the parameter.
+    """
     if not _QUANTITY.fullmatch(text):
         raise InputError(
             f"{name} must be a quantity as Kubernetes writes it, got {text!r}.",
