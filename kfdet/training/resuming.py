@@ -21,15 +21,22 @@ from kfdet.storage.listing import entries, list_folders
 from kfdet.storage.store import Store, StoreError
 from kfdet.training import starting_point
 from kfdet.training.history import HISTORY_FILE, read_history
+from kfdet.training.model_folder import package_versions
 
 CHECKPOINT_STATE = "checkpoint"
 """The file that names the newest checkpoint; TensorFlow writes it last."""
+
+TRAINER = 1
+"""Raise it with every change to what the same records, settings and seed train, so that no training
+continues, or ends with, a checkpoint of an older trainer. Releases differ by themselves."""
 
 _STEPS = "-steps-"
 
 
 def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> str:
     """A readable folder name for checkpoints and logs, the same for the same training.
+
+    Another release of kfdet, TensorFlow or Model Garden trains something else.
 
     Args:
         settings: What to train.
@@ -44,7 +51,8 @@ def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> s
         early_stop=0,
         pretrained=starting_point.identity(settings.pretrained),
     )
-    identity = json.dumps([digest, dataclasses.asdict(same), seed, gpus])
+    trainer = [TRAINER, package_versions()]
+    identity = json.dumps([digest, dataclasses.asdict(same), seed, gpus, trainer])
     key = hashlib.sha256(identity.encode()).hexdigest()[:8]
     parts = [
         settings.network,

@@ -9,6 +9,7 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.events import listening
 from kfdet.parameters import TrainingSettings
+from kfdet.training import resuming
 from kfdet.training.history import History, read_history
 from kfdet.training.resuming import earlier_runs, latest_step, run_name, take_over
 
@@ -55,6 +56,22 @@ def test_names_are_readable():
     assert run_name(replace(SETTINGS, early_stop=0), 0, "digest", 0) == run_name(
         SETTINGS, 0, "digest", 0
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRAINER", resuming.TRAINER + 1),
+        ("package_versions", lambda: {"kfdet": "0.0.1"}),
+    ],
+)
+def test_another_trainer_takes_nothing_over(name, value, tmp_path, monkeypatch):
+    before = run_name(SETTINGS, 0, "digest", 0)
+    write_run(tmp_path / before, 300, 300)
+    monkeypatch.setattr(resuming, name, value)
+    after = run_name(SETTINGS, 0, "digest", 0)
+    assert after != before
+    assert earlier_runs(str(tmp_path), after) == []
 
 
 def test_other_weights_in_the_same_place_begin_another_training(tmp_path):
