@@ -17,11 +17,19 @@ from typing import Any
 
 from kfdet.errors import KfdetError, explain_missing_packages
 from kfdet.events import STAGE_VARIABLE, emit
-from kfdet.files import unexplained_os_error
+from kfdet.files import count_cores, unexplained_os_error
 from kfdet.signals import exit_on_sigterm
 
 _TERMINATION_LOG = Path("/dev/termination-log")  # Kubernetes's default terminationMessagePath
 _TERMINATION_BYTES = 4096  # Kubernetes keeps no more
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",  # NumPy's OpenBLAS, pyarrow
+    "OPENCV_FOR_THREADS_NUM",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+"""What libraries read when they are imported; without it they count the cores of the node."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ["_KFP_RUNTIME"] = "true"  # spares a second that the import of KFP's compiler takes
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    limit_threads()
     return run_stage(
         given.function_to_execute,
         lambda: _execute(given.function_to_execute, json.loads(given.executor_input)),
     )
+
+
+def limit_threads() -> None:
+    """Let libraries start no more threads than the container's CPU limit has cores."""
+    cores = count_cores()
+    if cores < (os.cpu_count() or 1):
+        for name in _THREAD_VARIABLES:
+            os.environ.setdefault(name, str(cores))
 
 
 def run_stage(name: str, work: Callable[[], object]) -> int:

@@ -131,3 +131,35 @@ def test_a_stage_without_its_extra_names_it(
     assert termination_log.read_text() == (
         "The module tensorflow is not installed: pip install 'kfdet[train]'."
     )
+
+
+THREADS = """
+import os
+from kfdet.components import __main__ as process
+
+process.count_cores = lambda: 1
+os.cpu_count = lambda: 64
+process.limit_threads()
+import cv2, pyarrow
+print(pyarrow.cpu_count(), cv2.getNumThreads(), os.environ["TF_NUM_INTRAOP_THREADS"])
+"""
+
+
+def test_libraries_start_as_many_threads_as_the_container_has_cores() -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in process._THREAD_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.stdout.split() == ["1", "1", "1"]
+
+
+def test_without_a_limit_libraries_count_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "count_cores", lambda: 64)
+    monkeypatch.setattr(process.os, "cpu_count", lambda: 64)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    process.limit_threads()
+    assert "OMP_NUM_THREADS" not in os.environ
