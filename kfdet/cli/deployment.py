@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kfdet.evaluation.comparison import Comparison
 
 _WIDE = 400
+_HEADINGS = "NAME VERSION AP50 GAIN REFUSED READY CANARY PREVIOUS AGE URL"
 
 _Namespace = Annotated[
     str,
@@ -128,9 +129,10 @@ def deploy(
 
 @app.command()
 def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
-    """List the endpoints: version, AP50, gain, whether ready, canary share, URL and age.
+    """List the endpoints: version, AP50, gain, refusal, whether ready, canary share, URL and age.
 
-    The gain is that in AP50 over the version that served before, where they were compared.
+    The gain is that in AP50 over the version that served before, where they were compared. The
+    refusal is the last version that was not promoted over this one, and its gain.
 
     `kubectl get isvc` shows the same InferenceServices.
 
@@ -150,15 +152,17 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
         err.print(f"no endpoints in namespace {escape(cluster.namespace)}")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("NAME", "VERSION", "AP50", "GAIN", "READY", "CANARY", "PREVIOUS", "AGE", "URL"):
+    for heading in _HEADINGS.split():
         table.add_column(heading)
     for endpoint in found:
         serving, canary = endpoint.serving, endpoint.serving.canary
+        refused = endpoint.refused
         table.add_row(
             endpoint.name,
             serving.stable.version,
             f"{serving.stable.metrics['AP50']:.3f}" if "AP50" in serving.stable.metrics else "-",
             _gain(serving.stable.promotion),
+            f"{refused.version} {_gain(refused.comparison)}" if refused else "-",
             "yes" if endpoint.ready else "no",
             f"{canary.percent}% {canary.release.version}" if canary else "-",
             serving.previous.version if serving.previous else "-",
@@ -199,7 +203,7 @@ def _compare(
         InputError: The model is not a run's, so that there is nothing to measure on.
         KfdetError: It may not take the other one's place.
     """
-    from kfdet.deployment.gate import may_replace
+    from kfdet.deployment.gate import may_replace, note_refusal
     from kfdet.errors import InputError, KfdetError
     from kfdet.local.results import newest_artifact
 
@@ -212,6 +216,8 @@ def _compare(
         decision = may_replace(cluster, name, run / "model", records, promote)
     err.print(escape(decision.reason), soft_wrap=True)
     if not decision.good:
+        with progress():
+            note_refusal(cluster, name, run / "model", decision)
         raise KfdetError(f"{name} stays as it is.")
     return decision.comparison
 
@@ -262,6 +268,7 @@ def _as_dict(endpoint: Endpoint) -> dict[str, Any]:
         "version": serving.stable.version,
         "metrics": dict(serving.stable.metrics),
         "promotion": dict(serving.stable.promotion) or None,
+        "refused": asdict(endpoint.refused) if endpoint.refused else None,
         "thresholds": asdict(serving.stable.thresholds) if serving.stable.thresholds else None,
         "ready": endpoint.ready,
         "url": endpoint.url,

@@ -26,6 +26,8 @@ _TIMEOUT = (5, 30)
 
 _DELETION_SECONDS = 60
 
+_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -82,6 +84,17 @@ class Cluster:
             self._wait_until_gone(applied["metadata"]["name"])
             applied = self._request("PATCH", path, query, manifest)
         return applied
+
+    def annotate_status(self, name: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations of an InferenceService's status (knative.dev/pkg, duckv1.Status).
+
+        KServe keeps them and, unlike those of the metadata, does not copy them to the pods. As a
+        merge patch, because KServe's smaller CRD makes the status one field for server-side apply.
+        """
+        path = f"{self._collection}/{quote(name)}/status"
+        self._request(
+            "PATCH", path, body={"status": {"annotations": dict(annotations)}}, kind=_MERGE
+        )
 
     def delete(self, name: str) -> None:
         """Delete an InferenceService, if it exists, and wait until it is gone."""
@@ -149,13 +162,14 @@ class Cluster:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
+        kind: str = _APPLY,
     ) -> Any:
         import urllib3
         from kubernetes.client import ApiException
 
         headers = {"Accept": "application/json"}
         if method == "PATCH":
-            headers["Content-Type"] = "application/apply-patch+yaml"
+            headers["Content-Type"] = kind
         elif body is not None:
             headers["Content-Type"] = "application/json"
         try:

@@ -50,6 +50,23 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A version that was not promoted.
+
+    Args:
+        version: Its version.
+        current: The version that kept its place.
+        reason: Why, in sentences.
+        comparison: How it compared (as `Release.promotion`).
+    """
+
+    version: str
+    current: str
+    reason: str
+    comparison: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """A release that gets `percent` of the requests."""
 
@@ -104,6 +121,7 @@ class Endpoint:
         address: Its address inside the cluster; "" while it has none.
         created: Time of its creation, as RFC 3339.
         mode: How KServe runs it; None before KServe has processed it.
+        refused: The last version that was not promoted over what it serves; None: there is none.
     """
 
     name: str
@@ -114,6 +132,7 @@ class Endpoint:
     address: str
     created: str
     mode: Mode | None
+    refused: Refusal | None = None
 
 
 def check_name(name: str) -> None:
@@ -249,6 +268,8 @@ def read(manifest: Manifest) -> Endpoint:
             _release(previous) if previous else None,
             Canary(_release(canary), int(canary["percent"])) if canary else None,
         )
+        remembered = json.loads((status.get("annotations") or {}).get(names.REFUSED, "null"))
+        refused = Refusal(**remembered) if remembered else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise KfdetError(
             f"InferenceService {metadata['name']}: an annotation of kfdet is missing or damaged "
@@ -263,6 +284,7 @@ def read(manifest: Manifest) -> Endpoint:
         address=(status.get("address") or {}).get("url") or "",
         created=metadata.get("creationTimestamp") or "",
         mode=mode_of(manifest),
+        refused=refused if refused and refused.current == stable.version else None,
     )
 
 

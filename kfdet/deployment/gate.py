@@ -1,18 +1,22 @@
-"""May a model take the place of the one that an endpoint serves?"""
+"""May a model take the place of the one that an endpoint serves? A refusal is noted there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
-from kfdet.deployment.endpoint import Endpoint
+from kfdet.deployment.endpoint import Endpoint, Refusal
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.rollout import check_deployment
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
+from kfdet.errors import KfdetError
 from kfdet.evaluation.comparison import Comparison, common_labels, decide
 from kfdet.evaluation.promotion import compare_models
+from kfdet.events import warn
 from kfdet.parameters import Promotion
 from kfdet.storage.copies import local_model
 
@@ -69,3 +73,25 @@ def may_replace(
         comparison = compare_models(records, new, old, against=against, seed=seed)
     good, reason = decide(promote, comparison)
     return Decision(good, reason, current, comparison)
+
+
+def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -> None:
+    """Leave the refusal of a model on the endpoint, for `kfdet endpoints`; its pods go on.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        model: Folder with numbered versions of a SavedModel.
+        decision: What `may_replace` said.
+    """
+    assert decision.current
+    refusal = Refusal(
+        version_of(find_saved_model(model)),
+        decision.current.serving.stable.version,
+        decision.reason,
+        asdict(decision.comparison) if decision.comparison else {},
+    )
+    try:
+        cluster.annotate_status(name, {names.REFUSED: json.dumps(asdict(refusal), sort_keys=True)})
+    except KfdetError as error:  # an account without this right still refuses
+        warn(f"The refusal could not be noted at {name}: {error}")

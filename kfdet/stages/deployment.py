@@ -7,7 +7,7 @@ from pathlib import Path
 from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
-from kfdet.deployment.gate import may_replace
+from kfdet.deployment.gate import may_replace, note_refusal
 from kfdet.deployment.rollout import Options
 from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.events import emit
@@ -49,6 +49,7 @@ def deploy(
     decision = may_replace(cluster, endpoint, saved_model, records, promote)
     emit("info", message=decision.reason)
     if decision.current and not decision.good:
+        note_refusal(cluster, endpoint, saved_model, decision)
         return decision.current.url, decision.current.serving.stable.version, decision.reason
     served = deploy_model(
         cluster,

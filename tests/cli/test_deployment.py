@@ -18,14 +18,19 @@ from support.fake_cluster import FakeCluster, running
 from support.object_store import ObjectStore
 
 from kfdet.cli import main
-from kfdet.deployment import readiness
+from kfdet.cluster.api import Cluster
+from kfdet.deployment import gate, readiness
+from kfdet.deployment.gate import Decision
+from kfdet.deployment.publish import version_of
+from kfdet.deployment.rollout import check_deployment
 from kfdet.deployment.starting import with_located_start
 from kfdet.errors import InputError
+from kfdet.evaluation.comparison import Comparison
 from kfdet.parameters import TrainingSettings
 from kfdet.stages.deployment import deploy as deployment_stage
 from kfdet.training.starting_point import check_start
 
-HEADINGS = ["NAME", "VERSION", "AP50", "GAIN", "READY", "CANARY", "PREVIOUS", "AGE", "URL"]
+HEADINGS = "NAME VERSION AP50 GAIN REFUSED READY CANARY PREVIOUS AGE URL"
 
 
 @pytest.fixture
@@ -130,11 +135,12 @@ def test_deploy_list_and_roll_back(
     assert f"toys serves version {first['version']}: http" in capsys.readouterr().out
     assert main(["endpoints"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == HEADINGS
-    assert lines[1].split()[:7] == [
+    assert " ".join(lines[0].split()) == HEADINGS
+    assert lines[1].split()[:8] == [
         "toys",
         first["version"],
         "0.900",
+        "-",
         "-",
         "yes",
         "-",
@@ -145,6 +151,41 @@ def test_deploy_list_and_roll_back(
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["version"] == first["version"]
     assert list(fake.objects) == ["toys"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_refusal_stays_on_the_endpoint(
+    fake: FakeCluster,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def worse(cluster: Cluster, name: str, *_: Any) -> Decision:
+        comparison = Comparison("version 1 of toys", 0.8, 0.9, -0.1, (-0.15, -0.05), (), ())
+        return Decision(False, "Worse.", check_deployment(cluster, name, 0), comparison)
+
+    assert main(["deploy", str(run), "--name", "toys"]) == 0
+    applied = list(fake.applied)
+    (next(run.rglob("records")) / "examples.parquet").touch()
+    (run / "model" / "1" / "saved_model.pb").write_text("a worse graph")
+    monkeypatch.setattr(gate, "may_replace", worse)
+    command = ["deploy", str(run), "--name", "toys", "--promote", "better"]
+    assert main(command) == 1
+    assert "toys stays as it is" in capsys.readouterr().err
+    assert fake.applied == applied, "its pods would restart"
+    refused = version_of(run / "model" / "1")
+    assert main(["endpoints"]) == 0
+    assert f"  {refused} -0.100 (-0.150 to -0.050)  yes" in capsys.readouterr().out
+    assert main(["endpoints", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["refused"]["version"] == refused
+    assert listed["refused"]["current"] == listed["version"]
+    assert listed["refused"]["reason"] == "Worse."
+    assert listed["refused"]["comparison"]["interval"] == [-0.15, -0.05]
+
+    fake.answers["PATCH", "/status"] = 403, {"reason": "Forbidden", "message": "no"}
+    assert main(command) == 1
+    assert "The refusal could not be noted at toys" in " ".join(capsys.readouterr().err.split())
 
 
 def test_start_from_what_an_endpoint_serves(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from kfdet.cluster.api import Manifest
 from kfdet.deployment.endpoint import (
     Canary,
     Mode,
+    Refusal,
     Release,
     Serving,
     build,
@@ -155,6 +157,15 @@ def test_the_status_is_read() -> None:
     assert endpoint.mode == "Standard"
     assert endpoint.url == "http://toys.example.com"
     assert endpoint.address == "http://toys-predictor.kubeflow.svc.cluster.local"
+    assert endpoint.refused is None
+
+
+@pytest.mark.parametrize("current", [FIRST, SECOND], ids=["compared", "another since"])
+def test_a_refusal_counts_while_the_same_version_serves(current: Release) -> None:
+    refusal = Refusal("222222222222", FIRST.version, "Worse.", {"difference": -0.1})
+    manifest = build("toys", "kubeflow", Serving(current), None)
+    manifest["status"] = {"annotations": {names.REFUSED: json.dumps(asdict(refusal))}}
+    assert read(manifest).refused == (refusal if current is FIRST else None)
 
 
 @pytest.mark.parametrize(

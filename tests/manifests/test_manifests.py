@@ -105,6 +105,11 @@ def test_the_deployer_may_deploy_and_nothing_else(built: Any, overlay: str) -> N
             "resources": [names.PLURAL],
             "verbs": ["get", "list", "watch", "create", "patch", "delete"],
         },
+        {
+            "apiGroups": ["serving.kserve.io"],
+            "resources": ["inferenceservices/status"],
+            "verbs": ["patch"],
+        },
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
     ]
     (binding,) = [o for o in objects if o["kind"] == "RoleBinding"]

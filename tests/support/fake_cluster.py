@@ -78,6 +78,10 @@ class FakeCluster:
             return 200, {"items": list(self.objects.values())}
         if f"/{names.PLURAL}/" not in path:
             return 404, "404 page not found\n"
+        if method == "PATCH" and path.endswith("/status"):
+            found = self.objects[path.split("/")[-2]]
+            found["status"].setdefault("annotations", {}).update(body["status"]["annotations"])
+            return 200, found
         name = path.rsplit("/", 1)[-1]
         if method == "PATCH" and "dryRun" in parse_qs(urlsplit(url).query):
             self.requests[-1] = ("dry run", name)
@@ -87,7 +91,8 @@ class FakeCluster:
             if name in self.objects and version not in (None, self._version(name)):
                 return 409, {"reason": "Conflict", "message": "the object has been modified"}
             self.applied.append(body)
-            self.objects[name] = {**body, "status": ready_status(name, self.mode)}
+            kept = self.objects.get(name, {}).get("status", {})
+            self.objects[name] = {**body, "status": {**kept, **ready_status(name, self.mode)}}
             self.objects[name]["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
             self.after_apply(body)
         if name not in self.objects:
