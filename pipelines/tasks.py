@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from kfp import dsl, kubernetes
 
 from kfdet.cluster.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
-from kfdet.cluster.parameters import CLUSTER_DEFAULTS, ClusterParameters
+from kfdet.cluster.parameters import CLUSTER_DEFAULTS, ClusterParameters, pipeline_root
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
@@ -69,7 +69,7 @@ def pipeline(function: Callable[..., Any], name: str, description: str, bucket: 
         default = defaults.get(field.name, field.default)
         return type(default), default
 
-    return dsl.pipeline(name=name, description=description, pipeline_root=f"minio://{bucket}/runs")(
+    return dsl.pipeline(name=name, description=description, pipeline_root=pipeline_root(bucket))(
         flatten(function, optional)
     )
 

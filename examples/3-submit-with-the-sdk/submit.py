@@ -13,7 +13,7 @@ from pathlib import Path
 import kfp
 import yaml
 
-from kfdet.cluster.parameters import BUCKET
+from kfdet.cluster.parameters import BUCKET, pipeline_root
 from kfdet.pipelines.compiler import compile_pipeline
 
 
@@ -28,7 +28,7 @@ def main(dataset: str, *parameters: str) -> None:
         file = Path(scratch, "pipeline.yaml")
         compile_pipeline(file)
         run = client.create_run_from_pipeline_package(
-            str(file), arguments=arguments, pipeline_root=f"minio://{BUCKET}/runs"
+            str(file), arguments=arguments, pipeline_root=pipeline_root(BUCKET)
         )
     print(client.wait_for_run_completion(run.run_id, timeout=24 * 3600).state)
 

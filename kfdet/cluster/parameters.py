@@ -20,6 +20,15 @@ BUCKET = "kfdet"
 """Where everything is kept unless another bucket is named."""
 
 
+def pipeline_root(bucket: str) -> str:
+    """URI below which the stages of a run keep their artifacts.
+
+    Of this scheme even where datasets are addressed as minio://: Kubeflow Pipelines' own store is
+    its minio://, so kfdet's can be set up beside it (manifests/overlays/*/kfp-launcher.yaml).
+    """
+    return f"s3://{bucket}/runs"
+
+
 @dataclass(frozen=True)
 class ClusterParameters(Settings):
     """Parameters of the pipeline that a run on one machine ignores."""

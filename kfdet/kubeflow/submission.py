@@ -13,7 +13,7 @@ from typing import Any
 
 from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
-from kfdet.cluster.parameters import ClusterParameters
+from kfdet.cluster.parameters import ClusterParameters, pipeline_root
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.following import FinishedRun, log_events
@@ -153,9 +153,8 @@ def submit(
         pipeline_id,
         version_id,
         arguments,
-        # With this scheme even for s3:// datasets: the launcher has settings for it (manifests/).
         # The UI of an installation for several users reads its own store only.
-        pipeline_root="" if backend.namespace else f"minio://{bucket}/runs",
+        pipeline_root="" if backend.namespace else pipeline_root(bucket),
     )
 
 

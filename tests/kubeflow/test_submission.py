@@ -124,7 +124,7 @@ def test_an_endpoint_that_cannot_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespace", "root"), [("", "minio://toys/runs"), ("ann", "")], ids=["alone", "several users"]
+    ("namespace", "root"), [("", "s3://toys/runs"), ("ann", "")], ids=["alone", "several users"]
 )
 def test_everything_is_kept_in_the_datasets_bucket(
     namespace: str, root: str, object_store: ObjectStore

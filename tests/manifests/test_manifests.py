@@ -17,6 +17,7 @@ import yaml
 from kfdet import __version__
 from kfdet.cli.serving import serve
 from kfdet.cluster import names
+from kfdet.cluster.parameters import BUCKET, pipeline_root
 from kfdet.cluster.tensorboard import STORAGE_VARIABLES
 from kfdet.components.image import TENSORBOARD_IMAGE
 from kfdet.deployment.endpoint import Release, Serving, build
@@ -153,13 +154,10 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
     annotations = one(objects, "Secret", names.STORAGE_SECRET)["metadata"]["annotations"]
     assert annotations["serving.kserve.io/s3-endpoint"] == host
     assert annotations["serving.kserve.io/s3-usehttps"] == str(int(scheme == "https"))
-    launcher = one(objects, "ConfigMap", "kfp-launcher")["data"]
-    assert "defaultPipelineRoot" not in launcher  # that of the other pipelines stays what it is
-    minio = yaml.safe_load(launcher["providers"])["minio"]
-    (own,) = minio["overrides"]
-    assert own["bucketName"] == "mlpipeline"
-    assert own["credentials"]["secretRef"]["secretName"] == "mlpipeline-minio-artifact"
-    provider = minio["default"]
+    patch = yaml.safe_load((MANIFESTS / "overlays" / source / "kfp-launcher.yaml").read_text())
+    s3 = yaml.safe_load(patch["data"]["providers"])["s3"]
+    (provider,) = s3["overrides"]
+    assert f"s3://{provider['bucketName']}/runs" == pipeline_root(BUCKET)
     assert provider["endpoint"] == host
     assert provider["disableSSL"] is (scheme == "http")
     assert provider["region"] == annotations["serving.kserve.io/s3-region"]
@@ -168,6 +166,25 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
         "accessKeyKey": "AWS_ACCESS_KEY_ID",
         "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
     }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_that_belongs_to_others_is_applied(built: Any, overlay: str) -> None:
+    """Kubeflow Pipelines ships the ConfigMap; `kubectl apply` would drop what it has set there."""
+    assert "ConfigMap" not in {each["kind"] for each in built(overlay)}
+
+
+@pytest.mark.parametrize("overlay", ["standalone", "existing-s3"])
+def test_the_launcher_of_other_pipelines_keeps_its_settings(overlay: str) -> None:
+    patch = yaml.safe_load((MANIFESTS / "overlays" / overlay / "kfp-launcher.yaml").read_text())
+    assert patch.keys() == {"data"}
+    assert patch["data"].keys() == {"providers"}
+    providers = yaml.safe_load(patch["data"]["providers"])
+    assert providers.keys() == {"s3"}  # Kubeflow Pipelines' own store is minio://
+    # what the launcher does with s3:// when nothing is set (backend/src/v2/objectstore)
+    assert providers["s3"]["default"] == {"forcePathStyle": False, "credentials": {"fromEnv": True}}
+    # the launcher crashes on this one in an override: it reads the default's (config/s3.go)
+    assert all("maxRetries" not in each for each in providers["s3"]["overrides"])
 
 
 def test_the_examples_hold_no_password() -> None:
@@ -181,7 +198,7 @@ def test_git_ignores_the_real_ones() -> None:
     assert "*.env" in (MANIFESTS / ".gitignore").read_text().split()
     for path in MANIFESTS.rglob("*.yaml"):
         for each in yaml.safe_load_all(path.read_text()):
-            assert not {"data", "stringData"} & set(each) or each["kind"] != "Secret", path
+            assert not {"data", "stringData"} & set(each) or each.get("kind") != "Secret", path
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

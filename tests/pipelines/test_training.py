@@ -239,6 +239,6 @@ def test_another_bucket(tmp_path: Path) -> None:
     text = compiled.read_text()
     assert "minio://kfdet/" not in text
     spec, _ = yaml.safe_load_all(text)
-    assert spec["defaultPipelineRoot"] == "minio://team-1/runs"
+    assert spec["defaultPipelineRoot"] == "s3://team-1/runs"
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert parameters["model_root"]["defaultValue"] == "minio://team-1/models"
