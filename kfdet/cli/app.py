@@ -128,7 +128,8 @@ Datasets = Annotated[
     typer.Argument(
         metavar="DATASET",
         help="Folder with videos/ and/or images/ and annotations/, or with a video beside its "
-        "annotation file; or minio://BUCKET/NAME after an upload. Several are merged by label.",
+        "annotation file; a zip of it; or minio://BUCKET/NAME after an upload. Several are merged "
+        "by label.",
     ),
 ]
 RunFolder = Annotated[

@@ -16,7 +16,7 @@ from kfdet.cli.app import Json, app, err, out, progress
 
 @app.command()
 def upload(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder or zip.")],
     uri: Annotated[
         str,
         typer.Argument(metavar="URI", help="Destination: minio://BUCKET/NAME or s3://BUCKET/NAME."),
@@ -38,12 +38,13 @@ def upload(
 
     kfdet upload videos/ minio://kfdet/datasets/toys
     """
+    from kfdet.storage.copies import local_dataset
     from kfdet.storage.store import StoreUnavailableError
     from kfdet.storage.upload import upload as upload_dataset
 
     try:
-        with progress():
-            done = upload_dataset(folder, uri, delete=delete)
+        with progress(), local_dataset(str(folder)) as local:
+            done = upload_dataset(local, uri, delete=delete)
     except StoreUnavailableError as error:
         error.add_note("The same command continues.")
         raise

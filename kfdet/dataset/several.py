@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from kfdet.dataset.zipped import is_zip
 from kfdet.errors import InputError
 from kfdet.parameters import join_list, split_list
 
@@ -21,17 +22,23 @@ def join_datasets(datasets: Iterable[str]) -> str:
 
 
 def split_datasets(text: str) -> list[str]:
-    """The datasets that a text names: one folder or bucket URI, or several separated by commas.
+    """The datasets that a text names: one folder, zip or bucket URI, or several.
 
     Raises:
-        InputError: A dataset is there twice.
+        InputError: A dataset is there twice, or is a zip in a bucket.
     """
-    if Path(text).is_dir():
+    if Path(text).exists():
         return [text]
     datasets = split_list(text) or [text]
     for dataset in datasets:
         if datasets.count(dataset) > 1:
             raise InputError("is given twice.", file=dataset, hint="Name every dataset once.")
+        if "://" in dataset and dataset.lower().endswith(".zip"):
+            raise InputError(
+                "is a zip; in a bucket, a dataset is a folder of files.",
+                file=dataset,
+                hint="'kfdet upload FILE.zip URI' uploads what a zip holds.",
+            )
     return datasets
 
 
@@ -43,6 +50,8 @@ def part_names(datasets: Sequence[str]) -> tuple[str, ...]:
     for dataset in datasets:
         path = dataset if "://" in dataset else str(Path(dataset).resolve())
         name = PurePosixPath(path.rstrip("/")).name or "dataset"
+        if is_zip(dataset):
+            name = PurePosixPath(name).stem
         number, free = 1, name
         while free in names:
             number += 1

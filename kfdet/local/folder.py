@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kfdet.dataset.zipped import is_zip
 from kfdet.errors import InputError, KfdetError
 from kfdet.files import atomic_file, atomic_folder, read_json_object
 
@@ -47,10 +48,10 @@ _OPTIONAL = {"detections.mp4", "detections.png", SWEEP, "sweep.html"}
 
 
 def check_places(dataset: Path | None, folder: Path) -> None:
-    """Refuse a dataset that is not a folder, and a run folder that would mix with other files.
+    """Refuse a dataset that is neither folder nor zip, and a run folder with files of others.
 
     Args:
-        dataset: The dataset's folder; None where it is in a bucket.
+        dataset: The dataset's folder or zip; None where it is in a bucket.
         folder: The run's folder.
 
     Raises:
@@ -71,6 +72,8 @@ def check_places(dataset: Path | None, folder: Path) -> None:
 def _check_dataset(dataset: Path, folder: Path) -> None:
     if not dataset.exists():
         raise InputError("no such folder.", file=dataset, hint="Give the folder of the dataset.")
+    if is_zip(dataset):
+        return
     if not dataset.is_dir():
         raise InputError("is a file.", file=dataset, hint="Give the folder that holds it.")
     if folder.resolve().is_relative_to(dataset.resolve()):

@@ -1,4 +1,4 @@
-"""A dataset in a bucket as a temporary local folder."""
+"""A dataset in a bucket or in a zip as a temporary local folder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kfdet.dataset.layout import is_dataset_file
+from kfdet.dataset.formats.registry import detect_format
+from kfdet.dataset.layout import VIDEO_SUFFIXES, is_dataset_file, suffix
 from kfdet.dataset.several import part_names, split_datasets
+from kfdet.dataset.zipped import files_in_zip, is_zip, unpack_dataset
 from kfdet.errors import InputError
 from kfdet.events import path_alias
 from kfdet.storage.address import BucketPath, is_bucket_uri
@@ -22,41 +24,54 @@ _PREFIX = "kfdet-dataset-"
 
 @contextmanager
 def local_dataset(dataset: str, names: Collection[str] | None = None) -> Iterator[Path]:
-    """The folder of a dataset: itself, or a temporary copy of what is in a bucket.
+    """The folder of a dataset: itself, or a temporary copy of what is in a bucket or in a zip.
 
     The copy has the name of the dataset. Of several datasets it is a temporary folder with each in
-    a folder of its own (see `kfdet.dataset.several`). Messages of the block name folder or URI.
+    a folder of its own (see `kfdet.dataset.several`). Messages of the block name folder, zip or
+    URI.
 
     Args:
-        dataset: A folder, or the URI of a dataset in a bucket; or several, separated by commas.
+        dataset: A folder, a zip, or the URI of a dataset in a bucket; or several, separated by
+            commas.
         names: The files that are needed; None: every file that belongs to a dataset.
 
     Raises:
-        InputError: A file is missing in the bucket, or the bucket cannot be read.
+        InputError: A file is missing in the bucket, or the bucket or the zip cannot be read.
     """
     places = split_datasets(dataset)
-    if len(places) == 1 and not is_bucket_uri(places[0]):
-        yield Path(places[0])
-        return
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as scratch, ExitStack() as aliases:
+    with ExitStack() as stack:
         if len(places) == 1:
-            folder = Path(scratch, BucketPath.parse(places[0]).name)
-            aliases.enter_context(path_alias(folder, places[0].rstrip("/")))
-            _copy(places[0], folder, names)
-            yield folder
+            yield _one(places[0], names, stack)
             return
+        root = _scratch(stack)
         for place, part in zip(places, part_names(places), strict=True):
-            folder = Path(scratch, part)
-            aliases.enter_context(path_alias(folder, place.rstrip("/")))
-            if is_bucket_uri(place):
-                inner = f"{part}/"
-                own = names and {n.removeprefix(inner) for n in names if n.startswith(inner)}
-                _copy(place, folder, own)
-            elif not Path(place).is_dir():
+            inner = f"{part}/"
+            own = names and {n.removeprefix(inner) for n in names if n.startswith(inner)}
+            folder = _one(place, own, stack)
+            if not folder.is_dir():
                 raise InputError("the dataset does not exist.", file=place)
-            else:
-                folder.symlink_to(Path(place).resolve())
-        yield Path(scratch)
+            (root / part).symlink_to(folder.resolve())
+            stack.enter_context(path_alias(root / part, place.rstrip("/")))
+        yield root
+
+
+def _one(place: str, names: Collection[str] | None, stack: ExitStack) -> Path:
+    """The folder of one dataset, for as long as the stack lasts."""
+    if is_bucket_uri(place):
+        folder = _scratch(stack) / BucketPath.parse(place).name
+        stack.enter_context(path_alias(folder, place.rstrip("/")))
+        _copy(place, folder, names)
+        return folder
+    if not is_zip(place):
+        return Path(place)
+    folder = _scratch(stack) / Path(place).stem
+    folder.mkdir()
+    stack.enter_context(path_alias(folder, place))
+    return unpack_dataset(Path(place), folder, names)
+
+
+def _scratch(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX)))
 
 
 def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
@@ -82,14 +97,26 @@ def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
 
 @contextmanager
 def local_source(source: str) -> Iterator[Path]:
-    """Like `local_dataset`, but `source` may also be one file: what `kfdet convert` reads."""
+    """Like `local_dataset`, but `source` may also be one file: what `kfdet convert` reads.
+
+    A zip is a dataset where it holds videos, or is no export of CVAT's.
+    """
     if not is_bucket_uri(source):
-        yield Path(source)
+        if is_zip(source) and _is_dataset(Path(source)):
+            with local_dataset(source) as folder:
+                yield folder
+        else:
+            yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as scratch:
         copy = Path(scratch, BucketPath.parse(source).name)
         with path_alias(copy, source.rstrip("/")):
             yield download(source, Path(scratch))
+
+
+def _is_dataset(path: Path) -> bool:
+    names = [member.name for member in files_in_zip(path)]
+    return any(suffix(name) in VIDEO_SUFFIXES for name in names) or detect_format(path) is None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A digest of a dataset, in a folder or in a bucket, without reading its files."""
+"""A digest of a dataset, in a folder, a zip or a bucket, without reading its files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kfdet.dataset.layout import find_files, is_dataset_file
 from kfdet.dataset.several import part_names, split_datasets
+from kfdet.dataset.zipped import files_in_zip, is_zip
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.listing import entries, no_objects
 from kfdet.storage.store import Store
@@ -19,11 +20,11 @@ _State = tuple[str, int, str]
 def fingerprint(dataset: str) -> str:
     """A digest that changes when a file of the dataset is added, removed, renamed or written.
 
-    Of name and size of each file, and its ETag in a bucket (one request per thousand objects) or
-    the time of its last change in a folder: gigabytes take milliseconds.
+    Of name and size of each file, and its ETag in a bucket (one request per thousand objects), its
+    CRC-32 in a zip, or the time of its last change in a folder: gigabytes take milliseconds.
 
     Args:
-        dataset: The dataset's folder or bucket URI, or several, separated by commas.
+        dataset: The dataset's folder, zip or bucket URI, or several, separated by commas.
 
     Raises:
         InputError: The folder is missing, there are no objects, or the store cannot be read.
@@ -35,7 +36,7 @@ def outline(dataset: str) -> str:
     """A digest of the names and sizes of the dataset's files only: a copy has the same.
 
     Args:
-        dataset: The dataset's folder or bucket URI.
+        dataset: As for `fingerprint`.
 
     Raises:
         InputError: As for `fingerprint`.
@@ -56,10 +57,16 @@ def _states(dataset: str) -> list[_State]:
     return [
         (f"{part}/{name}" if part else name, size, changed)
         for part, place in zip(part_names(places), places, strict=True)
-        for name, size, changed in (
-            _bucket_states(place) if is_bucket_uri(place) else _folder_states(Path(place))
-        )
+        for name, size, changed in _states_of_one(place)
     ]
+
+
+def _states_of_one(place: str) -> list[_State]:
+    if is_bucket_uri(place):
+        return _bucket_states(place)
+    if is_zip(place):
+        return [(name, size, f"{crc:08x}") for name, size, crc in files_in_zip(Path(place))]
+    return _folder_states(Path(place))
 
 
 def _bucket_states(uri: str) -> list[_State]:

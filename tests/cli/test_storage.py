@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_upload(
     assert "1 remote files are not in" in captured.err
     assert main(["upload", str(dataset), URI, "--delete"]) == 0
     assert sorted(object_store.objects("datasets/toys/")) == ["clip.mp4", "clip.xml"]
+
+
+def test_upload_of_a_zip(dataset: Path, object_store: ObjectStore) -> None:
+    path = shutil.make_archive(str(dataset), "zip", dataset.parent, "toys")
+    assert main(["upload", path, URI]) == 0
+    names = ["clip.mp4", "clip.xml", "other.mp4"]
+    assert sorted(object_store.objects("datasets/toys/")) == names
 
 
 @pytest.mark.parametrize(

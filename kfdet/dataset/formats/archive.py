@@ -6,11 +6,11 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kfdet.dataset.formats.pictures import safe_path
 from kfdet.errors import InputError
@@ -20,6 +20,7 @@ MAX_MEMBERS = 1_000_000
 MAX_RATIO = 250
 RATIO_FREE_BYTES = 32 << 20
 """Sizes up to this need no ratio check: text of one repeated box compresses a few hundred times."""
+_CHUNK = 1 << 20
 
 
 def member_names(path: Path) -> list[str]:
@@ -70,40 +71,96 @@ def unpacked(path: Path, suffixes: Collection[str]) -> Iterator[Path]:
     """A temporary folder with the files in a zip that have one of these suffixes (lower case).
 
     Raises:
-        InputError: As `member_names`; or the zip is damaged, or holds more than kfdet unpacks.
+        InputError: As `unpack`.
     """
-    with TemporaryDirectory(prefix="kfdet-zip-") as folder, _open(path) as archive:
-        wanted = [i for i in archive.infolist() if _suffix(i) in suffixes and not i.is_dir()]
-        total = sum(info.file_size for info in wanted)
-        if total > MAX_BYTES or len(wanted) > MAX_MEMBERS:
+    with TemporaryDirectory(prefix="kfdet-zip-") as folder:
+        wanted = [m.name for m in list_members(path) if PurePath(m.name).suffix.lower() in suffixes]
+        unpack(path, Path(folder), wanted, MAX_BYTES)
+        yield Path(folder)
+
+
+class Member(NamedTuple):
+    """One file in a zip: its safe path, its size in bytes and the CRC-32 of what it holds."""
+
+    name: str
+    size: int
+    crc: int
+
+
+def list_members(path: Path) -> list[Member]:
+    """The files in a zip, sorted by name.
+
+    Raises:
+        InputError: As `member_names`; or a member has no possible name of a file.
+    """
+    with _open(path) as archive:
+        members = _files(archive, path)
+    return [Member(name, info.file_size, info.CRC) for name, info in sorted(members.items())]
+
+
+def unpack(path: Path, folder: Path, names: Iterable[str], most_bytes: int) -> None:
+    """Write files of a zip below `folder`, under the names that `list_members` gives.
+
+    Args:
+        path: The zip.
+        folder: Where to; of no use after an error.
+        names: The files to write.
+        most_bytes: What they may take in all.
+
+    Raises:
+        InputError: As `list_members`; or the zip is damaged, or holds more than kfdet unpacks.
+    """
+    with _open(path) as archive:
+        members = _files(archive, path)
+        wanted = {name: members[name] for name in names}
+        total = sum(info.file_size for info in wanted.values())
+        if total > most_bytes or len(wanted) > MAX_MEMBERS:
             raise InputError(
-                f"the zip unpacks to {len(wanted)} files of {total >> 20} MiB.",
+                f"the zip unpacks to {len(wanted)} files of {total >> 20} MiB; there is room for "
+                f"{most_bytes >> 20} MiB and {MAX_MEMBERS:,} files.",
                 file=path,
                 hint="Unpack it yourself if you trust it.",
             )
-        for info in wanted:
-            _refuse_bomb(info, path)
-            target = Path(folder, safe_path(info.filename, str(path)))
+        # members may share their bytes, so that each of them looks harmless
+        _refuse_ratio("the zip", total, path.stat().st_size, path)
+        for name, info in wanted.items():
+            _refuse_bomb(info, path, most_bytes)
+            target = folder / name
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as stream, target.open("xb") as file:
-                    shutil.copyfileobj(stream, file)
+                    shutil.copyfileobj(stream, file, _CHUNK)
+            except NotImplementedError as error:  # what Windows does with files above 2 GB
+                raise InputError(
+                    f"{name!r} in the zip is compressed in a way that kfdet does not know.",
+                    file=path,
+                    hint="Unpack it yourself, or make the zip with another program.",
+                ) from error
             except (
                 zipfile.BadZipFile,
                 zlib.error,
                 EOFError,
-                NotImplementedError,
                 FileExistsError,
                 NotADirectoryError,
             ) as error:
                 raise InputError(
                     f"the zip is damaged: {error}.", file=path, hint="Make it again."
                 ) from error
-        yield Path(folder)
 
 
-def _suffix(info: zipfile.ZipInfo) -> str:
-    return PurePosixPath(info.filename).suffix.lower()
+def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of a zip by their safe path."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.is_dir():
+            continue
+        name = str(safe_path(info.filename, str(path)))
+        if name in found:
+            raise InputError(
+                f"the zip is damaged: {name!r} is in it twice.", file=path, hint="Make it again."
+            )
+        found[name] = info
+    return found
 
 
 @contextmanager
@@ -135,13 +192,23 @@ def _refuse_unsafe(info: zipfile.ZipInfo, path: Path) -> None:
         raise InputError(problem, file=path, hint="It is not opened; export the annotations again.")
 
 
-def _refuse_bomb(info: zipfile.ZipInfo, path: Path) -> None:
+def _refuse_bomb(info: zipfile.ZipInfo, path: Path, most_bytes: int = MAX_BYTES) -> None:
     # Only the member that is read matters: others, such as a dump's images, are never unpacked.
-    ratio = info.file_size / max(info.compress_size, 1)
-    if info.file_size > MAX_BYTES or (info.file_size > RATIO_FREE_BYTES and ratio > MAX_RATIO):
-        raise InputError(
-            f"{info.filename!r} in the zip unpacks to {info.file_size >> 20} MiB "
-            f"({ratio:.0f} times its size), as a zip bomb does.",
-            file=path,
-            hint="Unpack it yourself if you trust it, and give the XML.",
-        )
+    if info.file_size > most_bytes:
+        raise _bomb(repr(info.filename), info.file_size, info.compress_size, path)
+    _refuse_ratio(repr(info.filename), info.file_size, info.compress_size, path)
+
+
+def _refuse_ratio(what: str, size: int, packed: int, path: Path) -> None:
+    if size > RATIO_FREE_BYTES and size > MAX_RATIO * max(packed, 1):
+        raise _bomb(what, size, packed, path)
+
+
+def _bomb(what: str, size: int, packed: int, path: Path) -> InputError:
+    place = what if what == "the zip" else f"{what} in the zip"
+    return InputError(
+        f"{place} unpacks to {size >> 20} MiB ({size / max(packed, 1):.0f} times its size), as a "
+        "zip bomb does.",
+        file=path,
+        hint="Unpack it yourself if you trust it.",
+    )
