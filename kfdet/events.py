@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,6 +62,11 @@ def emit(kind: str, **fields: Any) -> None:
         sys.stderr.flush()
     elif kind in _LEVELS:
         logging.getLogger("kfdet").log(_LEVELS[kind], "%s", fields["message"])
+
+
+def timestamp() -> str:
+    """The time as ISO 8601 in UTC with milliseconds; later ones come later in the alphabet, too."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def parse_event(line: str) -> dict[str, Any] | None:

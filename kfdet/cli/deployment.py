@@ -105,6 +105,7 @@ def deploy(
     from kfdet.deployment.deploy import deploy as deploy_model
     from kfdet.deployment.deploy import read_metrics
     from kfdet.deployment.rollout import Options
+    from kfdet.events import timestamp
     from kfdet.local.results import run_of
 
     cluster = connect(namespace)
@@ -123,6 +124,7 @@ def deploy(
             options=Options(canary_percent, force, timeout),
             bundle=bundle if bundle and bundle.is_file() else None,
             comparison=comparison,
+            started=timestamp(),
         )
     _show(served, as_json)
 

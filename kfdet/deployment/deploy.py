@@ -33,6 +33,7 @@ def deploy(
     options: Options,
     bundle: Path | None = None,
     comparison: Comparison | None = None,
+    started: str = "",
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
@@ -46,6 +47,7 @@ def deploy(
         options: How to deploy.
         bundle: The run's model.zip, so that another training can start from what is served.
         comparison: With what the endpoint served before, for its annotations.
+        started: When the model's run was started, or that somebody deploys it by hand.
 
     Returns:
         The endpoint afterwards.
@@ -60,7 +62,7 @@ def deploy(
     uri = publish(saved_model, model_root, name, version, bundle)
     thresholds = read_thresholds(saved_model)
     promotion = json.loads(json.dumps(asdict(comparison))) if comparison else {}
-    release = Release(version, uri, metrics, thresholds, _start(model), promotion)
+    release = Release(version, uri, metrics, thresholds, _start(model), promotion, started)
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)
 

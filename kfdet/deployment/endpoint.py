@@ -39,6 +39,8 @@ class Release:
         start: What its training started from, such as "imagenet"; "" where that is not known.
         promotion: How it compared with what it replaced (fields of
             `kfdet.evaluation.comparison.Comparison`); {} where nothing was compared.
+        started: When its run read the dataset, or somebody deployed it by hand: UTC as
+            `kfdet.events.timestamp` gives it; "" where that is not known.
     """
 
     version: str
@@ -47,6 +49,7 @@ class Release:
     thresholds: Thresholds | None = None
     start: str = ""
     promotion: Mapping[str, Any] = field(default_factory=dict)
+    started: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ class Serving:
     stable: Release
     previous: Release | None = None
     canary: Canary | None = None
+
+    @property
+    def newest(self) -> Release:
+        """The release that came last: the one on trial where there is one."""
+        return self.canary.release if self.canary else self.stable
 
     def promoted(self, release: Release) -> Serving:
         """`release` for every request; what was stable becomes the previous one."""
@@ -174,6 +182,8 @@ def build(name: str, namespace: str, serving: Serving, mode: Mode | None) -> Man
         annotations[names.THRESHOLDS] = _json(asdict(serving.stable.thresholds))
     if serving.stable.start:
         annotations[names.START] = serving.stable.start
+    if serving.stable.started:
+        annotations[names.STARTED] = serving.stable.started
     if serving.stable.promotion:
         annotations[names.PROMOTION] = _json(dict(serving.stable.promotion))
     if serving.previous:
@@ -260,6 +270,7 @@ def read(manifest: Manifest) -> Endpoint:
             _thresholds(json.loads(annotations.get(names.THRESHOLDS, "null"))),
             annotations.get(names.START, ""),
             dict(json.loads(annotations.get(names.PROMOTION, "{}"))),
+            annotations.get(names.STARTED, ""),
         )
         previous = json.loads(annotations.get(names.PREVIOUS, "null"))
         canary = json.loads(annotations.get(names.CANARY, "null"))
@@ -307,6 +318,7 @@ def _release(fields: Mapping[str, Any]) -> Release:
         _thresholds(fields.get("thresholds")),
         fields.get("start", ""),
         dict(fields.get("promotion", {})),
+        fields.get("started", ""),
     )
 
 
@@ -322,6 +334,7 @@ def _release_fields(release: Release) -> dict[str, Any]:
         **({"thresholds": asdict(release.thresholds)} if release.thresholds else {}),
         **({"start": release.start} if release.start else {}),
         **({"promotion": dict(release.promotion)} if release.promotion else {}),
+        **({"started": release.started} if release.started else {}),
     }
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
-from kfdet.deployment.endpoint import Endpoint, Refusal
+from kfdet.deployment.endpoint import Endpoint, Refusal, Release
 from kfdet.deployment.publish import version_of
-from kfdet.deployment.rollout import check_deployment
+from kfdet.deployment.rollout import check_deployment, newer_than
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import KfdetError
@@ -39,9 +39,19 @@ class Decision:
 
 
 def may_replace(
-    cluster: Cluster, name: str, model: Path, records: Path, promote: Promotion, *, seed: int = 0
+    cluster: Cluster,
+    name: str,
+    model: Path,
+    records: Path,
+    promote: Promotion,
+    *,
+    started: str = "",
+    seed: int = 0,
 ) -> Decision:
     """Compare a model with the one that an endpoint serves to most requests.
+
+    A model of a run that was started earlier than that of the endpoint's newest version is
+    superseded: it may not take its place, however good it is.
 
     Args:
         cluster: Where the endpoint is.
@@ -49,6 +59,7 @@ def may_replace(
         model: Folder with numbered versions of a SavedModel.
         records: Folder of the TFRecord build, of whose validation or test side both are measured.
         promote: What the model must be beside the other one.
+        started: When the model's run was started; "" supersedes nothing and is not superseded.
         seed: Seed of the bootstrap.
 
     Raises:
@@ -56,12 +67,16 @@ def may_replace(
             have no label in common.
     """
     current = check_deployment(cluster, name, canary_percent=0)
+    version = version_of(find_saved_model(model))
+    newest = current.serving.newest if current else None
+    if newest and newest.version != version and newer_than(newest, started):
+        return Decision(False, _superseded(name, newest, started), current)
     if promote == "always":
         return Decision(True, "Nothing was compared (--promote always).", current)
     if current is None:
         return Decision(True, f"{name} serves nothing yet.")
     stable = current.serving.stable
-    if stable.version == version_of(find_saved_model(model)):
+    if stable.version == version:
         return Decision(True, f"{name} serves this version already.", current)
     against = f"version {stable.version} of {name}"
     with (
@@ -95,3 +110,10 @@ def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -
         cluster.annotate_status(name, {names.REFUSED: json.dumps(asdict(refusal), sort_keys=True)})
     except KfdetError as error:  # an account without this right still refuses
         warn(f"The refusal could not be noted at {name}: {error}")
+
+
+def _superseded(name: str, newest: Release, started: str) -> str:
+    return (
+        f"Superseded: {name} serves version {newest.version} of a run that was started later "
+        f"({newest.started}; this one {started})."
+    )

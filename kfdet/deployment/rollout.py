@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster, Manifest
 from kfdet.cluster.refusals import ConflictError
+from kfdet.deployment import readiness
 from kfdet.deployment.canary import check_canary
 from kfdet.deployment.endpoint import (
     Endpoint,
@@ -21,7 +23,7 @@ from kfdet.deployment.endpoint import (
 )
 from kfdet.deployment.readiness import SupersededError, wait_until_ready
 from kfdet.errors import InputError, KfdetError
-from kfdet.events import Progress, warn
+from kfdet.events import Progress, emit, warn
 
 _KNATIVE_GROUP = "serving.knative.dev"
 
@@ -115,7 +117,8 @@ def roll_out(
 
     Raises:
         InputError: The cluster does not allow it, or somebody else changed the endpoint.
-        SupersededError: Another deployment has switched the endpoint meanwhile.
+        SupersededError: Another deployment has switched the endpoint meanwhile, or a newer one was
+            waited for.
         KfdetError: The release does not become ready or does not answer well.
     """
     if current and current.ready and current.serving.stable.version == release.version:
@@ -132,8 +135,17 @@ def roll_out(
     # A refusal should come now, not after the candidate.
     manifest = build(name, cluster.namespace, wanted, mode)
     cluster.apply(manifest, force=options.force, dry_run=True)
+    _let_newer_one_end(cluster, name, release, options.timeout)
     mode = _try_out(cluster, name, release, mode, options, smoke_test)
     return _switch(cluster, name, current, wanted, mode, options)
+
+
+def newer_than(release: Release, started: str) -> bool:
+    """Whether the run of a release was started later than at `started`.
+
+    Where one of the two times is not known, neither is newer.
+    """
+    return bool(started) and release.started > started
 
 
 def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
@@ -166,6 +178,28 @@ def _mode_for(cluster: Cluster, current: Endpoint | None) -> Mode | None:
     return None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
 
 
+def _let_newer_one_end(cluster: Cluster, name: str, release: Release, timeout: float) -> None:
+    """Wait while a newer release is tried out as the endpoint's candidate.
+
+    After `timeout` seconds that is what a killed deployment has left, and is taken over.
+
+    Raises:
+        SupersededError: One was waited for; the endpoint may have changed.
+    """
+    deadline, waited = time.monotonic() + timeout, ""
+    while time.monotonic() < deadline:
+        manifest = cluster.get(name + names.CANDIDATE_SUFFIX)
+        tried = read(manifest).serving.stable if manifest else None
+        if tried is None or not newer_than(tried, release.started):
+            if waited:
+                raise SupersededError(f"Version {waited}, of a newer run, was being deployed.")
+            return
+        if not waited:
+            waited = tried.version
+            emit("info", message=f"waiting for the deployment of version {waited}, which is newer")
+        time.sleep(readiness.INTERVAL_SECONDS)
+
+
 def _try_out(
     cluster: Cluster,
     name: str,
@@ -190,7 +224,12 @@ def _try_out(
         )
         progress.update(1, "asking for detections")
         tried = read(manifest)
-        smoke_test(tried)
+        try:
+            smoke_test(tried)
+        except KfdetError as error:
+            if not _is_own(cluster.get(candidate), release):
+                raise SupersededError("Another version took the candidate's place.") from error
+            raise
         progress.update(2, "answers well")
     finally:
         # Before the endpoint's own new pod: a small cluster has no room for three.
@@ -200,10 +239,13 @@ def _try_out(
 
 def _delete_own(cluster: Cluster, candidate: str, release: Release) -> None:
     """Delete the candidate unless another deployment has put its own version there."""
-    manifest = cluster.get(candidate)
-    annotations = manifest["metadata"].get("annotations") or {} if manifest else {}
-    if annotations.get(names.VERSION) == release.version:
+    if _is_own(cluster.get(candidate), release):
         cluster.delete(candidate)
+
+
+def _is_own(manifest: Manifest | None, release: Release) -> bool:
+    annotations = manifest["metadata"].get("annotations") or {} if manifest else {}
+    return bool(annotations.get(names.VERSION) == release.version)
 
 
 def _switch(

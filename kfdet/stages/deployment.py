@@ -8,10 +8,14 @@ from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.gate import may_replace, note_refusal
+from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options
 from kfdet.deployment.smoke_test import validation_pictures
-from kfdet.events import emit
+from kfdet.events import emit, warn
 from kfdet.parameters import Promotion
+
+_TRIES = 5
+"""How often a deployment begins again that others have overtaken."""
 
 
 def deploy(
@@ -24,6 +28,7 @@ def deploy(
     model_root: str,
     canary_percent: int,
     promote: Promotion,
+    started: str = "",
 ) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
 
@@ -37,6 +42,8 @@ def deploy(
         canary_percent: Percentage of the requests that the new model gets; 0: all.
         promote: What the model must be beside the one that the endpoint serves; a model that is
             not leaves the endpoint as it is.
+        started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
+            started later wins, whichever deploys first; the other one leaves the endpoint as it is.
 
     Returns:
         The endpoint's URL, the newest version that it serves, and the decision with its reason.
@@ -46,21 +53,29 @@ def deploy(
         KfdetError: The model does not become ready, or does not answer well.
     """
     cluster = connect()
-    decision = may_replace(cluster, endpoint, saved_model, records, promote)
-    emit("info", message=decision.reason)
-    if decision.current and not decision.good:
-        note_refusal(cluster, endpoint, saved_model, decision)
-        return decision.current.url, decision.current.serving.stable.version, decision.reason
-    served = deploy_model(
-        cluster,
-        saved_model,
-        endpoint,
-        model_root=model_root,
-        metrics=read_metrics(metrics),
-        pictures=validation_pictures(records),
-        options=Options(canary_percent=canary_percent),
-        bundle=bundle,
-        comparison=decision.comparison,
-    )
-    latest = served.serving.canary.release if served.serving.canary else served.serving.stable
-    return served.url, latest.version, decision.reason
+    for left in reversed(range(_TRIES)):
+        decision = may_replace(cluster, endpoint, saved_model, records, promote, started=started)
+        emit("info", message=decision.reason)
+        if decision.current and not decision.good:
+            note_refusal(cluster, endpoint, saved_model, decision)
+            return decision.current.url, decision.current.serving.newest.version, decision.reason
+        try:
+            served = deploy_model(
+                cluster,
+                saved_model,
+                endpoint,
+                model_root=model_root,
+                metrics=read_metrics(metrics),
+                pictures=validation_pictures(records),
+                options=Options(canary_percent=canary_percent),
+                bundle=bundle,
+                comparison=decision.comparison,
+                started=started,
+            )
+        except SupersededError as error:  # by what, and whether that is newer, is looked up again
+            if not left:
+                raise
+            warn(f"{error} This deployment begins again.")
+        else:
+            break
+    return served.url, served.serving.newest.version, decision.reason

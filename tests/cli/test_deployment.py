@@ -19,7 +19,9 @@ from support.object_store import ObjectStore
 
 from kfdet.cli import main
 from kfdet.cluster.api import Cluster
+from kfdet.cluster.names import NAMESPACE
 from kfdet.deployment import gate, readiness
+from kfdet.deployment.endpoint import Release, Serving, build, read
 from kfdet.deployment.gate import Decision
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.rollout import check_deployment
@@ -103,6 +105,62 @@ def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[st
     assert json.loads(annotations["kfdet.io/metrics"]) == {"AP": 0.6123, "AP50": 0.9}
     assert annotations["kfdet.io/start"] == "imagenet"
     assert "hidden-word" not in capfd.readouterr().err
+
+
+EARLIER, LATER = "2026-01-02T03:04:05.000+00:00", "2026-01-02T03:04:06.000+00:00"
+
+
+def deploy_in_a_run(run: Path, content: str, started: str) -> tuple[str, str, str]:
+    """The stage with a model of this content, in a run that was started then."""
+    (run / "model" / "1" / "saved_model.pb").write_text(content)
+    (records,) = run.rglob("records")
+    return deployment_stage(
+        *(run / "model", run / "metrics.json", records, run / "model.zip"),
+        endpoint="toys",
+        model_root="minio://kfdet/models",
+        canary_percent=0,
+        promote="always",
+        started=started,
+    )
+
+
+@pytest.mark.usefixtures("store")
+def test_a_superseded_run_leaves_the_endpoint_to_the_newer_one(
+    fake: FakeCluster, run: Path
+) -> None:
+    newer = deploy_in_a_run(run, "newer", LATER)
+    for _ in range(2):  # a retry does not take the endpoint back either
+        url, version, decision = deploy_in_a_run(run, "older", EARLIER)
+        assert (url, version) == newer[:2]
+        assert decision.startswith(f"Superseded: toys serves version {version} of a run that was")
+    (endpoint,) = fake.objects.values()
+    assert endpoint["metadata"]["annotations"]["kfdet.io/version"] == newer[1]
+    assert "Superseded" in endpoint["status"]["annotations"]["kfdet.io/refused"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("ours", "theirs"), [(EARLIER, LATER), (LATER, EARLIER)])
+def test_two_runs_that_deploy_at_once_end_with_the_newer_model(
+    fake: FakeCluster, run: Path, ours: str, theirs: str
+) -> None:
+    """The other one switches the endpoint while this one waits for its candidate."""
+    deploy_in_a_run(run, "first", "2026-01-01T00:00:00.000+00:00")
+
+    def overtakes(manifest: dict[str, Any]) -> None:
+        if manifest["metadata"]["name"] == "toys-candidate":
+            fake.after_apply = lambda _: None
+            release = Release("0" * 12, "s3://kfdet/models/toys/0", started=theirs)
+            applied = build("toys", NAMESPACE, Serving(release), "Standard")
+            fake.objects["toys"] |= applied
+            fake.touch("toys")
+
+    fake.after_apply = overtakes
+    _, version, decision = deploy_in_a_run(run, "ours", ours)
+    assert list(fake.objects) == ["toys"]
+    served = read(fake.objects["toys"]).serving.stable
+    assert served.version == version
+    assert served.started == LATER
+    assert ("Superseded" in decision) == (ours == EARLIER)
 
 
 @pytest.mark.parametrize("model", ["run", "run/model", "run/model/"])

@@ -84,7 +84,7 @@ def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
         "toys", "default", Serving(Release("1", "s3://x")), True, "http://toys", "", "", None
     )
     monkeypatch.setattr(stage, "connect", lambda: None)
-    monkeypatch.setattr(stage, "may_replace", lambda *_: Decision(False, "Worse.", current))
+    monkeypatch.setattr(stage, "may_replace", lambda *_, **__: Decision(False, "Worse.", current))
     monkeypatch.setattr(stage, "deploy_model", None)
     noted: list[Any] = []
     monkeypatch.setattr(stage, "note_refusal", lambda *given: noted.append(given))

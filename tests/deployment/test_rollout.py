@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support.fake_cluster import FakeCluster, running
@@ -204,6 +207,67 @@ def test_who_is_slower_by_the_time_of_a_request(
     with pytest.raises(SupersededError, match="meanwhile: it serves version 222222222222"):
         deploy(cluster, THIRD)
     assert serving_now(fake) == Serving(SECOND, first)
+
+
+# --- of two runs the one that was started later ---
+
+OLDER = replace(SECOND, started="2026-01-02T03:04:05.000+00:00")
+NEWER = replace(THIRD, started="2026-01-02T03:04:06.000+00:00")
+
+
+def test_an_older_run_waits_for_the_candidate_of_a_newer_one(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    cluster.apply(build("toys-candidate", "default", Serving(NEWER), "Standard"))
+
+    def ends() -> None:
+        time.sleep(0.1)
+        fake.objects["toys"] = build("toys", "default", Serving(NEWER), "Standard")
+        del fake.objects["toys-candidate"]
+
+    other = threading.Thread(target=ends)
+    other.start()
+    with pytest.raises(SupersededError, match="Version 333333333333, of a newer run"):
+        deploy(cluster, OLDER)
+    other.join()
+    assert serving_now(fake) == Serving(NEWER)
+
+
+def test_what_a_killed_deployment_left_is_taken_over_in_the_end(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    cluster.apply(build("toys-candidate", "default", Serving(NEWER), "Standard"))
+    roll_out(cluster, "toys", None, OLDER, Options(timeout=0.2), answers_well)
+    assert serving_now(fake) == Serving(OLDER)
+    assert list(fake.objects) == ["toys"]
+
+
+def test_a_newer_run_takes_the_place_of_an_older_candidate(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    cluster.apply(build("toys-candidate", "default", Serving(OLDER), "Standard"))
+    assert deploy(cluster, NEWER).serving == Serving(NEWER)
+
+
+def test_a_candidate_that_was_replaced_while_it_was_asked(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    def interrupted(endpoint: Endpoint) -> None:
+        theirs = build("toys-candidate", "default", Serving(NEWER), "Standard")
+        fake.objects["toys-candidate"] = theirs
+        raise KfdetError("no answer")
+
+    with pytest.raises(SupersededError, match="took the candidate's place"):
+        roll_out(cluster, "toys", None, OLDER, Options(), interrupted)
+    assert list(fake.objects) == ["toys-candidate"]
+
+
+def test_when_a_run_was_started_survives_in_the_cluster(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    deploy(cluster, OLDER)
+    assert deploy(cluster, NEWER).serving == serving_now(fake) == Serving(NEWER, OLDER)
+    assert fake.objects["toys"]["metadata"]["annotations"][names.STARTED] == NEWER.started
 
 
 def test_a_new_status_does_not_stop_a_switch(
