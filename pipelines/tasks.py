@@ -78,7 +78,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
     """From the dataset to what training reads; returns the task of the TFRecord build."""
     seed = parameters.seed
     found = fingerprint(dataset=dataset)
-    on_cluster(found, "Fingerprint", image, reads_buckets=True)
+    on_cluster(found, "Fingerprint", image)
     found.set_caching_options(False)  # a changed dataset has the same address
     plan = planning(
         dataset=dataset,
@@ -88,7 +88,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
         **part(parameters, SplitSettings),
         **part(parameters, DatasetSettings),
     )
-    on_cluster(plan, "Planning", image, reads_buckets=True)
+    on_cluster(plan, "Planning", image)
     with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
         boxes = interpolation(
             dataset=dataset,
@@ -96,7 +96,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
             group=group.index,
             **part(parameters, BoxSettings),
         )
-        on_cluster(boxes, "Interpolation", image, cpu="500m", reads_buckets=True)
+        on_cluster(boxes, "Interpolation", image, cpu="500m")
         frames = frame_extraction(
             dataset=dataset,
             plan=plan.outputs["plan"],
@@ -104,7 +104,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
             **part(parameters, SamplingSettings),
             **part(parameters, FrameSettings),
         )
-        on_cluster(frames, "Frame extraction", image, cpu="500m", reads_buckets=True)
+        on_cluster(frames, "Frame extraction", image, cpu="500m")
     negatives = negative_mining(
         plan=plan.outputs["plan"],
         boxes=dsl.Collected(boxes.outputs["boxes"]),
@@ -151,7 +151,6 @@ def train(
         cpu=cluster.training_cpu,
         memory=cluster.training_memory,
         retries=5,
-        reads_buckets=True,
     )
     mirror = {MIRROR_VARIABLE: MIRROR_VARIABLE}
     kubernetes.use_secret_as_env(trained, STORAGE_SECRET, mirror, optional=True)
@@ -197,7 +196,7 @@ def finish(
         **part(parameters, Gate),
     )
     # the model to compare with may be in a bucket
-    on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi", reads_buckets=True)
+    on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
     named = dsl.If(cluster.endpoint != "", name="endpoint-named")
     good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
     with named, good:
@@ -212,7 +211,7 @@ def finish(
             promote=parameters.promote,
         )
         # it may run two models, to compare them
-        on_cluster(served, "Deployment", image, cpu="500m", memory="2Gi", reads_buckets=True)
+        on_cluster(served, "Deployment", image, cpu="500m", memory="2Gi")
         served.set_caching_options(False)
         kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
     return Outputs(
@@ -242,7 +241,6 @@ def on_cluster(
     cpu: Any = "200m",
     memory: Any = "512Mi",
     retries: int = 2,
-    reads_buckets: bool = False,
 ) -> None:
     """Set what every stage needs in a pod: image, requests, retries, scratch, credentials.
 
@@ -258,7 +256,7 @@ def on_cluster(
     kubernetes.set_security_context(task, run_as_non_root=True)
     # HOME and TMPDIR of the images, whose root file system may be read-only
     kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
-    if reads_buckets:
-        for names, optional in ((STORAGE_VARIABLES, False), (OPTIONAL_STORAGE_VARIABLES, True)):
-            variables = {name: name for name in names}
-            kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional)
+    # not only where a stage itself reads a bucket: the launcher beside it copies artifacts, and may
+    # take its credentials from here. Optional: the cloud may give them to the pods.
+    variables = {name: name for name in (*STORAGE_VARIABLES, *OPTIONAL_STORAGE_VARIABLES)}
+    kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional=True)

@@ -97,7 +97,8 @@ def submit(
     """
     from kfdet.dataset.several import split_datasets
     from kfdet.deployment.starting import with_located_start
-    from kfdet.storage.address import BucketPath, is_bucket_uri
+    from kfdet.storage.address import GOOGLE_HOST, BucketPath, is_bucket_uri
+    from kfdet.storage.environment import read_connection
     from kfdet.storage.fingerprint import fingerprint
     from kfdet.training.starting_point import check_start
 
@@ -132,6 +133,13 @@ def submit(
     compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
+    if read_connection(dataset).host.endswith(GOOGLE_HOST):
+        raise InputError(
+            "Kubeflow Pipelines cannot store the artifacts of a run in Google Cloud Storage by way "
+            "of S3: Google changes a header that its client signs.",
+            file=dataset,
+            hint="Use another S3 store; manifests/overlays/standalone brings one.",
+        )
     fingerprint(dataset)  # refuses an address without a dataset
     parameters = with_located_start(parameters, backend.namespace)
     for each in trainings(parameters, sweep):

@@ -8,11 +8,25 @@ from pathlib import PurePosixPath
 from kfdet.errors import InputError
 
 _SCHEMES = ("minio", "s3")
+_GOOGLE = ("gs", "gcs")
+GOOGLE_HOST = "storage.googleapis.com"
 
 
 def is_bucket_uri(text: str) -> bool:
-    """Whether `text` names an object in a bucket rather than a local path."""
-    scheme, separator, _ = text.partition("://")
+    """Whether `text` names an object in a bucket rather than a local path.
+
+    Raises:
+        InputError: It is an address of Google Cloud Storage in Google's own notation.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in _GOOGLE:
+        raise InputError(
+            f"{scheme}:// is not supported.",
+            file=f"{scheme}://..." if "@" in rest else text,  # before an @ are credentials
+            hint="Google Cloud Storage speaks S3, too: create HMAC keys for AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY, set AWS_ENDPOINT_URL=https://{GOOGLE_HOST}, and write "
+            "s3://BUCKET/NAME. Runs on a cluster need another store: docs/kubernetes.md.",
+        )
     return bool(separator) and scheme in _SCHEMES
 
 

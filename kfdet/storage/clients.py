@@ -40,6 +40,8 @@ def minio_client(connection: Connection, uri: str) -> Any:
     import minio
     import urllib3
 
+    from kfdet.storage.identity import IdentityProvider
+
     pool = urllib3.PoolManager(
         maxsize=_POOL_SIZE,
         timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
@@ -48,9 +50,10 @@ def minio_client(connection: Connection, uri: str) -> Any:
     try:
         return minio.Minio(
             connection.host,
-            access_key=connection.access_key,
-            secret_key=connection.secret_key,
+            access_key=connection.access_key or None,
+            secret_key=connection.secret_key or None,
             session_token=connection.session_token or None,
+            credentials=IdentityProvider(connection.identity) if connection.identity else None,
             region=connection.region or None,
             secure=connection.scheme == "https",
             http_client=pool,
@@ -65,18 +68,16 @@ def minio_client(connection: Connection, uri: str) -> Any:
 
 def multipart_client(connection: Connection) -> Any:
     """A botocore client of the service "s3"; it finds out the region of a bucket by itself."""
-    import botocore.session
     from botocore.config import Config
 
-    absent = (None, None, None, None)
-    session = botocore.session.Session(
-        session_vars={"profile": absent, "config_file": (None, None, os.devnull, None)}
-    )
+    from kfdet.storage.identity import new_session
+
+    session = connection.identity or new_session()
     client = session.create_client(
         "s3",
         endpoint_url=connection.url,
-        aws_access_key_id=connection.access_key,
-        aws_secret_access_key=connection.secret_key,
+        aws_access_key_id=connection.access_key or None,
+        aws_secret_access_key=connection.secret_key or None,
         aws_session_token=connection.session_token or None,
         region_name=connection.region or "us-east-1",
         verify=_ca_file(),

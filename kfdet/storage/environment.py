@@ -2,7 +2,8 @@
 
 AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; where the store needs them also
 AWS_SESSION_TOKEN and AWS_REGION. SSL_CERT_FILE names the file of the CA that signed the store's
-certificate.
+certificate. In a pod without keys, the credentials are those that the cloud gives to it, and the
+address is Amazon's where its ServiceAccount has a role there.
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from kfdet.errors import InputError
 
 REQUIRED = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _OPTIONAL = ("AWS_SESSION_TOKEN", "AWS_REGION")
+_ROLE_VARIABLES = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+"""Set by Amazon in a pod whose ServiceAccount has a role: IRSA, EKS Pod Identity, ECS."""
+_POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
 _REGION = re.compile(r"[A-Za-z0-9_-]{0,32}")
 _SHORTEST_SECRET = 6
 """Shorter ones would make words of a message unreadable."""
@@ -29,10 +38,11 @@ class Connection:
     Args:
         scheme: "http" or "https".
         host: Host and port.
-        access_key: Name of the account.
-        secret_key: Its secret.
+        access_key: Name of the account; "" where the cloud gives the credentials.
+        secret_key: Its secret, or "".
         session_token: Of temporary credentials, else "".
         region: "" where the store may choose.
+        identity: botocore session with the cloud's credentials; None where there are keys.
     """
 
     scheme: str
@@ -41,6 +51,7 @@ class Connection:
     secret_key: str = field(repr=False)
     session_token: str = field(repr=False)
     region: str
+    identity: Any = field(default=None, repr=False)
 
     def hide(self, text: str) -> str:
         """`text` without the credentials, which a store's answer may repeat."""
@@ -65,22 +76,39 @@ def read_connection(uri: str) -> Connection:
         InputError: A variable is missing or not usable; its value is not shown where it is secret.
     """
     values = {name: read_credential(name, uri) for name in (*REQUIRED, *_OPTIONAL)}
-    missing = [name for name in REQUIRED if not values[name]]
-    if missing:
-        raise InputError(
-            "needs the address of the object store and credentials.",
-            file=uri,
-            hint=f"Set {', '.join(missing)}.",
-        )
     url, access_key, secret_key, session_token, region = values.values()
-    scheme, host = _endpoint(url, uri)
     if not _REGION.fullmatch(region):
         raise InputError(
             "AWS_REGION is not the name of a region; it is not shown, as it may be a credential.",
             file=uri,
             hint="Set it to a name such as us-east-1, or leave it out.",
         )
-    return Connection(scheme, host, access_key, secret_key, session_token, region)
+    has_role = any(os.environ.get(name) for name in _ROLE_VARIABLES)
+    # outside a pod nobody should wait for a metadata service that does not exist
+    asks_the_cloud = not (access_key or secret_key) and (has_role or _POD_VARIABLE in os.environ)
+    if asks_the_cloud and has_role and not url:
+        url = f"https://s3.{region}.amazonaws.com" if region else "https://s3.amazonaws.com"
+    missing = [name for name in REQUIRED if not values[name]]
+    if not url or (missing and not asks_the_cloud):
+        raise _lacking(missing, uri)
+    scheme, host = _endpoint(url, uri)
+    identity = None
+    if asks_the_cloud:
+        from kfdet.storage.identity import identity_session
+
+        if not (identity := identity_session(region)):
+            raise _lacking(missing, uri)
+    return Connection(scheme, host, access_key, secret_key, session_token, region, identity)
+
+
+def _lacking(missing: list[str], uri: str) -> InputError:
+    hint = f"Set {', '.join(missing)}."
+    if _POD_VARIABLE in os.environ:
+        hint += (
+            " In a run they come from the Secret kfdet-storage of its namespace, or the cloud "
+            "gives the credentials to the pods' ServiceAccount: docs/kubernetes.md."
+        )
+    return InputError("needs the address of the object store and credentials.", file=uri, hint=hint)
 
 
 def read_credential(name: str, place: str) -> str:

@@ -163,13 +163,22 @@ class Store:
             hint = "Check the name; `kfdet upload` creates the bucket it uploads to."
         elif failure.code in _CREDENTIALS:
             problem = f"{self._url} refuses the credentials: {failure.reason}."
-            hint = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            hint = f"Check {self._who('AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')}."
+        elif failure.code == "ExpiredToken":
+            problem = f"{self._url} no longer takes these temporary credentials: {failure.reason}."
+            hint = f"Set new {', '.join(REQUIRED[1:])} and AWS_SESSION_TOKEN."
         elif failure.code in ("AccessDenied", "AllAccessDisabled"):
             problem = f"{self._url} does not allow it: {failure.reason}."
-            hint = f'Check AWS_ACCESS_KEY_ID, and its rights to the bucket "{bucket}".'
+            hint = (
+                f'Check {self._who("AWS_ACCESS_KEY_ID")}, and its rights to the bucket "{bucket}".'
+            )
         else:
             problem = f"{self._url} answers: {failure.reason}."
             hint = f"Check {', '.join(REQUIRED[:-1])} and {REQUIRED[-1]}."
         refused = StoreError(problem, file=self.uri, hint=hint)
         refused.code = failure.code
         return refused
+
+    def _who(self, variables: str) -> str:
+        """Where the credentials come from: these variables, or the cloud."""
+        return "the role of the pod's ServiceAccount" if self._connection.identity else variables

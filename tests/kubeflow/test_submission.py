@@ -82,6 +82,7 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
     [
         ("", Parameters(), "is not in an object store"),
         ("videos", Parameters(), "kfdet upload videos minio://"),
+        ("gs://a/b", Parameters(), "gs:// is not supported"),
         ("minio://a/b", Parameters(pretrained="ckpt"), "ckpt: is on this machine"),
         ("minio://a/b", Parameters(against="run"), "run: is on this machine"),
         (
@@ -96,6 +97,16 @@ def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, messag
     with pytest.raises(InputError) as error:
         submit(backend, dataset, parameters, ClusterParameters(), Compilation(), "kfdet")
     assert message in str(error.value)
+    assert not backend.pipelines
+
+
+def test_a_store_that_the_launcher_cannot_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://storage.googleapis.com")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
+    backend: Any = Backend()
+    with pytest.raises(InputError, match="Google changes a header"):
+        submit(backend, "s3://a/b", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     assert not backend.pipelines
 
 

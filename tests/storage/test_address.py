@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kfdet.errors import InputError
@@ -19,6 +21,17 @@ from kfdet.storage.address import BucketPath, is_bucket_uri
 )
 def test_bucket_uris(text: str, expected: bool) -> None:
     assert is_bucket_uri(text) is expected
+
+
+@pytest.mark.parametrize("uri", ["gs://b/toys", "gcs://b", "gs://key:hidden-word@b/toys"])
+@pytest.mark.parametrize("parse", [is_bucket_uri, BucketPath.parse])
+def test_googles_own_notation(uri: str, parse: Callable[[str], object]) -> None:
+    with pytest.raises(InputError) as raised:
+        parse(uri)
+    assert "hidden" not in str(raised.value)
+    if "@" not in uri:
+        assert "HMAC keys" in str(raised.value)
+        assert raised.value.file == uri
 
 
 @pytest.mark.parametrize(
