@@ -19,7 +19,8 @@ from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, SourceAnnot
 from kfdet.dataset.formats.pictures import picture_name
 from kfdet.dataset.formats.registry import FORMATS, Format, read_annotations
 from kfdet.dataset.layout import LAYOUT
-from kfdet.dataset.loading import all_errors, load_items
+from kfdet.dataset.loading import all_errors
+from kfdet.dataset.reading import load_items
 from kfdet.errors import InputError, Problem
 from kfdet.motion.interpolation import interpolate_videos
 from kfdet.parameters import Interpolation

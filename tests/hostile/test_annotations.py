@@ -14,7 +14,8 @@ from support.resources import at_most
 from kfdet.dataset.conversion import convert
 from kfdet.dataset.formats.registry import FORMATS, detect_format, read_annotations
 from kfdet.dataset.label_checks import Use, check_labels
-from kfdet.dataset.loading import load, load_items
+from kfdet.dataset.loading import load
+from kfdet.dataset.reading import load_items
 from kfdet.errors import InputError
 
 FOR_IMAGES = ("coco", "voc", "yolo", "datumaro", "cvat-images", "csv", "parquet")

@@ -1,0 +1,244 @@
+"""The videos and images of a folder with the boxes that its annotation files hold.
+
+Layout: `videos/` and/or `images/` and `annotations/`, or all files in one folder; sub-folders are
+searched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from kfdet.dataset.box_checks import Media, check_source
+from kfdet.dataset.formats import yolo
+from kfdet.dataset.formats.archive import member_names, unpacked
+from kfdet.dataset.formats.model import Item, SourceAnnotations
+from kfdet.dataset.formats.registry import detect_format, read_annotations
+from kfdet.dataset.layout import (
+    ANNOTATION_SUFFIXES,
+    IMAGE_SUFFIXES,
+    LAYOUT,
+    UNREAD_SUFFIXES,
+    VIDEO_SUFFIXES,
+    find_files,
+    is_media_file,
+    suffix,
+)
+from kfdet.dataset.pairing import pair
+from kfdet.errors import InputError, Problem
+
+_EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = frozenset((5, 6, 7, 8))
+
+
+def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
+    """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
+
+    Unlike `kfdet.dataset.loading.load` it does not check label names and duplicates.
+
+    Raises:
+        InputError: The folder is missing or holds no video and no image.
+    """
+    files = find_files(root)
+    media_names = [name for name in files if is_media_file(name)]
+    problems = list(_unread(root, files))
+    if not media_names:
+        found = f" Not read: {problems[0]}" if problems else ""
+        raise InputError("holds no videos and no images.", file=root, hint=LAYOUT + found)
+    items = {}
+    for name in media_names:
+        try:
+            items[name] = _open(root, name, problems)
+        except InputError as error:
+            problems.append(_problem(error))
+    sources = list(_read_all(root, files, problems))
+    # Media that cannot be opened take part in matching, or their annotations would go astray.
+    videos = [name for name in media_names if suffix(name) in VIDEO_SUFFIXES]
+    images = [name for name in media_names if suffix(name) in IMAGE_SUFFIXES]
+    for source, name in pair(root, sources, videos, images, problems):
+        if name in items:
+            _annotate(items[name], source, root, problems)
+    problems += _unmatched(items.values(), root)
+    return list(items.values()), problems
+
+
+def _unread(root: Path, files: Iterable[str]) -> Iterator[Problem]:
+    """A warning for each kind of video or image that is left out."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    files = list(files)
+    there = {Path(name).name for name in files}
+    for name in files:
+        if suffix(name) == ".zip":
+            yield from _unread_in_zip(root / name, there)
+        if suffix(name) in UNREAD_SUFFIXES:
+            kinds[suffix(name)].append(name)
+    for kind, names in sorted(kinds.items()):
+        more = f" and {len(names) - 1} more {kind} files are" if len(names) > 1 else " is"
+        yield Problem(
+            "warning",
+            f"{names[0]}{more} not used: kfdet does not read {kind}.",
+            str(root),
+            hint=UNREAD_SUFFIXES[kind],
+        )
+
+
+def _unread_in_zip(path: Path, there: Collection[str]) -> Iterator[Problem]:
+    """The warning that a zip holds videos or images that are not in the dataset, too."""
+    try:
+        names = [Path(name).name for name in member_names(path) if is_media_file(name)]
+    except InputError:
+        return  # reading it reports that
+    packed = [name for name in names if name not in there]
+    if packed:
+        yield Problem(
+            "warning",
+            f"holds {len(packed)} videos and images, such as {packed[0]}, which kfdet does not "
+            "read inside a zip.",
+            str(path),
+            hint="Unpack it.",
+        )
+
+
+def _open(root: Path, name: str, problems: list[Problem]) -> Item:
+    path = root / name
+    if suffix(name) in VIDEO_SUFFIXES:
+        from kfdet.video.probe import probe
+
+        info = probe(path)
+        if info.damage:
+            hint = "Copy it again from where it was recorded; until then the rest of it is used."
+            problems.append(Problem("warning", info.damage, str(path), hint=hint))
+        return Item(
+            name,
+            path,
+            "video",
+            info.width,
+            info.height,
+            info.frames,
+            info.fps,
+            stop=info.frames - 1,
+        )
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise InputError(
+            "the image cannot be read; it may be empty or cut off.",
+            file=path,
+            hint="Copy it again from where it came from, or delete it.",
+        ) from error
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Item(name, path, "image", width, height, 1, 0.0, orientation=orientation)
+
+
+def _read_all(
+    root: Path, files: Iterable[str], problems: list[Problem]
+) -> Iterator[SourceAnnotations]:
+    for path in _annotation_files(root, files, problems):
+        try:
+            if suffix(path.name) == ".zip" and detect_format(path) is None:
+                yield from _read_zip(path, problems)
+                continue
+            read = read_annotations(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        problems += read.problems
+        yield from read.sources
+
+
+def _read_zip(path: Path, problems: list[Problem]) -> list[SourceAnnotations]:
+    """What the annotation files in a zip hold, as if the zip were a folder.
+
+    Raises:
+        InputError: The zip is hostile or damaged.
+    """
+    inner: list[Problem] = []
+    with unpacked(path, ANNOTATION_SUFFIXES - {".zip"}) as folder:
+        sources = list(_read_all(folder, find_files(folder), inner))
+    for source in sources:
+        source.file = str(path / Path(source.file).relative_to(folder))
+    problems += [
+        replace(problem, file=problem.file.replace(str(folder), str(path))) for problem in inner
+    ]
+    return sources
+
+
+def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem]) -> Iterator[Path]:
+    class_files = []
+    for name in files:
+        path = root / name
+        if suffix(name) not in ANNOTATION_SUFFIXES:
+            continue
+        try:
+            found = detect_format(path)
+        except InputError as error:
+            problems.append(_problem(error))
+            continue
+        if found == "yolo":
+            class_files.append(path)
+        elif found or suffix(name) == ".zip":
+            yield path
+        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".csv", ".json", ".xml"):
+            text = "is not in a known annotation format; it is not read."
+            problems.append(Problem("warning", text, str(path)))
+    # Tools write several lists of class names; each label file is read with one of them, the one
+    # that is highest in the tree and best.
+    class_files.sort(key=lambda path: (len(path.parts), yolo.rank(path), path))
+    folders: list[Path] = []
+    for path in class_files:
+        if not any(path.parent.is_relative_to(folder) for folder in folders):
+            folders.append(path.parent)
+            yield path
+
+
+def _problem(error: InputError) -> Problem:
+    return Problem("error", error.problem, error.file, error.line, error.frame, error.hint)
+
+
+def _annotate(item: Item, source: SourceAnnotations, root: Path, problems: list[Problem]) -> None:
+    item.annotation = Path(source.file).relative_to(root).as_posix()
+    item.side = source.side
+    item.background = item.kind == "video" and source.reviewed and not source.keys
+    last = item.frames - 1
+    item.start, item.step = min(source.start, last), source.step
+    stop = last if source.stop is None else min(source.stop, last)
+    item.stop = max(stop - (stop - item.start) % item.step, item.start)
+    source.to_pixels(item.width, item.height)
+    media = Media(item.name, item.width, item.height, item.frames, item.fps)
+    if item.orientation in _SIDEWAYS:
+        media = Media(item.name, item.width, item.height, 1, 0.0, stored=(item.height, item.width))
+    item.keys, found = check_source(source, media)
+    problems += found
+
+
+def _unmatched(items: Iterable[Item], root: Path) -> Iterator[Problem]:
+    for item in items:
+        if not item.annotation:
+            yield Problem(
+                "warning",
+                f"the {item.kind} has no annotations; it is not used.",
+                str(item.path),
+                hint="Label it, or give its annotation file the same name.",
+            )
+        elif item.kind == "video" and not item.keys and not item.background:
+            yield Problem(
+                "warning",
+                f"it holds no box for {item.name}, and nothing shows that a person has looked at "
+                "the whole video; the video is not used.",
+                str(root / item.annotation),
+                hint="Finish labelling it. A video without objects is background when it has a "
+                "CVAT task without tracks.",
+            )
