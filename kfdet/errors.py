@@ -13,6 +13,7 @@ _EXTRAS = {
         *("PIL", "av", "cv2", "datumaro", "imagehash", "jinja2", "official", "orbit"),
         *("pycocotools", "scipy", "simplejpeg", "tensorboard", "tensorflow"),
     ),
+    "heic": ("pillow_heif",),
     "serve": ("fastapi", "grpc", "kserve", "orjson", "tensorflow_serving", "uvicorn"),
 }
 """The modules that an extra of kfdet installs; only the first extra of those in both."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kfdet import events
 from kfdet.errors import InputError
 from kfdet.files import count_cores, hash_file
+from kfdet.video.heif import open_picture
 
 NEAR_BITS = 6
 """Pictures whose 64-bit perceptual hashes differ in at most this many bits are near duplicates."""
@@ -76,7 +77,7 @@ def _hash(path: Path) -> int:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             # JPEG decodes straight to a fraction of its size; the hash looks at 32x32 pixels.
             image.draft("L", (_HASHED_SIDE, _HASHED_SIDE))
             bits = imagehash.phash(image).hash.ravel()

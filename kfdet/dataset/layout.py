@@ -7,11 +7,14 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from kfdet.errors import InputError
+from kfdet.video import heif
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".ts")
 )
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+HEIF_SUFFIXES = frozenset((".heic", ".heif"))
+"""Images that are read where the library for them is installed."""
 ANNOTATION_SUFFIXES = frozenset(
     (".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip")
 )
@@ -19,22 +22,23 @@ LAYOUT = (
     "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
     "place."
 )
-UNREAD_SUFFIXES = {
+_UNREAD_HINTS = {
     **dict.fromkeys(
-        (".heic", ".heif", ".avif"),
-        "Save it as JPEG: 'heif-convert photo.heic photo.jpg', or on an iPhone Settings, Camera, "
-        "Formats, Most Compatible.",
+        HEIF_SUFFIXES,
+        f"Install what reads it: pip install 'kfdet[{heif.EXTRA}]'; or save it as JPEG: "
+        "'heif-convert photo.heic photo.jpg', or on an iPhone Settings, Camera, Formats, Most "
+        "Compatible.",
     ),
     **dict.fromkeys(
         (".wmv", ".flv", ".mpg", ".mpeg", ".vob", ".ogv", ".insv"),
         "Convert it: 'ffmpeg -i FILE -c:v libx264 -crf 18 FILE.mp4'.",
     ),
     **dict.fromkeys(
-        (".gif", ".jp2", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+        (".avif", ".gif", ".jp2", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
         "Save it as JPEG or PNG.",
     ),
 }
-"""Suffixes of videos and images that kfdet does not read, and what helps."""
+"""What helps with videos and images that kfdet does not read, by their suffix."""
 _SIDE_FILES = frozenset(("seqinfo.ini",))
 """Files without an annotation's suffix that a reader looks at."""
 
@@ -44,9 +48,25 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
+def is_video(name: str) -> bool:
+    """Whether the file is a video that kfdet reads, by its name."""
+    return suffix(name) in VIDEO_SUFFIXES
+
+
+def is_image(name: str) -> bool:
+    """Whether the file is an image that kfdet reads here, by its name."""
+    kind = suffix(name)
+    return kind in IMAGE_SUFFIXES or (kind in HEIF_SUFFIXES and heif.is_readable())
+
+
 def is_media_file(name: str) -> bool:
-    """Whether the file is a video or an image, by its name."""
-    return suffix(name) in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    """Whether the file is a video or an image that kfdet reads here, by its name."""
+    return is_video(name) or is_image(name)
+
+
+def unread_hint(name: str) -> str:
+    """What helps with a video or image that kfdet does not read; "" for any other file."""
+    return "" if is_media_file(name) else _UNREAD_HINTS.get(suffix(name), "")
 
 
 def is_dataset_file(name: str) -> bool:

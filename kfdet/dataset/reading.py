@@ -20,16 +20,17 @@ from kfdet.dataset.formats.model import Item, SourceAnnotations
 from kfdet.dataset.formats.registry import detect_format, read_annotations
 from kfdet.dataset.layout import (
     ANNOTATION_SUFFIXES,
-    IMAGE_SUFFIXES,
     LAYOUT,
-    UNREAD_SUFFIXES,
-    VIDEO_SUFFIXES,
     find_files,
+    is_image,
     is_media_file,
+    is_video,
     suffix,
+    unread_hint,
 )
 from kfdet.dataset.pairing import pair
 from kfdet.errors import InputError, Problem
+from kfdet.video.heif import open_picture
 
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
@@ -57,8 +58,8 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
             problems.append(_problem(error))
     sources = list(_read_all(root, files, problems))
     # Media that cannot be opened take part in matching, or their annotations would go astray.
-    videos = [name for name in media_names if suffix(name) in VIDEO_SUFFIXES]
-    images = [name for name in media_names if suffix(name) in IMAGE_SUFFIXES]
+    videos = list(filter(is_video, media_names))
+    images = list(filter(is_image, media_names))
     for source, name in pair(root, sources, videos, images, problems):
         if name in items:
             _annotate(items[name], source, root, problems)
@@ -74,7 +75,7 @@ def _unread(root: Path, files: Iterable[str]) -> Iterator[Problem]:
     for name in files:
         if suffix(name) == ".zip":
             yield from _unread_in_zip(root / name, there)
-        if suffix(name) in UNREAD_SUFFIXES:
+        if unread_hint(name):
             kinds[suffix(name)].append(name)
     for kind, names in sorted(kinds.items()):
         more = f" and {len(names) - 1} more {kind} files are" if len(names) > 1 else " is"
@@ -82,7 +83,7 @@ def _unread(root: Path, files: Iterable[str]) -> Iterator[Problem]:
             "warning",
             f"{names[0]}{more} not used: kfdet does not read {kind}.",
             str(root),
-            hint=UNREAD_SUFFIXES[kind],
+            hint=unread_hint(names[0]),
         )
 
 
@@ -105,7 +106,7 @@ def _unread_in_zip(path: Path, there: Collection[str]) -> Iterator[Problem]:
 
 def _open(root: Path, name: str, problems: list[Problem]) -> Item:
     path = root / name
-    if suffix(name) in VIDEO_SUFFIXES:
+    if is_video(name):
         from kfdet.video.probe import probe
 
         info = probe(path)
@@ -123,7 +124,7 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
             stop=info.frames - 1,
         )
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             width, height = image.size
             orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except (

@@ -122,6 +122,7 @@ def _open_with_pillow(data: bytes, file: str) -> Picture:
     try:
         from PIL import Image, ImageOps
 
+        from kfdet.video.heif import open_picture
         from kfdet.video.rgb import to_rgb
     except ModuleNotFoundError as error:
         raise KfdetError(
@@ -129,7 +130,7 @@ def _open_with_pillow(data: bytes, file: str) -> Picture:
             "pip install pillow."
         ) from error
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_picture(io.BytesIO(data)) as image:
             return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from kfdet.dataset.formats.registry import detect_format
-from kfdet.dataset.layout import VIDEO_SUFFIXES, is_dataset_file, suffix
+from kfdet.dataset.layout import is_dataset_file, is_video
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.dataset.zipped import files_in_zip, is_zip, unpack_dataset
 from kfdet.errors import InputError
@@ -116,7 +116,7 @@ def local_source(source: str) -> Iterator[Path]:
 
 def _is_dataset(path: Path) -> bool:
     names = [member.name for member in files_in_zip(path)]
-    return any(suffix(name) in VIDEO_SUFFIXES for name in names) or detect_format(path) is None
+    return any(map(is_video, names)) or detect_format(path) is None
 
 
 @contextmanager

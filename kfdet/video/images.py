@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kfdet.errors import InputError
 from kfdet.video.extraction import EncodedFrame
+from kfdet.video.heif import open_picture
 from kfdet.video.jpeg import fit
 from kfdet.video.rgb import to_rgb
 
@@ -52,7 +53,7 @@ def _broken(problem: str, path: Path) -> InputError:
 
 
 def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
-    with Image.open(BytesIO(data)) as image:
+    with open_picture(BytesIO(data)) as image:
         width, height = image.size
         # Pillow warns only; to make an error of a warning changes all threads' filters.
         if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):

@@ -13,6 +13,7 @@ from support.annotation_samples import box, cvat, track, voc, write_image, write
 from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.dataset.loading import Dataset, all_errors, load
 from kfdet.errors import InputError, Problem
+from kfdet.video import heif
 
 
 @pytest.fixture(scope="session")
@@ -539,9 +540,10 @@ class TestZips:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("a.heic", "heif-convert"), ("b.WMV", "ffmpeg"), ("c.gif", "PNG")]
+    ("name", "hint"), [("a.HEIC", "kfdet[heic]"), ("b.WMV", "ffmpeg"), ("c.gif", "PNG")]
 )
-def test_what_is_not_read_is_named(tmp_path, name, hint):
+def test_what_is_not_read_is_named(tmp_path, monkeypatch, name, hint):
+    monkeypatch.setattr(heif, "is_readable", lambda: False)
     images(tmp_path, 1)
     write_text(tmp_path / name, "")
     write_text(tmp_path / "notes.md", "")

@@ -33,7 +33,9 @@ _SIDES = ("x", "y", "width", "height")
 _IMAGE_REGION = "rectanglelabels"
 _WITHOUT_BOX = frozenset(("choices", "textarea", "rating"))
 """Answers about the picture as a whole, which no object loses by."""
-_IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+_IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif")
+)
 
 
 def read(path: Path) -> AnnotationSet:
