@@ -15,6 +15,7 @@ def deployment(
     metrics: dsl.Input[dsl.Metrics],
     records: dsl.Input[dsl.Dataset],
     bundle: dsl.Input[dsl.Artifact],
+    outcome: dsl.Output[dsl.Artifact],
     endpoint: str,
     model_root: str,
     canary_percent: int,
@@ -29,6 +30,7 @@ def deployment(
         metrics: metrics.json, for the record beside the endpoint.
         records: The TFRecords, for an image to test the endpoint with.
         bundle: The zip with the weights, for another training to start from.
+        outcome: Which version the endpoint serves now, and why, as JSON.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
@@ -45,6 +47,7 @@ def deployment(
         Path(metrics.path),
         Path(records.path),
         Path(bundle.path),
+        Path(outcome.path),
         endpoint=endpoint,
         model_root=model_root,
         canary_percent=canary_percent,

@@ -82,7 +82,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
     found.set_caching_options(False)  # a changed dataset has the same address
     plan = planning(
         dataset=dataset,
-        fingerprint=found.output,
+        fingerprint=found.outputs["Output"],
         seed=seed,
         **part(parameters, SamplingSettings),
         **part(parameters, SplitSettings),
@@ -197,9 +197,9 @@ def finish(
     )
     # the model to compare with may be in a bucket
     on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
-    named = dsl.If(cluster.endpoint != "", name="endpoint-named")
-    good = dsl.If(evaluated.outputs["Output"] == True, name="verdict-good")  # noqa: E712
-    with named, good:
+    wanted = dsl.If(evaluated.outputs["Output"] == True, name="deployment-wanted")  # noqa: E712
+    wanted.conditions.append(cluster.endpoint != "")  # a second group would cost another pod
+    with wanted:
         served = deployment(
             saved_model=evaluated.outputs["saved_model"],
             metrics=evaluated.outputs["metrics"],

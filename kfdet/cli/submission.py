@@ -59,6 +59,10 @@ def submit(
     no_follow: Annotated[
         bool, typer.Option("--no-follow", help="Start the run and do not wait for it.")
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Start a run also where an earlier one did the same."),
+    ] = False,
     parameters: Parameters,
     sweep: SweepSettings,
     cluster: ClusterParameters,
@@ -70,7 +74,8 @@ def submit(
     With --grid it trains several settings side by side, and goes on with the best one.
 
     The pipeline is uploaded unless this version of it is there already. Stages with unchanged
-    inputs come from the cluster's cache. Interrupting this command does not stop the run.
+    inputs come from the cluster's cache; where nothing at all has changed since an earlier run, no
+    run is started, and the result is that run's. Interrupting this command does not stop the run.
 
     A token for a full Kubeflow is read from KFDET_KFP_TOKEN, cookies from KFDET_KFP_COOKIES, the
     credentials of the bucket from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
@@ -87,7 +92,7 @@ def submit(
     """
     from kfdet.dataset.several import join_datasets
     from kfdet.kubeflow.backend import connect_backend
-    from kfdet.kubeflow.submission import submit as submit_run
+    from kfdet.kubeflow.submission import find_unchanged, prepare, start
 
     if bool(dataset) == bool(follow):
         raise InputError(
@@ -96,22 +101,26 @@ def submit(
         )
     uris = join_datasets(dataset)
     backend = connect_backend(host, namespace)
+    unchanged = ""
     if follow:
         backend.run(follow)  # refuses an unknown ID
-    run_id = follow or submit_run(
-        *(backend, uris, parameters, cluster, compilation, experiment),
-        sweep if sweep != SweepSettings() else None,
-    )
+    else:
+        several = sweep if sweep != SweepSettings() else None
+        order = prepare(backend, uris, parameters, cluster, compilation, experiment, several)
+        unchanged = "" if again else find_unchanged(backend, order)
+        if unchanged:
+            err.print("nothing has changed since this run; to run it again: --again")
+    run_id = follow or unchanged or start(backend, order)
     err.print(f"run {run_id}", soft_wrap=True)
     err.print(f"  {escape(backend.link(run_id))}", soft_wrap=True)
     if no_follow:
         if as_json:
             print(json.dumps({"run": run_id, "link": backend.link(run_id)}))
         return
-    _follow(backend, run_id, as_json)
+    _follow(backend, run_id, as_json, started=not unchanged)
 
 
-def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
+def _follow(backend: Backend, run_id: str, as_json: bool, *, started: bool) -> None:
     from kfdet.console.display import show_events
     from kfdet.console.summary import duration, print_metrics, print_sweep
     from kfdet.kubeflow.following import RunFailedError, follow
@@ -132,12 +141,13 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
         record: dict[str, Any] = {
             "run": run_id,
             "link": backend.link(run_id),
+            "started": started,
             "metrics": found.metrics,
             "sweep": found.sweep,
             "endpoint": found.endpoint,
             "url": found.url,
-            "pods": ended.progress.pods,
-            "seconds": ended.seconds,
+            "pods": ended.progress.pods if started else 0,
+            "seconds": ended.seconds if started else 0.0,
             "stages": [
                 {"stage": task.stage, "state": task.state, "seconds": task.seconds}
                 for task in ended.progress.tasks
@@ -154,4 +164,5 @@ def _follow(backend: Backend, run_id: str, as_json: bool) -> None:
         err.print(message, soft_wrap=True)
     if found.endpoint:
         out.print(f"  endpoint {escape(found.endpoint)} {escape(found.url)}", soft_wrap=True)
-    out.print(f"{duration(ended.seconds)}, {ended.progress.pods} pods")
+    if started:
+        out.print(f"{duration(ended.seconds)}, {ended.progress.pods} pods")

@@ -260,13 +260,12 @@ def _switch(
     progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
     before = current.serving if current else None
     _exchange(cluster, name, before, wanted, mode, force=options.force)
-    newest = wanted.canary.release if wanted.canary else wanted.stable
     try:
         manifest = wait_until_ready(
             cluster,
             name,
             wanted.stable.version,
-            newest.storage_uri,
+            wanted.newest.storage_uri,
             options.timeout,
             lambda note: progress.update(0, note),
         )

@@ -116,8 +116,7 @@ class Backend:
         self,
         name: str,
         experiment_id: str,
-        pipeline_id: str,
-        version_id: str,
+        version: Mapping[str, str],
         arguments: Mapping[str, Any],
         pipeline_root: str,
     ) -> str:
@@ -126,8 +125,7 @@ class Backend:
         Args:
             name: Name of the run in the UI.
             experiment_id: The experiment that lists it.
-            pipeline_id: The pipeline.
-            version_id: Its version.
+            version: IDs of the pipeline and its version, as the API writes them.
             arguments: Parameters that differ from their defaults.
             pipeline_root: URI below which its stages keep their artifacts; "": the namespace's.
 
@@ -140,10 +138,7 @@ class Backend:
         body = {
             "display_name": name,
             "experiment_id": experiment_id,
-            "pipeline_version_reference": {
-                "pipeline_id": pipeline_id,
-                "pipeline_version_id": version_id,
-            },
+            "pipeline_version_reference": dict(version),
             "runtime_config": runtime,
         }
         created: Answer = self._request("POST", "/apis/v2beta1/runs", body=body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,18 +15,40 @@ from kfdet.cluster.names import NAMESPACE
 from kfdet.cluster.parameters import ClusterParameters, pipeline_root
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Backend
-from kfdet.kubeflow.following import FinishedRun, log_events
-from kfdet.kubeflow.logs import Logs
-from kfdet.kubeflow.workflow import artifact_uri, parameter_value, read_workflow
+from kfdet.kubeflow.earlier import (
+    dataset_fingerprint,
+    deployment_outcome,
+    equal_runs,
+    output_uri,
+    parameters_of,
+    read_json,
+)
+from kfdet.kubeflow.following import FinishedRun
+from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings, is_local_start
 from kfdet.pipelines.compilation import Compilation, PipelineName
 from kfdet.training.grid import trainings
 
-_LATER = {
-    *("endpoint", "canary_percent", "model_root"),
-    *("training_cpu", "training_memory", "node_selector", "tolerations", "accelerator_type"),
-}
-"""Parameters that do not change the evaluation."""
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run or a schedule is made of, checked.
+
+    Args:
+        name: What to call it: the dataset's name.
+        experiment_id: The experiment that lists it.
+        version: IDs of the pipeline and its version, as the API writes them.
+        arguments: The pipeline's parameters.
+        pipeline_root: URI below which the stages keep their artifacts; "": the namespace's.
+        fingerprint: That of the dataset now.
+    """
+
+    name: str
+    experiment_id: str
+    version: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    pipeline_root: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +99,7 @@ def upload_pipeline(
     return pipeline_id, version_id, name
 
 
-def submit(
+def prepare(
     backend: Backend,
     dataset: str,
     parameters: Parameters,
@@ -86,14 +107,23 @@ def submit(
     compilation: Compilation,
     experiment: str,
     sweep: SweepSettings | None = None,
-) -> str:
-    """Start a run on the dataset in a bucket, or on several (see `kfdet.dataset.several`).
+) -> Order:
+    """Check a run on the dataset in a bucket, or on several, and upload its pipeline.
 
-    Of several settings, it is a sweep. Returns the run's ID.
+    With several settings, it is a sweep.
+
+    Args:
+        backend: The API server.
+        dataset: Address of the dataset, or several (see `kfdet.dataset.several`).
+        parameters: What is trained, and how.
+        cluster: What only a cluster has.
+        compilation: What is compiled in.
+        experiment: Name of the experiment that lists it.
+        sweep: Which settings are compared.
 
     Raises:
         InputError: The dataset's address or a parameter is bad.
-        KfdetError: Kubeflow Pipelines refuses the run.
+        KfdetError: Kubeflow Pipelines refuses the pipeline.
     """
     from kfdet.dataset.several import split_datasets
     from kfdet.deployment.starting import with_located_start
@@ -140,7 +170,7 @@ def submit(
             file=dataset,
             hint="Use another S3 store; manifests/overlays/standalone brings one.",
         )
-    fingerprint(dataset)  # refuses an address without a dataset
+    found = fingerprint(dataset)
     parameters = with_located_start(parameters, backend.namespace)
     for each in trainings(parameters, sweep):
         check_start(each, here=False)
@@ -154,15 +184,60 @@ def submit(
     pipeline: PipelineName = "sweep" if sweep else "training"
     pipeline_id, version_id, _ = upload_pipeline(backend, compilation, pipeline)
     names = " ".join(place.rstrip("/").rpartition("/")[2] for place in datasets)
-    name = f"{names} {datetime.now():%Y-%m-%d %H:%M:%S}"
-    return backend.start(
-        name,
+    return Order(
+        names,
         backend.experiment(experiment),
-        pipeline_id,
-        version_id,
+        {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
         arguments,
         # The UI of an installation for several users reads its own store only.
-        pipeline_root="" if backend.namespace else pipeline_root(bucket),
+        "" if backend.namespace else pipeline_root(bucket),
+        found,
+    )
+
+
+def start(backend: Backend, order: Order) -> str:
+    """Start a run; returns its ID.
+
+    Raises:
+        KfdetError: Kubeflow Pipelines refuses the run.
+    """
+    name = f"{order.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    return backend.start(
+        name, order.experiment_id, order.version, order.arguments, order.pipeline_root
+    )
+
+
+def find_unchanged(backend: Backend, order: Order) -> str:
+    """The ID of a run that did all that the order would do; "" where there is something to do.
+
+    It has succeeded with the same pipeline, parameters and content of the dataset, and what it
+    deployed is what its endpoint still serves.
+    """
+    for run, workflow in equal_runs(backend, order.experiment_id, order.version, order.arguments):
+        same = dataset_fingerprint(workflow) == order.fingerprint
+        if same and _still_served(workflow, str(order.arguments["endpoint"])):
+            return str(run["run_id"])
+    return ""
+
+
+def _still_served(workflow: Mapping[str, Any], endpoint: str) -> bool:
+    """Whether a run deployed nothing, or the endpoint is as it was when the run had ended."""
+    from kfdet.cluster.connection import connect
+    from kfdet.deployment.endpoint import read
+
+    if not any(task.stage == "deployment" for task in read_workflow(workflow).tasks):
+        return True
+    outcome = deployment_outcome(workflow)
+    try:
+        manifest = connect(workflow["metadata"]["namespace"]).get(endpoint)
+        found = read(manifest) if manifest else None
+    except KfdetError:  # perhaps there is no access from here: the run will see
+        return False
+    return (
+        found is not None
+        and found.ready
+        and (found.created, found.serving.newest.version)
+        == (outcome.get("created"), outcome.get("version"))
     )
 
 
@@ -186,66 +261,22 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     metrics, sweep, unread = None, None, ""
     stages = {task.stage for task in finished.progress.tasks}
     try:
-        metrics = _read_json(_output_uri(backend, finished, "evaluation", "metrics"))
+        metrics = _read_output(backend, finished, "evaluation", "metrics")
         if "selection" in stages:
-            sweep = _read_json(_output_uri(backend, finished, "selection", "sweep"))
+            sweep = _read_output(backend, finished, "selection", "sweep")
     except KfdetError as error:
         unread = str(error)
     deployed = any(
         task.stage == "deployment" and task.state == "succeeded" for task in finished.progress.tasks
     )
-    endpoint = _parameters(finished.run).get("endpoint", "") if deployed else ""
+    endpoint = parameters_of(finished.run).get("endpoint", "") if deployed else ""
     namespace = finished.workflow.get("metadata", {}).get("namespace", "")
     url = _url(namespace, endpoint) if endpoint else ""
     return Result(metrics, unread, sweep, endpoint, url)
 
 
-def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
-    return given
-
-
-def _output_uri(backend: Backend, finished: FinishedRun, stage: str, name: str) -> str:
-    """URI of what a stage wrote, from the run's workflow or that of the run that computed it."""
-    for reader in ("deployment", stage):
-        if uri := artifact_uri(finished.workflow, reader, name):
-            return uri
-
-    def identity(run: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        given = {name: v for name, v in _parameters(run).items() if name not in _LATER}
-        return run.get("pipeline_version_reference"), given
-
-    logs = Logs(backend)
-    own = _fingerprint(logs, finished.run["run_id"], finished.workflow)
-    for run in backend.runs(finished.run["experiment_id"]) if own else ():
-        if identity(run) == identity(finished.run) and run["run_id"] != finished.run["run_id"]:
-            workflow = backend.workflow(run["run_id"])
-            uri = artifact_uri(workflow, stage, name)
-            if uri and _fingerprint(logs, run["run_id"], workflow) == own:
-                return uri
-    raise KfdetError(f"the run that computed the {name} no longer exists")
-
-
-def _fingerprint(logs: Logs, run_id: str, workflow: Mapping[str, Any]) -> str:
-    """The dataset's fingerprint in a run; "" where it cannot be found out any more.
-
-    Planning is given it, unless it comes from the cache; the pod that found it has reported it.
-    """
-    if given := parameter_value(workflow, "planning", "fingerprint"):
-        return str(given)
-    pods = [task.pod for task in read_workflow(workflow).tasks if task.stage == "fingerprint"]
-    log = logs.read(dict(workflow), run_id, pods[0]) if pods else ""
-    found = [event["value"] for event in log_events(log) if event["event"] == "fingerprint"]
-    return str(found[-1]) if found else ""
-
-
-def _read_json(uri: str) -> dict[str, Any]:
-    from kfdet.storage.download import download
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = download(uri, Path(folder))
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
+def _read_output(backend: Backend, finished: FinishedRun, stage: str, name: str) -> dict[str, Any]:
+    return read_json(output_uri(backend, finished.run, finished.workflow, stage, name))
 
 
 def _url(namespace: str, endpoint: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
+from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.gate import may_replace, note_refusal
+from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options
 from kfdet.deployment.smoke_test import validation_pictures
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit, warn
+from kfdet.files import atomic_file
 from kfdet.parameters import Promotion
 
 _TRIES = 5
@@ -23,6 +28,7 @@ def deploy(
     metrics: Path,
     records: Path,
     bundle: Path,
+    outcome: Path,
     *,
     endpoint: str,
     model_root: str,
@@ -32,11 +38,15 @@ def deploy(
 ) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
 
+    A version that serves already is not deployed again.
+
     Args:
         saved_model: Folder of the export, with the version folder "1".
         metrics: metrics.json of the evaluation.
         records: Folder of the TFRecord build, for validation pictures to test with.
         bundle: The zip of the evaluation, for another training to start from.
+        outcome: JSON file to write: the newest `version` that the endpoint serves, the time when
+            the endpoint was `created`, and the `decision` with its reason.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
@@ -55,10 +65,13 @@ def deploy(
     cluster = connect()
     for left in reversed(range(_TRIES)):
         decision = may_replace(cluster, endpoint, saved_model, records, promote, started=started)
-        emit("info", message=decision.reason)
-        if decision.current and not decision.good:
+        served, reason = decision.current, decision.reason
+        if served and not decision.good:
             note_refusal(cluster, endpoint, saved_model, decision)
-            return decision.current.url, decision.current.serving.newest.version, decision.reason
+            break
+        if served and _serves(served, saved_model, canary_percent):
+            reason = f"{endpoint} serves this version already."
+            break
         try:
             served = deploy_model(
                 cluster,
@@ -78,4 +91,18 @@ def deploy(
             warn(f"{error} This deployment begins again.")
         else:
             break
-    return served.url, served.serving.newest.version, decision.reason
+    assert served
+    emit("info", message=reason)
+    version = served.serving.newest.version
+    content = {"version": version, "created": served.created, "decision": reason}
+    with atomic_file(outcome) as path:
+        path.write_text(json.dumps(content) + "\n")
+    return served.url, version, reason
+
+
+def _serves(endpoint: Endpoint, model: Path, canary_percent: int) -> bool:
+    """Whether an endpoint serves what a deployment would make it serve."""
+    canary = endpoint.serving.canary
+    share = canary.percent if canary else canary_percent
+    version = version_of(find_saved_model(model))
+    return endpoint.ready and share == canary_percent and endpoint.serving.newest.version == version

@@ -87,24 +87,36 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("store")
-def test_the_stage(fake: FakeCluster, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_stage(
+    fake: FakeCluster, run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (records,) = run.rglob("records")
-    url, version, _ = deployment_stage(
-        run / "model",
-        run / "metrics.json",
-        records,
-        run / "model.zip",
-        endpoint="toys",
-        model_root="minio://kfdet/models",
-        canary_percent=0,
-        promote="always",
-    )
+
+    def deploy() -> tuple[str, str, str]:
+        return deployment_stage(
+            run / "model",
+            run / "metrics.json",
+            records,
+            run / "model.zip",
+            tmp_path / "outcome",
+            endpoint="toys",
+            model_root="minio://kfdet/models",
+            canary_percent=0,
+            promote="always",
+        )
+
+    url, version, _ = deploy()
+    outcome = json.loads((tmp_path / "outcome").read_text())
+    assert outcome["version"] == version
     annotations = fake.objects["toys"]["metadata"]["annotations"]
     assert url == "http://toys-default.example.com"
     assert annotations["kfdet.io/version"] == version
     assert json.loads(annotations["kfdet.io/metrics"]) == {"AP": 0.6123, "AP50": 0.9}
     assert annotations["kfdet.io/start"] == "imagenet"
     assert "hidden-word" not in capfd.readouterr().err
+    applied = len(fake.applied)
+    assert deploy() == (url, version, "toys serves this version already.")
+    assert len(fake.applied) == applied
 
 
 EARLIER, LATER = "2026-01-02T03:04:05.000+00:00", "2026-01-02T03:04:06.000+00:00"

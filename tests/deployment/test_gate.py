@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
     monkeypatch.setattr(stage, "deploy_model", None)
     noted: list[Any] = []
     monkeypatch.setattr(stage, "note_refusal", lambda *given: noted.append(given))
-    paths = (tmp_path, tmp_path, tmp_path, tmp_path)
+    outcome = tmp_path / "outcome"
+    paths = (tmp_path, tmp_path, tmp_path, tmp_path, outcome)
     options = {"endpoint": "toys", "model_root": "s3://x/y", "canary_percent": 0}
     assert stage.deploy(*paths, **options, promote="better") == ("http://toys", "1", "Worse.")  # type: ignore[arg-type]
     assert len(noted) == 1
+    assert json.loads(outcome.read_text())["decision"] == "Worse."

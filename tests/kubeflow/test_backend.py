@@ -22,6 +22,7 @@ from kfdet.kubeflow.backend import (
     connect_backend,
 )
 
+VERSION = {"pipeline_id": "p1", "pipeline_version_id": "v9"}
 HEALTH = "GET /apis/v2beta1/healthz"
 
 
@@ -210,7 +211,7 @@ def test_what_may_have_been_done_is_not_asked_again(
 ) -> None:
     server.answers["POST /apis/v2beta1/runs"] = (status, {"error_message": "database"})
     with pytest.raises(KfdetError, match="refused") as error:
-        backend.start("toys", "e1", "p1", "v9", {}, "")
+        backend.start("toys", "e1", VERSION, {}, "")
     assert not isinstance(error.value, BackendUnreachableError)
 
 
@@ -304,11 +305,10 @@ def test_a_run(server: Server, backend: Backend) -> None:
     }
     server.answers["GET /apis/v1alpha1/runs/r1/nodes/pod-1/log"] = (200, "progress: 1\n")
     arguments = {"dataset": "minio://a/b", "node_selector": {"gpu": "yes"}, "steps": 3}
-    assert backend.start("toys", "e1", "p1", "v9", arguments, "minio://a/runs") == "r1"
-    assert sent(server, "POST /apis/v2beta1/runs")["runtime_config"] == {
-        "parameters": arguments,
-        "pipeline_root": "minio://a/runs",
-    }
+    assert backend.start("toys", "e1", VERSION, arguments, "minio://a/runs") == "r1"
+    body = sent(server, "POST /apis/v2beta1/runs")
+    assert body["pipeline_version_reference"] == VERSION
+    assert body["runtime_config"] == {"parameters": arguments, "pipeline_root": "minio://a/runs"}
     assert backend.run("r1")["state"] == "RUNNING"
     assert [run["run_id"] for run in backend.runs("e1")] == ["r1"]
     assert backend.workflow("r1") == manifest
@@ -317,7 +317,7 @@ def test_a_run(server: Server, backend: Backend) -> None:
 
 def test_a_run_with_the_namespaces_own_root(server: Server, backend: Backend) -> None:
     server.answers["POST /apis/v2beta1/runs"] = {"run_id": "r1"}
-    backend.start("toys", "e1", "p1", "v9", {"steps": 3}, "")
+    backend.start("toys", "e1", VERSION, {"steps": 3}, "")
     body = sent(server, "POST /apis/v2beta1/runs")
     assert body["runtime_config"] == {"parameters": {"steps": 3}}
 

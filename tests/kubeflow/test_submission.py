@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,20 @@ import pytest
 from support.object_store import ObjectStore
 from support.workflow_samples import cached, driver, patch, ran, workflow
 
+from kfdet.cluster import connection
 from kfdet.cluster.parameters import ClusterParameters
+from kfdet.deployment.endpoint import Release, Serving, build
 from kfdet.errors import InputError
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
-from kfdet.kubeflow.submission import result, submit, upload_pipeline, version_name
+from kfdet.kubeflow.submission import (
+    find_unchanged,
+    prepare,
+    result,
+    start,
+    upload_pipeline,
+    version_name,
+)
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings
 from kfdet.pipelines.compilation import Compilation
@@ -46,8 +54,8 @@ class Backend:
     def experiment(self, name: str) -> str:
         return name
 
-    def start(self, *started: Any, pipeline_root: str) -> str:
-        self.started = (*started[1:], pipeline_root)
+    def start(self, *started: Any) -> str:
+        self.started = started[1:]
         return "r1"
 
     def runs(self, _: str) -> list[dict[str, Any]]:
@@ -56,8 +64,9 @@ class Backend:
     def workflow(self, run_id: str) -> dict[str, Any]:
         return self.earlier[run_id][1]
 
-    def log(self, run_id: str, _: str) -> str:
-        return "" if run_id == "old" else json.dumps({"event": "fingerprint", "value": "f1"})
+
+def submit(backend: Any, *what: Any) -> str:
+    return start(backend, prepare(backend, *what))
 
 
 def test_the_version_is_named_after_its_content() -> None:
@@ -145,7 +154,7 @@ def test_everything_is_kept_in_the_datasets_bucket(
     backend: Any = Backend()
     backend.namespace = namespace
     submit(backend, "s3://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
-    experiment, _, _, arguments, pipeline_root = backend.started
+    experiment, _, arguments, pipeline_root = backend.started
     assert (experiment, pipeline_root) == ("kfdet", root)
     assert arguments["dataset"] == "s3://toys/cups"
     assert arguments["model_root"] == "minio://toys/models"
@@ -159,11 +168,11 @@ def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:
     given = ("minio://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     submit(backend, *given, SweepSettings("steps=10,20"))
     assert backend.pipelines == ["kfdet-sweep"]
-    _, _, _, arguments, _ = backend.started
+    _, _, arguments, _ = backend.started
     assert (arguments["grid"], arguments["random"]) == ("steps=10,20", 0)
     submit(backend, *given)
     assert backend.pipelines == ["kfdet-sweep", "kfdet-training"]
-    assert "grid" not in backend.started[3]
+    assert "grid" not in backend.started[2]
 
 
 @pytest.mark.parametrize("sweep", [SweepSettings("step=1,2"), SweepSettings(random=3)])
@@ -193,20 +202,32 @@ def test_the_cluster_is_asked_where_it_is_the_same(
 # --- what came of it ---
 
 
+def traces(uri: str) -> dict[str, Any]:
+    """What the stages that are never cached have left in the bucket."""
+    if uri.endswith("/gone"):
+        raise InputError("there is nothing.")
+    return {"minio://b/state": {"fingerprint": "f1"}, "minio://b/outcome": OUTCOME}[uri]
+
+
 def a_run(run_id: str, version: str = "v1", **parameters: Any) -> dict[str, Any]:
     return {
         "run_id": run_id,
+        "state": "SUCCEEDED",
         "experiment_id": "e",
         "pipeline_version_reference": {"pipeline_id": "p", "pipeline_version_id": version},
         "runtime_config": {"parameters": parameters},
     }
 
 
+OUTCOME = {"version": "111111111111", "created": "2026-11-21T09:00:00Z"}
 METRICS = driver("root.evaluation", pod_spec_patch=patch(outputs={"metrics": "minio://b/computed"}))
 EVALUATED = workflow(driver("root.planning", pod_spec_patch=patch(fingerprint="f1")), METRICS)
 OTHER_DATA = workflow(driver("root.planning", pod_spec_patch=patch(fingerprint="f2")), METRICS)
-JUDGED_AGAIN = workflow(*ran("root.fingerprint"), *cached("root.planning"), METRICS)
-CACHED = workflow(*ran("root.fingerprint"), *cached("root.planning"), *cached("root.evaluation"))
+FOUND = driver("root.fingerprint", pod_spec_patch=patch(outputs={"state": "minio://b/state"}))
+PRUNED = driver("root.fingerprint", pod_spec_patch=patch(outputs={"state": "minio://b/gone"}))
+JUDGED_AGAIN = workflow(FOUND, *cached("root.planning"), METRICS)
+UNTRACED = workflow(PRUNED, *cached("root.planning"), METRICS)
+CACHED = workflow(FOUND, *cached("root.planning"), *cached("root.evaluation"))
 RESULTS = [
     (EVALUATED, [], "minio://b/computed"),
     (
@@ -229,7 +250,7 @@ RESULTS = [
     (CACHED, [(a_run("r1", seed=1), EVALUATED)], ""),
     (CACHED, [(a_run("r1", seed=0), OTHER_DATA)], ""),
     (CACHED, [(a_run("r1", seed=0), JUDGED_AGAIN)], "minio://b/computed"),
-    (CACHED, [(a_run("old", seed=0), JUDGED_AGAIN)], ""),  # its log is gone
+    (CACHED, [(a_run("r1", seed=0), UNTRACED)], ""),
     (CACHED, [(a_run("r1", "v0", seed=0), EVALUATED)], ""),
     (
         CACHED,
@@ -249,7 +270,8 @@ def test_metrics_come_from_the_run_that_computed_them(
         read.append(place)
         return {"AP50": 1.0}
 
-    monkeypatch.setattr(submission, "_read_json", read_metrics)
+    monkeypatch.setattr(submission, "read_json", read_metrics)
+    monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
     backend: Any = Backend(*earlier)
     ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
     found = result(backend, ended)
@@ -277,9 +299,75 @@ def test_several_datasets(object_store: ObjectStore) -> None:
     backend: Any = Backend()
     both = "s3://toys/cups, s3://toys/mugs"
     submit(backend, both, Parameters(), ClusterParameters(), Compilation(), "kfdet")
-    assert backend.started[3]["dataset"] == both
+    assert backend.started[2]["dataset"] == both
     with pytest.raises(InputError, match="mugs/: is not in an object store"):
         submit(
             *(backend, "s3://toys/cups,mugs/", Parameters(), ClusterParameters()),
             *(Compilation(), "kfdet"),
         )
+
+
+# --- is there anything to do? ---
+
+DEPLOYED = workflow(
+    FOUND,
+    driver(
+        "root.condition-2.deployment",
+        pod_spec_patch=patch(outputs={"outcome": "minio://b/outcome"}),
+    ),
+)
+ORDER = submission.Order(
+    "toys",
+    "e",
+    {"pipeline_id": "p", "pipeline_version_id": "v1"},
+    {"seed": 0, "endpoint": "toys"},
+    "minio://b/runs",
+    "f1",
+)
+NO_DEPLOYMENT = workflow(FOUND)
+SERVING = {"version": OUTCOME["version"], "created": OUTCOME["created"], "ready": "True"}
+
+
+@pytest.mark.parametrize(
+    ("earlier_run", "manifest", "serving", "found"),
+    [
+        ({}, DEPLOYED, SERVING, True),
+        ({}, DEPLOYED, {**SERVING, "version": "222222222222"}, False),
+        ({}, DEPLOYED, {**SERVING, "created": "2026-11-22T09:00:00Z"}, False),
+        ({}, DEPLOYED, {**SERVING, "ready": "False"}, False),
+        ({}, DEPLOYED, None, False),
+        ({}, NO_DEPLOYMENT, None, True),  # the verdict was bad, and would be again
+        ({"state": "FAILED"}, DEPLOYED, SERVING, False),
+        ({"version": "v0"}, DEPLOYED, SERVING, False),
+        ({"seed": 1}, DEPLOYED, SERVING, False),
+        ({}, workflow(PRUNED), SERVING, False),
+        ({}, OTHER_DATA, SERVING, False),
+    ],
+)
+def test_a_run_that_did_the_same(
+    earlier_run: dict[str, Any],
+    manifest: dict[str, Any],
+    serving: dict[str, str] | None,
+    found: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, Any] = {"seed": 0, "endpoint": "toys", "version": "v1"} | earlier_run
+    state = given.pop("state", "SUCCEEDED")
+    run = a_run("r1", given.pop("version"), **given) | {"state": state}
+    monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
+
+    class Cluster:
+        def get(self, name: str) -> dict[str, Any] | None:
+            assert name == "toys"
+            if serving is None:
+                return None
+            release = Release(serving["version"], "s3://b/models/toys/1")
+            made = build(name, "default", Serving(release), "Standard")
+            made["metadata"]["creationTimestamp"] = serving["created"]
+            made["status"] = {"conditions": [{"type": "Ready", "status": serving["ready"]}]}
+            return made
+
+    monkeypatch.setattr(connection, "connect", lambda _: Cluster())
+    manifest["metadata"]["namespace"] = "default"
+    backend: Any = Backend((run, manifest))
+    assert find_unchanged(backend, ORDER) == ("r1" if found else "")

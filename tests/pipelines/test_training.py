@@ -160,13 +160,13 @@ def test_planning_is_cached_by_what_the_dataset_holds(spec: dict[str, Any]) -> N
 
 
 def test_deployment_waits_for_a_name_and_a_good_verdict(spec: dict[str, Any]) -> None:
-    (outer,) = [
+    (group,) = [
         task for name, task in spec["root"]["dag"]["tasks"].items() if name.startswith("condition")
     ]
-    assert outer["triggerPolicy"]["condition"].endswith("'pipelinechannel--endpoint'] != ''")
-    (inner,) = spec["components"][outer["componentRef"]["name"]]["dag"]["tasks"].values()
-    assert inner["triggerPolicy"]["condition"].endswith("evaluation-Output'] == true")
-    assert set(spec["components"][inner["componentRef"]["name"]]["dag"]["tasks"]) == {"deployment"}
+    verdict, endpoint = group["triggerPolicy"]["condition"].split(" && ")
+    assert verdict.endswith("evaluation-Output'] == true")
+    assert endpoint.endswith("'pipelinechannel--endpoint'] != ''")
+    assert set(spec["components"][group["componentRef"]["name"]]["dag"]["tasks"]) == {"deployment"}
 
 
 def test_training_asks_for_what_its_parameters_say(pods: dict[str, Any]) -> None:
