@@ -25,7 +25,10 @@ DEPLOYER_FOLDER = Path("/var/run/secrets/kfdet-deployer")
 """Where the pipeline mounts DEPLOYER_TOKEN, into the deployment stage only."""
 
 STORAGE_SECRET = "kfdet-storage"  # noqa: S105
-"""Secret with the address and the credentials of the object store."""
+"""Secret with the address of the object store and the credentials of the runs."""
+
+READER_SECRET = "kfdet-storage-reader"  # noqa: S105
+"""The same with credentials that only read: of the serving pods and TensorBoard."""
 
 RUNTIME = "kfdet-tensorflow-serving"
 REST_PORT = 8080

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kfdet.cluster.names import STORAGE_SECRET
+from kfdet.cluster.names import READER_SECRET
 from kfdet.files import atomic_file
 
 STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-"""Keys of the Secret, and environment variables of every pod that reads or writes buckets."""
+"""Keys of both Secrets, and environment variables of every pod that reads or writes buckets."""
 
 OPTIONAL_STORAGE_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN")
 """The same, for stores that want them; TensorBoard takes the region from the second."""
@@ -22,7 +22,7 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
     Version 2 of KFP has no artifact type for TensorBoard, but its UI still reads an artifact named
     mlpipeline_ui_metadata as version 1 did and shows the button as that artifact's visualization.
     Only in a full Kubeflow: a KFP alone knows no namespace for the pod and shows an error instead.
-    The pod's credentials come from the Secret that the stages use.
+    The pod's credentials come from the Secret of those who only read.
 
     Args:
         path: JSON file to write; without any output where the logs are not in a bucket.
@@ -35,8 +35,7 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
     outputs: list[dict[str, Any]] = []
     _, scheme, location = root.partition("://")
     if scheme:
-        variables = [_variable(name, False) for name in STORAGE_VARIABLES]
-        variables += [_variable(name, True) for name in OPTIONAL_STORAGE_VARIABLES]
+        variables = [_variable(name) for name in (*STORAGE_VARIABLES, *OPTIONAL_STORAGE_VARIABLES)]
         outputs.append(
             {
                 "type": "tensorboard",
@@ -49,6 +48,6 @@ def write_ui_metadata(path: Path, root: str, image: str) -> None:
         temporary.write_text(json.dumps({"version": 1, "outputs": outputs}))
 
 
-def _variable(name: str, optional: bool) -> dict[str, Any]:
-    reference = {"name": STORAGE_SECRET, "key": name, "optional": optional}
+def _variable(name: str) -> dict[str, Any]:
+    reference = {"name": READER_SECRET, "key": name, "optional": True}
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}

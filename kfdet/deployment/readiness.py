@@ -193,7 +193,7 @@ def _container_troubles(entry: Manifest, pod: Manifest) -> Iterator[State]:
         yield State(
             "blocked",
             f"container {name} cannot be started ({reason}): {message}",
-            f"Does the Secret {names.STORAGE_SECRET} exist? {_MANIFESTS} creates it.",
+            f"Does the Secret {names.READER_SECRET} exist? {_MANIFESTS} creates it.",
             patience=30,
         )
     elif (reason == "CrashLoopBackOff" or state.get("terminated")) and ended.get("exitCode", 0):
@@ -213,7 +213,7 @@ def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
         return State(
             "blocked",
             f"the model cannot be fetched from {', '.join(sorted(_model_uris(pod)))}: {lines}",
-            f"Does the Secret {names.STORAGE_SECRET} with its annotations name a store that the "
+            f"Does the Secret {names.READER_SECRET} with its annotations name a store that the "
             f"cluster reaches, and the ServiceAccount {names.SERVING_ACCOUNT} that Secret?",
             patience,
         )
@@ -249,7 +249,7 @@ def _service_trouble(manifest: Manifest) -> State | None:
                 "blocked",
                 f"{kind} is False ({entry.get('reason', '')}): {_sentence(entry['message'])}",
                 f"Do the ServiceAccount {names.SERVING_ACCOUNT} and the Secret "
-                f"{names.STORAGE_SECRET} exist? {_MANIFESTS} creates them.",
+                f"{names.READER_SECRET} exist? {_MANIFESTS} creates them.",
                 patience=30 if entry.get("reason") == "FailedCreate" else None,
             )
     if not status:

@@ -31,7 +31,7 @@ def test_logs_in_a_bucket(scheme: str, tmp_path: Path) -> None:
         entry["name"]: tuple(entry["valueFrom"]["secretKeyRef"].values())
         for entry in container["env"]
     } == {
-        **{name: ("kfdet-storage", name, False) for name in STORAGE_VARIABLES},
-        **{name: ("kfdet-storage", name, True) for name in OPTIONAL_STORAGE_VARIABLES},
+        name: ("kfdet-storage-reader", name, True)
+        for name in (*STORAGE_VARIABLES, *OPTIONAL_STORAGE_VARIABLES)
     }
     assert "\\" not in path.read_text()  # the UI drops every backslash before it parses

@@ -19,7 +19,7 @@ from kfdet.cli.serving import serve
 from kfdet.cluster import names
 from kfdet.cluster.parameters import BUCKET, pipeline_root
 from kfdet.cluster.tensorboard import STORAGE_VARIABLES
-from kfdet.components.image import TENSORBOARD_IMAGE
+from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE
 from kfdet.deployment.endpoint import Release, Serving, build
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
@@ -43,7 +43,7 @@ def built(kustomize: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any
     copy = tmp_path_factory.mktemp("manifests") / "manifests"
     shutil.copytree(MANIFESTS, copy, ignore=shutil.ignore_patterns("*.env"))
     for example in copy.glob("overlays/*/*.env.example"):
-        text = re.sub(r"(?m)^(AWS_\w+)=$", r"\1=made-up-for-a-test", example.read_text())
+        text = re.sub(r"(?m)^(\w+)=$", r"\1=made-up-for-a-test", example.read_text())
         example.with_suffix("").write_text(text)
 
     @cache
@@ -128,13 +128,13 @@ def test_names_are_those_of_the_code(built: Any, overlay: str) -> None:
     serving = one(objects, "ServiceAccount", names.SERVING_ACCOUNT)
     assert not deployer["automountServiceAccountToken"]
     assert not serving["automountServiceAccountToken"]
-    assert serving["secrets"] == [{"name": names.STORAGE_SECRET}]
+    assert serving["secrets"] == [{"name": names.READER_SECRET}]
     token = one(objects, "Secret", names.DEPLOYER_TOKEN)
     assert token["type"] == "kubernetes.io/service-account-token"
     account = token["metadata"]["annotations"]["kubernetes.io/service-account.name"]
     assert account == names.DEPLOYER_ACCOUNT
-    storage = one(objects, "Secret", names.STORAGE_SECRET)
-    assert set(storage["data"]) == set(STORAGE_VARIABLES)
+    for secret in (names.STORAGE_SECRET, names.READER_SECRET):
+        assert set(one(objects, "Secret", secret)["data"]) == set(STORAGE_VARIABLES)
     runtime = one(objects, "ServingRuntime", names.RUNTIME)
     manifest = build("toys", "x", Serving(Release("1", "s3://kfdet/1")), "Standard")
     model = manifest["spec"]["predictor"]["model"]
@@ -151,7 +151,7 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
     url = variables(example.read_text())["AWS_ENDPOINT_URL"]
     scheme, _, host = url.partition("://")
     objects = built(overlay)
-    annotations = one(objects, "Secret", names.STORAGE_SECRET)["metadata"]["annotations"]
+    annotations = one(objects, "Secret", names.READER_SECRET)["metadata"]["annotations"]
     assert annotations["serving.kserve.io/s3-endpoint"] == host
     assert annotations["serving.kserve.io/s3-usehttps"] == str(int(scheme == "https"))
     patch = yaml.safe_load((MANIFESTS / "overlays" / source / "kfp-launcher.yaml").read_text())
@@ -171,7 +171,8 @@ def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: st
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_nothing_that_belongs_to_others_is_applied(built: Any, overlay: str) -> None:
     """Kubeflow Pipelines ships the ConfigMap; `kubectl apply` would drop what it has set there."""
-    assert "ConfigMap" not in {each["kind"] for each in built(overlay)}
+    found = [each["metadata"]["name"] for each in built(overlay) if each["kind"] == "ConfigMap"]
+    assert all(name.startswith("kfdet-") for name in found)
 
 
 @pytest.mark.parametrize("overlay", ["standalone", "existing-s3"])
@@ -190,8 +191,27 @@ def test_the_launcher_of_other_pipelines_keeps_its_settings(overlay: str) -> Non
 def test_the_examples_hold_no_password() -> None:
     examples = list(MANIFESTS.rglob("*.env.example"))
     assert examples
+    secret = {"AWS_SECRET_ACCESS_KEY", "MINIO_ROOT_PASSWORD"}
     for example in examples:
-        assert variables(example.read_text())["AWS_SECRET_ACCESS_KEY"] == ""
+        given = variables(example.read_text())
+        assert [given[name] for name in secret & set(given)] == [""], example
+
+
+def test_every_user_of_the_store_gets_a_password_of_its_own(tmp_path: Path) -> None:
+    copy = tmp_path / "standalone"
+    shutil.copytree(MANIFESTS / "overlays/standalone", copy, ignore=shutil.ignore_patterns("*.env"))
+    (copy / "kfdet-storage.env").write_text("kept")
+    subprocess.run(["sh", str(copy / "passwords.sh")], check=True, capture_output=True)
+    assert (copy / "kfdet-storage.env").read_text() == "kept"
+    passwords = set()
+    for example in copy.glob("*.example"):
+        if (file := example.with_suffix("")).read_text() != "kept":
+            given, expected = variables(file.read_text()), variables(example.read_text())
+            (password,) = [given[name] for name in given if not expected[name]]
+            assert 20 < len(password) <= 40  # MinIO's limit
+            assert file.stat().st_mode & 0o077 == 0
+            passwords.add(password)
+    assert len(passwords) == 2
 
 
 def test_git_ignores_the_real_ones() -> None:
@@ -227,20 +247,30 @@ def test_every_pod_is_confined(built: Any, overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", WITH_MINIO)
-def test_minio_has_the_bucket_and_the_credentials(built: Any, overlay: str) -> None:
+def test_the_stores_administrator_is_nobody_else(built: Any, overlay: str) -> None:
     objects = built(overlay)
     spec = one(objects, "StatefulSet", "minio")["spec"]
-    pod = spec["template"]["spec"]
-    (bucket,) = pod["initContainers"]
-    assert bucket["command"] == ["mkdir", "-p", "/data/kfdet"]
-    sources = {
-        e["name"]: e.get("valueFrom", {}).get("secretKeyRef") for e in pod["containers"][0]["env"]
+    (store,) = spec["template"]["spec"]["containers"]
+    (setup,) = one(objects, "Job", "kfdet-store-users")["spec"]["template"]["spec"]["containers"]
+    assert setup["image"] == IMAGE
+
+    def secrets(container: Object) -> dict[str, tuple[str, str]]:
+        found = {e["name"]: e.get("valueFrom", {}).get("secretKeyRef") for e in container["env"]}
+        return {name: (ref["name"], ref["key"]) for name, ref in found.items() if ref}
+
+    root = {
+        name: ("kfdet-store-admin", name) for name in ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")
     }
-    assert sources["MINIO_ROOT_USER"] == {"name": names.STORAGE_SECRET, "key": "AWS_ACCESS_KEY_ID"}
-    assert sources["MINIO_ROOT_PASSWORD"] == {
-        "name": names.STORAGE_SECRET,
-        "key": "AWS_SECRET_ACCESS_KEY",
+    assert secrets(store) == root
+    assert secrets(setup) == {
+        **root,
+        "WRITER_ACCESS_KEY_ID": (names.STORAGE_SECRET, "AWS_ACCESS_KEY_ID"),
+        "WRITER_SECRET_ACCESS_KEY": (names.STORAGE_SECRET, "AWS_SECRET_ACCESS_KEY"),
+        "READER_ACCESS_KEY_ID": (names.READER_SECRET, "AWS_ACCESS_KEY_ID"),
+        "READER_SECRET_ACCESS_KEY": (names.READER_SECRET, "AWS_SECRET_ACCESS_KEY"),
     }
+    named = [e["metadata"]["name"] for e in objects if "kfdet-store-admin" in yaml.safe_dump(e)]
+    assert set(named) == {"kfdet-store-admin", "minio", "kfdet-store-users"}
     service = one(objects, "Service", "minio")
     host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
     example = MANIFESTS / "overlays/standalone" / f"{names.STORAGE_SECRET}.env.example"
@@ -255,7 +285,7 @@ def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
     deployment = one(built(overlay), "Deployment", "kfdet-tensorboard")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == TENSORBOARD_IMAGE
-    assert container["envFrom"] == [{"secretRef": {"name": names.STORAGE_SECRET}}]
+    assert container["envFrom"] == [{"secretRef": {"name": names.READER_SECRET, "optional": True}}]
     assert "--logdir=s3://kfdet/tensorboard" in container["args"]
 
 

@@ -67,12 +67,17 @@ def apply_manifests() -> None:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(_REPOSITORY / "manifests", copy)
     shutil.copytree(HERE / "overlay", copy / "overlays" / "cluster")
-    storage = {
-        "AWS_ACCESS_KEY_ID": STORE_USER,
-        "AWS_SECRET_ACCESS_KEY": password("kfdet-storage"),
-        "AWS_ENDPOINT_URL": f"http://minio.{NAMESPACE}:{STORE_PORT}",
+    storage = _account("kfdet-storage", STORE_USER)
+    secrets = {
+        "kfdet-storage": storage,
+        "kfdet-storage-reader": _account("kfdet-storage-reader", f"{STORE_USER}-reader"),
+        "kfdet-store-admin": {
+            "MINIO_ROOT_USER": f"{STORE_USER}-admin",
+            "MINIO_ROOT_PASSWORD": password("kfdet-store-admin"),
+        },
     }
-    _write(copy / "overlays" / "standalone" / "kfdet-storage.env", storage)
+    for name, values in secrets.items():
+        _write(copy / "overlays" / "standalone" / f"{name}.env", values)
     _make_volume()
     kubectl("apply", "-k", str(copy / "overlays" / "cluster"))
     patch = ("--patch-file", str(copy / "overlays" / "standalone" / "kfp-launcher.yaml"))
@@ -81,6 +86,10 @@ def apply_manifests() -> None:
     wait_for_deployment("kfdet-tensorboard")
     status = ("rollout", "status", "statefulset/minio", "-n", NAMESPACE, "--timeout=5s")
     wait("MinIO", lambda: kubectl(*status))
+    job = ("get", "job", "kfdet-store-users", "-n", NAMESPACE, "--ignore-not-found")
+    done = ("-o", "jsonpath={.metadata.name} {.status.succeeded}")
+    # gone once it is done
+    wait("the store's users", lambda: kubectl(*job, *done).strip()[-1:] in ("", "1"))
     settings = {
         "KUBECONFIG": str(KUBECONFIG),
         **storage,
@@ -89,6 +98,15 @@ def apply_manifests() -> None:
     }
     _write(_SETTINGS, {f"export {name}": f'"{value}"' for name, value in settings.items()})
     say(f"to use it from this machine: . {_SETTINGS}")
+
+
+def _account(name: str, user: str) -> dict[str, str]:
+    """Return what the Secret of one of the store's users holds."""
+    return {
+        "AWS_ACCESS_KEY_ID": user,
+        "AWS_SECRET_ACCESS_KEY": password(name),
+        "AWS_ENDPOINT_URL": f"http://minio.{NAMESPACE}:{STORE_PORT}",
+    }
 
 
 def _make_volume() -> None:
