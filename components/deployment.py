@@ -20,6 +20,7 @@ def deployment(
     model_root: str,
     canary_percent: int,
     promote: str,
+    rival: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("url", str), ("version", str), ("decision", str)]
 ):
@@ -36,6 +37,7 @@ def deployment(
         canary_percent: Percentage of the requests that the new model gets; 0: all.
         promote: What the model must be beside the one that the endpoint serves: always, not-worse
             or better.
+        rival: Bucket path of the model that the evaluation compared it with; empty: none.
 
     Returns:
         The endpoint's URL, the version it serves, and why.
@@ -52,4 +54,5 @@ def deployment(
         model_root=model_root,
         canary_percent=canary_percent,
         promote=promote,  # type: ignore[arg-type]  # KFP knows text only
+        rival=rival,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -26,8 +27,11 @@ def evaluation(
     tflite: dsl.Output[dsl.Model],
     bundle: dsl.Output[dsl.Artifact],
     gate: Gate,
+    rival: str,
     seed: int,
-) -> bool:
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("verdict", bool), ("reaches_limits", bool)]
+):
     """Measure the exported model on the validation split: what is served is what is measured.
 
     Args:
@@ -43,15 +47,17 @@ def evaluation(
         tflite: The TFLite model with its labels and thresholds.
         bundle: Everything to use or train on, in one zip.
         gate: What the model must reach for a good verdict.
+        rival: Bucket path of the model that the endpoint serves, to compare with; empty: none.
         seed: Seed of the choice of typical frames.
 
     Returns:
-        The verdict: true when the model is good enough to be served.
+        The verdict, true when the model is good enough to be served; and whether it is so apart
+        from how it compares with another model.
     """
     from kfdet.stages.evaluation import evaluate
     from kfdet.stages.packaging import package
 
-    verdict = evaluate(
+    evaluate(
         Path(records.path),
         Path(exported_model.path),
         Path(training.path),
@@ -59,6 +65,7 @@ def evaluation(
         Path(report.path),
         Path(gallery.path),
         gate,
+        rival=rival,
         seed=seed,
         command=os.environ.get(COMMAND_VARIABLE, ""),
     )
@@ -83,4 +90,4 @@ def evaluation(
     confusion.log_confusion_matrix(matrix["labels"], matrix["matrix"])
     with open(confusion.path, "w") as file:
         json.dump(matrix, file)
-    return verdict
+    return values["verdict"], values["reaches_limits"]

@@ -74,15 +74,23 @@ def pipeline(function: Callable[..., Any], name: str, description: str, bucket: 
     )
 
 
-def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
-    """From the dataset to what training reads; returns the task of the TFRecord build."""
+def prepare(
+    dataset: Any, parameters: Parameters, cluster: ClusterParameters, image: str
+) -> tuple[Any, Any]:
+    """From the dataset to what training reads.
+
+    Returns:
+        The task of the TFRecord build, and the model that the endpoint serves, to compare with.
+    """
     seed = parameters.seed
-    found = fingerprint(dataset=dataset)
+    found = fingerprint(dataset=dataset, endpoint=cluster.endpoint, promote=parameters.promote)
     on_cluster(found, "Fingerprint", image)
     found.set_caching_options(False)  # a changed dataset has the same address
+    # to read what the endpoint serves
+    kubernetes.use_secret_as_volume(found, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER), optional=True)
     plan = planning(
         dataset=dataset,
-        fingerprint=found.outputs["Output"],
+        fingerprint=found.outputs["digest"],
         seed=seed,
         **part(parameters, SamplingSettings),
         **part(parameters, SplitSettings),
@@ -122,7 +130,7 @@ def prepare(dataset: Any, parameters: Parameters, image: str) -> Any:
         seed=seed,
     )
     on_cluster(records, "TFRecord build", image, memory="1Gi")
-    return records
+    return records, found.outputs["serving"]
 
 
 def train(
@@ -174,13 +182,19 @@ def train(
 
 
 def finish(
-    records: Any, model: Any, parameters: Parameters, cluster: ClusterParameters, image: str
+    records: Any,
+    model: Any,
+    rival: Any,
+    parameters: Parameters,
+    cluster: ClusterParameters,
+    image: str,
 ) -> Outputs:
-    """Export, evaluate and, where the verdict is good, serve the artifact `model`.
+    """Export, evaluate and, where it is good enough, serve the artifact `model`.
 
     Args:
         records: The task of the TFRecord build.
         model: The trained model.
+        rival: The model that the endpoint serves, to compare with.
         parameters: The seed and the gate.
         cluster: The endpoint.
         image: Image of the stages.
@@ -192,12 +206,17 @@ def finish(
         exported_model=exported.outputs["saved_model"],
         exported_tflite=exported.outputs["tflite"],
         training=model,
+        rival=rival,
         seed=parameters.seed,
         **part(parameters, Gate),
     )
     # the model to compare with may be in a bucket
     on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
-    wanted = dsl.If(evaluated.outputs["Output"] == True, name="deployment-wanted")  # noqa: E712
+    # A model that is not promoted is noted at the endpoint.
+    wanted = dsl.If(
+        evaluated.outputs["reaches_limits"] == True,  # noqa: E712
+        name="deployment-wanted",
+    )
     wanted.conditions.append(cluster.endpoint != "")  # a second group would cost another pod
     with wanted:
         served = deployment(
@@ -209,9 +228,9 @@ def finish(
             model_root=cluster.model_root,
             canary_percent=cluster.canary_percent,
             promote=parameters.promote,
+            rival=rival,
         )
-        # it may run two models, to compare them
-        on_cluster(served, "Deployment", image, cpu="500m", memory="2Gi")
+        on_cluster(served, "Deployment", image)
         served.set_caching_options(False)
         kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
     return Outputs(
@@ -224,7 +243,7 @@ def finish(
         metrics=evaluated.outputs["metrics"],
         report=evaluated.outputs["report"],
         gallery=evaluated.outputs["gallery"],
-        verdict=evaluated.outputs["Output"],
+        verdict=evaluated.outputs["verdict"],
     )
 
 

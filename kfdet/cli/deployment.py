@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kfdet.cluster.api import Cluster
     from kfdet.deployment.endpoint import Endpoint
     from kfdet.deployment.smoke_test import LabelledPicture
-    from kfdet.evaluation.comparison import Comparison
 
 _WIDE = 400
 _HEADINGS = "NAME VERSION AP50 GAIN REFUSED READY CANARY PREVIOUS AGE URL"
@@ -110,7 +109,7 @@ def deploy(
 
     cluster = connect(namespace)
     run = run_of(model)
-    comparison = _compare(cluster, name, model, run, promote) if promote != "always" else None
+    comparison = _compare(cluster, name, model, run, promote) if promote != "always" else {}
     metrics = run / "metrics.json" if run else None
     bundle = run / "model.zip" if run else None
     with progress():
@@ -198,7 +197,7 @@ def rollback(
 
 def _compare(
     cluster: Cluster, name: str, model: Path, run: Path | None, promote: Promotion
-) -> Comparison | None:
+) -> Mapping[str, Any]:
     """How a run's model compares with what the endpoint serves.
 
     Raises:

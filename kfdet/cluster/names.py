@@ -22,7 +22,7 @@ DEPLOYER_TOKEN = "kfdet-deployer-token"  # noqa: S105
 """Secret with the token of DEPLOYER_ACCOUNT."""
 
 DEPLOYER_FOLDER = Path("/var/run/secrets/kfdet-deployer")
-"""Where the pipeline mounts DEPLOYER_TOKEN, into the deployment stage only."""
+"""Where the pipeline mounts DEPLOYER_TOKEN, into the fingerprint and deployment stages only."""
 
 STORAGE_SECRET = "kfdet-storage"  # noqa: S105
 """Secret with the address of the object store and the credentials of the runs."""

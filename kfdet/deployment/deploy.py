@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Endpoint, Release
@@ -15,7 +15,6 @@ from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
 from kfdet.detection.saved_model import find_saved_model, read_thresholds
 from kfdet.errors import InputError
-from kfdet.evaluation.comparison import Comparison
 from kfdet.files import read_json_object
 
 _FIGURES = ("AP", "AP50")
@@ -32,7 +31,7 @@ def deploy(
     pictures: Sequence[LabelledPicture],
     options: Options,
     bundle: Path | None = None,
-    comparison: Comparison | None = None,
+    comparison: Mapping[str, Any] | None = None,
     started: str = "",
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
@@ -46,7 +45,8 @@ def deploy(
         pictures: For the smoke test, before the model gets requests.
         options: How to deploy.
         bundle: The run's model.zip, so that another training can start from what is served.
-        comparison: With what the endpoint served before, for its annotations.
+        comparison: With what the endpoint served before, for its annotations (fields of
+            `kfdet.evaluation.comparison.Comparison`).
         started: When the model's run was started, or that somebody deploys it by hand.
 
     Returns:
@@ -61,7 +61,7 @@ def deploy(
     version = version_of(saved_model)
     uri = publish(saved_model, model_root, name, version, bundle)
     thresholds = read_thresholds(saved_model)
-    promotion = json.loads(json.dumps(asdict(comparison))) if comparison else {}
+    promotion = json.loads(json.dumps(comparison or {}))  # as it is read back, without tuples
     release = Release(version, uri, metrics, thresholds, _start(model), promotion, started)
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Endpoint, Refusal, Release
-from kfdet.deployment.publish import version_of
+from kfdet.deployment.publish import describe_version, version_of
 from kfdet.deployment.rollout import check_deployment, newer_than
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
-from kfdet.errors import KfdetError
-from kfdet.evaluation.comparison import Comparison, common_labels, decide
+from kfdet.errors import InputError, KfdetError
+from kfdet.evaluation.comparison import common_labels, decide
 from kfdet.evaluation.promotion import compare_models
 from kfdet.events import warn
 from kfdet.parameters import Promotion
 from kfdet.storage.copies import local_model
+from kfdet.storage.download import is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,34 @@ class Decision:
         good: It may.
         reason: Why, in sentences.
         current: The endpoint as it was; None where there is none yet.
-        comparison: With what the endpoint serves; None where nothing was compared.
+        comparison: Fields of `kfdet.evaluation.comparison.Comparison`; {} where nothing was
+            compared.
     """
 
     good: bool
     reason: str
     current: Endpoint | None = None
-    comparison: Comparison | None = None
+    comparison: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_rival(cluster: Cluster, name: str) -> str:
+    """Bucket URI of the model that an endpoint serves to most requests; "": it serves none yet.
+
+    Raises:
+        InputError: The endpoint is somebody else's, or its model is gone from the bucket.
+    """
+    current = check_deployment(cluster, name, canary_percent=0)
+    if current is None:
+        return ""
+    uri = current.serving.stable.storage_uri
+    if not is_there(uri):
+        raise InputError(
+            f"the model that {name} serves is no longer in the bucket, so that none can be "
+            "compared with it.",
+            file=uri,
+            hint="Deploy with --promote always.",
+        )
+    return uri
 
 
 def may_replace(
@@ -67,17 +91,10 @@ def may_replace(
             have no label in common.
     """
     current = check_deployment(cluster, name, canary_percent=0)
-    version = version_of(find_saved_model(model))
-    newest = current.serving.newest if current else None
-    if newest and newest.version != version and newer_than(newest, started):
-        return Decision(False, _superseded(name, newest, started), current)
-    if promote == "always":
-        return Decision(True, "Nothing was compared (--promote always).", current)
-    if current is None:
-        return Decision(True, f"{name} serves nothing yet.")
+    if settled := _without_comparison(current, name, model, promote, started):
+        return settled
+    assert current
     stable = current.serving.stable
-    if stable.version == version:
-        return Decision(True, f"{name} serves this version already.", current)
     against = f"version {stable.version} of {name}"
     with (
         local_model(stable.storage_uri) as folder,
@@ -87,7 +104,67 @@ def may_replace(
         common_labels(new.labels or (), old.labels, against)
         comparison = compare_models(records, new, old, against=against, seed=seed)
     good, reason = decide(promote, comparison)
-    return Decision(good, reason, current, comparison)
+    return Decision(good, reason, current, asdict(comparison))
+
+
+def confirm(
+    cluster: Cluster,
+    name: str,
+    model: Path,
+    metrics: Mapping[str, Any],
+    promote: Promotion,
+    rival: str,
+    *,
+    started: str = "",
+) -> Decision:
+    """Decide by what the evaluation has compared, provided that the endpoint still serves that.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        model: Folder with numbered versions of a SavedModel.
+        metrics: metrics.json of the evaluation.
+        promote: What the model must be beside the other one.
+        rival: What `find_rival` found before the evaluation.
+        started: As for `may_replace`.
+
+    Raises:
+        InputError: The endpoint is somebody else's.
+    """
+    current = check_deployment(cluster, name, canary_percent=0)
+    comparison = metrics.get("comparison") or {}
+    if not metrics["verdict"]:
+        return Decision(False, " ".join(metrics["verdict_reasons"]), current, comparison)
+    if settled := _without_comparison(current, name, model, promote, started):
+        return settled
+    serves = current.serving.stable.storage_uri if current else ""
+    if serves != rival:
+        return Decision(
+            False,
+            f"Not promoted: {name} serves another version since this run began. Start the run "
+            "again, which compares with that one; what was trained is kept.",
+            current,
+        )
+    with_rival = bool(comparison) and comparison["against"] == describe_version(rival)
+    reason = " ".join(metrics["verdict_reasons"])
+    return Decision(True, reason, current, comparison if with_rival else {})
+
+
+def _without_comparison(
+    current: Endpoint | None, name: str, model: Path, promote: Promotion, started: str
+) -> Decision | None:
+    """The decision where there is nothing to compare; None where there is."""
+    version = version_of(find_saved_model(model))
+    newest = current.serving.newest if current else None
+    if newest and newest.version != version and newer_than(newest, started):
+        return Decision(False, _superseded(name, newest, started), current)
+    if promote == "always":
+        return Decision(True, "Nothing was compared (--promote always).", current)
+    if current is None:
+        return Decision(True, f"{name} serves nothing yet.")
+    if current.serving.stable.version == version:
+        return Decision(True, f"{name} serves this version already.", current)
+    return None
 
 
 def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -> None:
@@ -97,14 +174,14 @@ def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -
         cluster: Where the endpoint is.
         name: The endpoint.
         model: Folder with numbered versions of a SavedModel.
-        decision: What `may_replace` said.
+        decision: Why it was refused; with the endpoint as it was.
     """
     assert decision.current
     refusal = Refusal(
         version_of(find_saved_model(model)),
         decision.current.serving.stable.version,
         decision.reason,
-        asdict(decision.comparison) if decision.comparison else {},
+        decision.comparison,
     )
     try:
         cluster.annotate_status(name, {names.REFUSED: json.dumps(asdict(refusal), sort_keys=True)})

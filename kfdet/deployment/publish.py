@@ -29,6 +29,16 @@ def version_of(saved_model: Path) -> str:
     return hash_folder(saved_model)[:12]
 
 
+def describe_version(uri: str) -> str:
+    """What messages call a model that `publish` has copied.
+
+    >>> describe_version("s3://kfdet/models/toys/0123456789ab")
+    'version 0123456789ab of toys'
+    """
+    name, version = uri.rstrip("/").split("/")[-2:]
+    return f"version {version} of {name}"
+
+
 def publish(
     saved_model: Path, model_root: str, name: str, version: str, bundle: Path | None = None
 ) -> str:

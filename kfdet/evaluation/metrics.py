@@ -37,8 +37,9 @@ def describe(
     hold at the one threshold that is best over all labels. `labels_to_check` are interpolated boxes
     that a detection contradicts (`kfdet.evaluation.label_checks.LabelCheck`). `per_video` has
     AP50 and errors for each video, at that threshold, too. `comparison` is with another model, None
-    where there is none (`kfdet.evaluation.comparison.Comparison`). `speed` varies from run to run,
-    and is None where detections were read from a file; the rest does not vary.
+    where there is none (`kfdet.evaluation.comparison.Comparison`). `verdict` asks for
+    `reaches_limits` and, where `promote` does, for a good comparison. `speed` varies from run to
+    run, and is None where detections were read from a file; the rest does not vary.
     """
     coco, analysis = measurement.coco, measurement.analysis
     kinds = [wrong.kind for wrong in analysis.false_positives]
@@ -82,6 +83,7 @@ def describe(
         "comparison": asdict(comparison) if comparison else None,
         "gate": asdict(gate),
         "verdict": verdict.good,
+        "reaches_limits": verdict.reaches_limits,
         "verdict_reasons": verdict.reasons,
     }
 

@@ -13,14 +13,26 @@ TOO_WIDE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the gate opens, and for each check in words why or why not."""
+    """Whether the gate opens, and for each check in words why or why not.
 
-    good: bool
+    Args:
+        reaches_limits: Whether what was measured is within the limits.
+        reasons: One for each check.
+        promoted: Whether the comparison with another model allows it.
+    """
+
+    reaches_limits: bool
     reasons: list[str]
+    promoted: bool = True
 
-    def and_also(self, good: bool, reason: str) -> Verdict:
-        """The verdict after one more check."""
-        return Verdict(self.good and good, [*self.reasons, reason])
+    @property
+    def good(self) -> bool:
+        """Whether the gate opens."""
+        return self.reaches_limits and self.promoted
+
+    def and_promoted(self, promoted: bool, reason: str) -> Verdict:
+        """The verdict after the comparison with another model."""
+        return Verdict(self.reaches_limits, [*self.reasons, reason], promoted)
 
 
 def judge(

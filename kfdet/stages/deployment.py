@@ -9,14 +9,14 @@ from kfdet.cluster.connection import connect
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.endpoint import Endpoint
-from kfdet.deployment.gate import may_replace, note_refusal
+from kfdet.deployment.gate import confirm, note_refusal
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.rollout import Options
 from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit, warn
-from kfdet.files import atomic_file
+from kfdet.files import atomic_file, read_json_object
 from kfdet.parameters import Promotion
 
 _TRIES = 5
@@ -34,6 +34,7 @@ def deploy(
     model_root: str,
     canary_percent: int,
     promote: Promotion,
+    rival: str,
     started: str = "",
 ) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
@@ -52,22 +53,26 @@ def deploy(
         canary_percent: Percentage of the requests that the new model gets; 0: all.
         promote: What the model must be beside the one that the endpoint serves; a model that is
             not leaves the endpoint as it is.
+        rival: Bucket URI of the model that the evaluation compared it with; "": none.
         started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
             started later wins, whichever deploys first; the other one leaves the endpoint as it is.
 
     Returns:
-        The endpoint's URL, the newest version that it serves, and the decision with its reason.
+        The endpoint's URL, the newest version that it serves, both "" where there is still none,
+        and the decision with its reason.
 
     Raises:
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
     cluster = connect()
+    values = read_json_object(metrics)
     for left in reversed(range(_TRIES)):
-        decision = may_replace(cluster, endpoint, saved_model, records, promote, started=started)
+        decision = confirm(cluster, endpoint, saved_model, values, promote, rival, started=started)
         served, reason = decision.current, decision.reason
-        if served and not decision.good:
-            note_refusal(cluster, endpoint, saved_model, decision)
+        if not decision.good:
+            if served:
+                note_refusal(cluster, endpoint, saved_model, decision)
             break
         if served and _serves(served, saved_model, canary_percent):
             reason = f"{endpoint} serves this version already."
@@ -91,13 +96,13 @@ def deploy(
             warn(f"{error} This deployment begins again.")
         else:
             break
-    assert served
     emit("info", message=reason)
-    version = served.serving.newest.version
-    content = {"version": version, "created": served.created, "decision": reason}
+    version = served.serving.newest.version if served else ""
+    created = served.created if served else ""
+    content = {"version": version, "created": created, "decision": reason}
     with atomic_file(outcome) as path:
         path.write_text(json.dumps(content) + "\n")
-    return served.url, version, reason
+    return served.url if served else "", version, reason
 
 
 def _serves(endpoint: Endpoint, model: Path, canary_percent: int) -> bool:

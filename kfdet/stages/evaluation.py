@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import kfdet
+from kfdet.deployment.publish import describe_version
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.evaluation.by_video import by_video
@@ -51,6 +52,7 @@ def evaluate(
     gallery: Path,
     gate: Gate,
     *,
+    rival: str = "",
     seed: int,
     command: str = "",
 ) -> bool:
@@ -69,6 +71,8 @@ def evaluate(
             and label-to-check-*.jpg, detections.png, and detections.mp4 where the split holds
             video.
         gate: What the model must reach for a good verdict.
+        rival: Bucket URI of what an endpoint serves, to compare with where the gate names no other
+            model; "": none.
         seed: Seed of the choice of typical frames.
         command: The command that made the run, for the report; "" where it is not known.
 
@@ -84,9 +88,12 @@ def evaluate(
     with ExitStack() as models:
         detector = models.enter_context(load_detector(saved_model, labels))
         other = None
-        if gate.against:
-            path = models.enter_context(local_model(gate.against))
-            other = models.enter_context(load_other(path, labels, gate.against))
+        name = gate.against or (describe_version(rival) if rival else "")
+        if name:
+            path = models.enter_context(local_model(gate.against or rival))
+            # not better than itself: a run that is repeated finds its own model there
+            if gate.against or _graph_hash(path) != _graph_hash(saved_model):
+                other = models.enter_context(load_other(path, labels, name))
         document = write_evaluation(
             records,
             Subject(detector, describe_model(saved_model), detector.labels),
@@ -97,7 +104,7 @@ def evaluate(
             seed=seed,
             command=command,
             history=_read_optional(training / "history.json"),
-            against=Subject(other, {}, other.labels, gate.against) if other else None,
+            against=Subject(other, {}, other.labels, name) if other else None,
         )
     good: bool = document["verdict"]
     return good
@@ -183,7 +190,7 @@ def write_evaluation(
             against=against.name,
             seed=seed,
         )
-        verdict = verdict.and_also(*decide(gate.promote, comparison))
+        verdict = verdict.and_promoted(*decide(gate.promote, comparison))
     document = describe(
         labels,
         statistics["split"],
@@ -285,5 +292,10 @@ def describe_model(model: str | Path) -> dict[str, Any]:
         }
     return {
         **{name: value for name, value in described.items() if name not in hidden},
-        "SHA-256 of saved_model.pb": hash_file(saved_model / "saved_model.pb"),
+        "SHA-256 of saved_model.pb": _graph_hash(path),
     }
+
+
+def _graph_hash(model: str | Path) -> str:
+    """The hash of a SavedModel's graph, which holds the weights."""
+    return hash_file(find_saved_model(Path(model)) / "saved_model.pb")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def run(tmp_path: Path) -> Path:
     graph.write_text("graph")
     (folder / "model" / "model.json").write_text('{"start": {"pretrained": "imagenet"}}')
     (folder / "run.json").write_text("{}")
-    (folder / "metrics.json").write_text('{"AP": 0.61234567, "AP50": 0.9, "AP_small": null}')
+    metrics = {"AP": 0.61234567, "AP50": 0.9, "AP_small": None}
+    metrics |= {"verdict": True, "verdict_reasons": ["Good."]}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     records = folder / "artifacts" / "run-1" / "tfrecord-build" / "records"
     records.mkdir(parents=True)
     write(records, [["ball"]])
@@ -103,6 +106,7 @@ def test_the_stage(
             model_root="minio://kfdet/models",
             canary_percent=0,
             promote="always",
+            rival="",
         )
 
     url, version, _ = deploy()
@@ -232,7 +236,8 @@ def test_a_refusal_stays_on_the_endpoint(
 ) -> None:
     def worse(cluster: Cluster, name: str, *_: Any) -> Decision:
         comparison = Comparison("version 1 of toys", 0.8, 0.9, -0.1, (-0.15, -0.05), (), ())
-        return Decision(False, "Worse.", check_deployment(cluster, name, 0), comparison)
+        current = check_deployment(cluster, name, 0)
+        return Decision(False, "Worse.", current, asdict(comparison))
 
     assert main(["deploy", str(run), "--name", "toys"]) == 0
     applied = list(fake.applied)

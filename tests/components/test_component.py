@@ -16,7 +16,7 @@ from kfdet.components.image import IMAGE
 from kfdet.parameters import BoxSettings, Gate, Parameters, TrainingSettings
 
 STAGES = {
-    "fingerprint": "fingerprint_dataset",
+    "fingerprint": "take_fingerprint",
     "planning": "plan_dataset",
     "grid": "expand_grid",
     "selection": "select",

@@ -11,7 +11,8 @@ from support import blob_detector as blobs
 
 from kfdet.deployment import gate
 from kfdet.deployment.endpoint import Endpoint, Release, Serving, build, read
-from kfdet.deployment.gate import Decision, may_replace
+from kfdet.deployment.gate import Decision, confirm, find_rival, may_replace
+from kfdet.deployment.publish import version_of
 from kfdet.errors import InputError
 from kfdet.stages import deployment as stage
 
@@ -55,9 +56,7 @@ def test_a_damaged_model_does_not_replace_a_right_one(
     serve(monkeypatch, models["damaged"])
     found = decide(models["right"], records, promote)
     assert found.good
-    assert found.comparison
-    assert found.comparison.interval
-    assert found.comparison.interval[0] > 0
+    assert found.comparison["interval"][0] > 0
 
 
 def test_the_first_version_is_compared_with_nothing(
@@ -78,6 +77,82 @@ def test_other_labels(
         decide(models["right"], records, "better")
 
 
+RIVAL = "s3://kfdet/models/toys/111111111111"
+METRICS: dict[str, Any] = {
+    "verdict": True,
+    "verdict_reasons": ["Promoted."],
+    "comparison": {"against": "version 111111111111 of toys", "difference": 0.1},
+}
+REFUSED = {**METRICS, "verdict": False, "verdict_reasons": ["Not promoted."]}
+OTHER = {**METRICS, "comparison": {"against": "s3://kfdet/older.zip", "difference": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("serves", "metrics", "promote", "rival", "good", "reason"),
+    [
+        (RIVAL, METRICS, "better", RIVAL, True, "Promoted."),
+        (RIVAL, REFUSED, "better", RIVAL, False, "Not promoted."),
+        (RIVAL, OTHER, "better", RIVAL, True, "Promoted."),
+        (RIVAL, METRICS, "always", "", True, "Nothing was compared"),
+        (RIVAL, METRICS, "better", "", False, "serves another version since"),
+        (RIVAL, METRICS, "better", "s3://kfdet/models/toys/0", False, "serves another version"),
+        ("", METRICS, "better", RIVAL, True, "serves nothing yet"),
+        ("", REFUSED, "better", "", False, "Not promoted."),
+    ],
+    ids=[
+        *("promoted", "refused", "compared with another", "always"),
+        *("deployed meanwhile", "switched meanwhile", "deleted meanwhile", "no endpoint"),
+    ],
+)
+def test_what_the_evaluation_compared_decides_while_the_endpoint_serves_it(
+    serves: str,
+    metrics: dict[str, Any],
+    promote: Any,
+    rival: str,
+    good: bool,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    serving = Serving(Release("111111111111", serves))
+    found = read(build("toys", "default", serving, "Standard")) if serves else None
+    monkeypatch.setattr(gate, "check_deployment", lambda *_, **__: found)
+    decision = confirm(None, "toys", tmp_path, metrics, promote, rival)  # type: ignore[arg-type]
+    assert decision.good is good
+    assert reason in decision.reason
+    assert decision.current is found
+    if metrics is OTHER:
+        assert not decision.comparison, "it is not with what the endpoint serves"
+    elif reason.endswith("romoted."):
+        assert decision.comparison == METRICS["comparison"]
+
+
+def test_a_version_that_serves_already_stays(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = Serving(Release(version_of(models["right"] / "1"), RIVAL))
+    found = read(build("toys", "default", serving, "Standard"))
+    monkeypatch.setattr(gate, "check_deployment", lambda *_, **__: found)
+    decision = confirm(None, "toys", models["right"], METRICS, "better", "")  # type: ignore[arg-type]
+    assert decision.good
+    assert "serves this version already" in decision.reason
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_rival_has_to_be_in_the_bucket(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, None)
+    assert find_rival(None, "toys") == ""  # type: ignore[arg-type]
+    serve(monkeypatch, Path(RIVAL))
+    monkeypatch.setattr(gate, "is_there", lambda _: there)
+    if there:
+        assert find_rival(None, "toys") == str(Path(RIVAL))  # type: ignore[arg-type]
+        return
+    with pytest.raises(InputError, match=r"no longer in the bucket.*--promote always"):
+        find_rival(None, "toys")  # type: ignore[arg-type]
+
+
 def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,13 +160,14 @@ def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
         "toys", "default", Serving(Release("1", "s3://x")), True, "http://toys", "", "", None
     )
     monkeypatch.setattr(stage, "connect", lambda: None)
-    monkeypatch.setattr(stage, "may_replace", lambda *_, **__: Decision(False, "Worse.", current))
+    monkeypatch.setattr(stage, "confirm", lambda *_, **__: Decision(False, "Worse.", current))
+    monkeypatch.setattr(stage, "read_json_object", lambda _: {})
     monkeypatch.setattr(stage, "deploy_model", None)
     noted: list[Any] = []
     monkeypatch.setattr(stage, "note_refusal", lambda *given: noted.append(given))
     outcome = tmp_path / "outcome"
     paths = (tmp_path, tmp_path, tmp_path, tmp_path, outcome)
-    options = {"endpoint": "toys", "model_root": "s3://x/y", "canary_percent": 0}
+    options = {"endpoint": "toys", "model_root": "s3://x/y", "canary_percent": 0, "rival": ""}
     assert stage.deploy(*paths, **options, promote="better") == ("http://toys", "1", "Worse.")  # type: ignore[arg-type]
     assert len(noted) == 1
     assert json.loads(outcome.read_text())["decision"] == "Worse."

@@ -79,7 +79,7 @@ def test_export_comes_before_evaluation(spec: dict[str, Any]) -> None:
 
 def test_the_verdict_is_a_bool(spec: dict[str, Any]) -> None:
     outputs = spec["components"]["comp-evaluation"]["outputDefinitions"]["parameters"]
-    assert outputs["Output"]["parameterType"] == "BOOLEAN"
+    assert outputs["verdict"]["parameterType"] == "BOOLEAN"
 
 
 def test_every_input_is_explained(spec: dict[str, Any]) -> None:
@@ -116,11 +116,12 @@ def test_every_stage_gets_the_credentials_if_there_are_any(pods: dict[str, Any])
         }
 
 
-def test_only_deployment_gets_the_deployers_token(pods: dict[str, Any]) -> None:
+def test_only_stages_that_ask_the_cluster_get_a_token(pods: dict[str, Any]) -> None:
     found = {name: pod["secretAsVolume"] for name, pod in pods.items() if "secretAsVolume" in pod}
-    assert [(name, [s["secretName"] for s in secrets]) for name, secrets in found.items()] == [
-        ("deployment", ["kfdet-deployer-token"])
-    ]
+    assert set(found) == {"fingerprint", "deployment"}
+    for secrets in found.values():
+        assert [secret["secretName"] for secret in secrets] == ["kfdet-deployer-token"]
+    assert found["fingerprint"][0]["optional"], "most runs have no endpoint"
 
 
 def test_no_stage_runs_as_root(pods: dict[str, Any]) -> None:
@@ -159,12 +160,12 @@ def test_planning_is_cached_by_what_the_dataset_holds(spec: dict[str, Any]) -> N
     assert given["taskOutputParameter"]["producerTask"] == "fingerprint"
 
 
-def test_deployment_waits_for_a_name_and_a_good_verdict(spec: dict[str, Any]) -> None:
+def test_deployment_waits_for_a_name_and_a_model_within_the_limits(spec: dict[str, Any]) -> None:
     (group,) = [
         task for name, task in spec["root"]["dag"]["tasks"].items() if name.startswith("condition")
     ]
     verdict, endpoint = group["triggerPolicy"]["condition"].split(" && ")
-    assert verdict.endswith("evaluation-Output'] == true")
+    assert verdict.endswith("evaluation-reaches_limits'] == true")
     assert endpoint.endswith("'pipelinechannel--endpoint'] != ''")
     assert set(spec["components"][group["componentRef"]["name"]]["dag"]["tasks"]) == {"deployment"}
 

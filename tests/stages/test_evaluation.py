@@ -88,6 +88,37 @@ def test_metrics(finished):
     assert metrics["speed"]["cores"] >= 1
 
 
+def test_what_an_endpoint_serves_is_in_the_report(inputs, tmp_path: Path) -> None:
+    labels = [blobs.LABELS[1], blobs.LABELS[0], blobs.LABELS[2]]
+    served = blobs.save_blob_model(tmp_path / "toys" / "0123456789ab", labels)
+    outputs = [tmp_path / name for name in ("metrics.json", "report.html", "gallery")]
+    gate = Gate(promote="better")
+    _, model, training = inputs
+    records = blobs.write_blob_records(tmp_path / "records", 3 * blobs.scenes()[:24])
+    assert evaluate(records, model, training, *outputs, gate, rival=str(served), seed=0)
+    metrics = read_metrics(tmp_path)
+    assert metrics["comparison"]["against"] == "version 0123456789ab of toys"
+    assert "Promoted" in metrics["verdict_reasons"][-1]
+    assert "version 0123456789ab of toys" in outputs[1].read_text()
+
+
+def test_a_model_that_serves_already_is_not_compared_with_itself(inputs, tmp_path: Path) -> None:
+    outputs = [tmp_path / name for name in ("metrics.json", "report.html", "gallery")]
+    assert evaluate(*inputs, *outputs, Gate(promote="better"), rival=str(inputs[1]), seed=0)
+    assert read_metrics(tmp_path)["comparison"] is None
+
+
+def test_a_model_that_is_not_promoted_reaches_its_limits_all_the_same(
+    inputs, tmp_path: Path
+) -> None:
+    outputs = [tmp_path / name for name in ("metrics.json", "report.html", "gallery")]
+    gate = Gate(promote="better", against=str(inputs[1]))
+    assert not evaluate(*inputs, *outputs, gate, seed=0)
+    metrics = read_metrics(tmp_path)
+    assert metrics["reaches_limits"] is True
+    assert metrics["comparison"]["difference"] == 0
+
+
 def test_gallery(finished):
     gallery = finished[1] / "gallery"
     names = sorted(path.name for path in gallery.iterdir())
