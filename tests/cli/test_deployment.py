@@ -131,11 +131,12 @@ def deploy_in_a_run(run: Path, content: str, started: str) -> tuple[str, str, st
     (run / "model" / "1" / "saved_model.pb").write_text(content)
     (records,) = run.rglob("records")
     return deployment_stage(
-        *(run / "model", run / "metrics.json", records, run / "model.zip"),
+        *(run / "model", run / "metrics.json", records, run / "model.zip", run / "outcome"),
         endpoint="toys",
         model_root="minio://kfdet/models",
         canary_percent=0,
         promote="always",
+        rival="",
         started=started,
     )
 
