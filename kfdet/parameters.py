@@ -476,7 +476,12 @@ class Parameters(
         if is_local_start(self.pretrained):
             start = Path(self.pretrained)
             if not start.exists() and not any(start.parent.glob(f"{start.name}.index")):
-                raise InputError("no such checkpoint.", file=start)
+                raise InputError(
+                    "no such checkpoint.",
+                    file=start,
+                    hint="--pretrained is none, imagenet, coco, endpoint:NAME, a run, or the path "
+                    "or URL of a checkpoint.",
+                )
 
     def arguments(self) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline."""

@@ -179,6 +179,8 @@ def _read_zip(path: Path, problems: list[Problem]) -> list[SourceAnnotations]:
 
 def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem]) -> Iterator[Path]:
     class_files = []
+    unknown: list[str] = []
+    known = False
     for name in files:
         path = root / name
         if suffix(name) not in ANNOTATION_SUFFIXES:
@@ -191,10 +193,15 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
         if found == "yolo":
             class_files.append(path)
         elif found or suffix(name) == ".zip":
+            known = True
             yield path
-        elif "annotations" in Path(name).parts[:-1] and suffix(name) in (".csv", ".json", ".xml"):
+        elif suffix(name) in (".csv", ".json", ".xml"):
+            unknown.append(name)
+    for name in unknown:
+        # Elsewhere such a file may be anything, but not where there is no other.
+        if "annotations" in Path(name).parts[:-1] or not (known or class_files):
             text = "is not in a known annotation format; it is not read."
-            problems.append(Problem("warning", text, str(path)))
+            problems.append(Problem("warning", text, str(root / name)))
     # Tools write several lists of class names; each label file is read with one of them, the one
     # that is highest in the tree and best.
     class_files.sort(key=lambda path: (len(path.parts), yolo.rank(path), path))

@@ -101,7 +101,8 @@ def _of_yolo(
         if PurePosixPath(name).suffix.lower() not in (".yaml", ".yml") or yolo.rank(path) is None:
             continue
         named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
-        for side, places in yolo.sides(path).items():
+        stated = yolo.sides(path)
+        for side, places in stated.items():
             within = {each for place in places for each in (_absolute(place), place.resolve())}
             for item in items:
                 if _is_within(_absolute(item.path), within) or _is_within(
@@ -111,7 +112,8 @@ def _of_yolo(
         # The pattern of Ultralytics for data that is not split yet.
         same = {frozenset(sides) for sides in named.values()} == {frozenset(("train", "val"))}
         if not same:
-            yield _one_side_each(name, named, True, path, problems)
+            sides = [SIDE_NAMES[side] for side in stated]
+            yield _one_side_each(name, sides, named, path, problems)
 
 
 def _absolute(path: Path) -> Path:
@@ -137,20 +139,25 @@ def _of_voc(
             item.path.stem: item.name for item in items if base in PurePosixPath(item.name).parents
         }
         named: defaultdict[str, dict[NamedSide, None]] = defaultdict(dict)
-        for side, stems in voc.image_sets(root / folder).items():
+        stated = voc.image_sets(root / folder)
+        for side, stems in stated.items():
             for stem in stems & by_stem.keys():
                 named[by_stem[stem]][SIDE_NAMES[side]] = None
-        yield _one_side_each(folder.as_posix(), named, True, root / folder, problems)
+        sides = [SIDE_NAMES[side] for side, stems in stated.items() if stems]
+        yield _one_side_each(folder.as_posix(), sides, named, root / folder, problems)
 
 
 def _one_side_each(
     origin: str,
+    stated: Iterable[NamedSide],
     named: Mapping[str, Mapping[NamedSide, None]],
-    complete: bool,
     path: Path,
     problems: list[Problem],
 ) -> OwnSides:
-    """The sides; what is on two of them is an error."""
+    """The sides; what is on two of them is an error, and so is a validation side of nothing.
+
+    A test side of nothing is a warning: exports name one that they do not write.
+    """
     twice = [name for name, sides in named.items() if len(sides) > 1]
     if twice:
         sides = " and on ".join(named[twice[0]])
@@ -163,7 +170,18 @@ def _one_side_each(
                 hint="Put every picture on one side, or use --no-own-sides.",
             )
         )
-    return OwnSides(origin, {name: next(iter(sides)) for name, sides in named.items()}, complete)
+    filled = {side for sides in named.values() for side in sides}
+    problems += [
+        Problem(
+            "warning" if side == "test" else "error",
+            f"no picture with labels is on the {side} side that {origin} states.",
+            str(path),
+            hint="Add its pictures and labels, or use --no-own-sides.",
+        )
+        for side in stated
+        if "train" in filled and side not in filled
+    ]
+    return OwnSides(origin, {name: next(iter(sides)) for name, sides in named.items()}, True)
 
 
 def _of_names(items: Sequence[Item]) -> OwnSides:

@@ -138,6 +138,8 @@ def _keep_sides(
 ) -> tuple[Split, dict[str, Sides], list[str]]:
     """The dataset's own sides, without pictures that are on two of them."""
     kept, warnings = _without_leaks(inputs)
+    if all(m.side == "test" for m in kept):
+        raise _empty("train")
     sides = {m.source.name: Sides() for m in inputs}
     test = [m for m in kept if m.side == "test"]
     rest = [m for m in kept if m.side != "test"]
@@ -465,8 +467,8 @@ def _empty(side: str) -> InputError:
     """The error for a side that the dataset states and that holds no box."""
     return InputError(
         f"the {_SIDE_NAMES[side]} side has no box.",
-        hint="Put annotated videos or images on it, or use --no-own-sides, so that kfdet splits "
-        "the dataset.",
+        hint="Put annotated videos or images on it: --val, --test and dataset.yaml name the "
+        "sides, else the dataset itself does, which --no-own-sides turns off.",
     )
 
 

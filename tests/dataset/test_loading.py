@@ -552,6 +552,15 @@ def test_what_is_not_read_is_named(tmp_path, monkeypatch, name, hint):
     assert hint in problem.hint
 
 
+def test_the_only_annotation_file_is_named_where_nothing_reads_it(tmp_path):
+    images(tmp_path, 1)
+    write_text(tmp_path / "labels.csv", "a,b\n1,2\n")
+    wanted = "is not in a known annotation format; it is not read."
+    assert wanted in texts(load(tmp_path), "warning")
+    write_text(tmp_path / "x0.xml", voc(("cup", (1, 2, 30, 40))))
+    assert wanted not in texts(load(tmp_path), "warning")
+
+
 @pytest.mark.parametrize("suffix", ["m4v", "3gp", "mts", "ts"])
 def test_videos_of_phones_and_camcorders(tmp_path, suffix):
     write_video(tmp_path / f"clip.{suffix.upper()}")

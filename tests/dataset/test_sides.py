@@ -61,6 +61,26 @@ class TestYolo:
         (problem,) = (p for p in load(tmp_path).problems if "does not name" in p.problem)
         assert "images/old/u.jpg, images/old/w.jpg, images/old/x.jpg and 2 more" in problem.problem
 
+    @pytest.mark.parametrize(
+        ("yaml", "severity", "side"),
+        [
+            ("train: images/train\nval: images/gone", "error", "val"),
+            ("train: images/train\nval: images/val", "error", "val"),
+            ("train: images/train\nval: images/x\ntest: images/gone", "warning", "test"),
+        ],
+        ids=["no such folder", "nothing in it", "no test side"],
+    )
+    def test_a_side_of_nothing(self, tmp_path, yaml, severity, side):
+        yolo(tmp_path, yaml, train="abc", x="d")
+        (tmp_path / "images" / "val").mkdir()
+        (problem,) = (p for p in load(tmp_path).problems if "no picture" in p.problem)
+        assert problem.severity == severity
+        assert f"on the {side} side that data.yaml states" in problem.problem
+
+    def test_a_data_yaml_of_somebody_elses_folders_states_nothing(self, tmp_path):
+        yolo(tmp_path, "train: /home/x/train\nval: /home/x/val", train="abc", x="d")
+        assert not [p for p in load(tmp_path).problems if "side" in p.problem]
+
     def test_the_same_folder_for_both_is_no_split(self, tmp_path):
         yolo(tmp_path, "train: images/all\nval: images/all", all="abcd")
         assert set(sides(tmp_path).values()) == {""}

@@ -347,6 +347,7 @@ def test_with_a_test_side_only_the_rest_is_split() -> None:
         (("val", "test", "val"), "the training side has no box"),
         (("train", "test", "train"), "the validation side has no box"),
         (("train", "val", "train"), "the test side has no box"),
+        (("test", "test", "test"), "the training side has no box"),
     ],
 )
 def test_an_empty_side(sides: tuple[str, ...], message: str) -> None:

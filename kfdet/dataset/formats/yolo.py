@@ -189,7 +189,8 @@ def sides(path: Path) -> dict[str, list[Path]]:
     """Folders and files of images on the sides train, val and test that a data.yaml names.
 
     Paths are relative to its `path`, or to its own folder; Roboflow's begin with "../" though they
-    are meant from there. What does not exist is left out. A .txt file lists images.
+    are meant from there. What does not exist is left out, so that a side may have no place. A .txt
+    file lists images.
     """
     import yaml
 
@@ -210,7 +211,7 @@ def sides(path: Path) -> dict[str, list[Path]]:
                 ]
                 there = next((place for place in places if place.exists()), None)
                 found.setdefault(side, []).extend(_listed(there) if there else [])
-    return {side: places for side, places in found.items() if places}
+    return found
 
 
 def _listed(place: Path) -> list[Path]:
