@@ -16,6 +16,7 @@ from kfdet.cluster.refusals import (
     Request,
     explain,
 )
+from kfdet.cluster.releases import parse_release
 from kfdet.errors import KfdetError
 
 Manifest = dict[str, Any]
@@ -136,6 +137,23 @@ class Cluster:
                 fields = schema.get("properties", {}).get("spec", {}).get("properties", {})
                 return not fields or name in fields
         return True
+
+    def kserve_version(self) -> str:
+        """The version of KServe, as its controller's image says; "" where that cannot be read.
+
+        A full Kubeflow has it in another namespace than KServe's own manifests.
+        """
+        for namespace in ("kserve", names.NAMESPACE):
+            path = f"/apis/apps/v1/namespaces/{namespace}/deployments/kserve-controller-manager"
+            try:
+                pod = self._request("GET", path)["spec"]["template"]["spec"]
+            except (KfdetError, NoSuchObjectError):  # most users may not
+                continue
+            for container in pod["containers"]:
+                image, _, tag = container["image"].partition("@")[0].rpartition(":")
+                if "kserve-controller" in image and parse_release(tag):
+                    return str(tag)
+        return ""
 
     def kserve_configuration(self) -> dict[str, Any] | None:
         """KServe's ingress settings; None where they cannot be read."""

@@ -51,12 +51,14 @@ class Backend:
         namespace: Namespace of the runs, on an installation for several users; "" on others.
         same_cluster: Whether it is in the cluster that kfdet.cluster.connection.connect returns;
             False when `host` is given.
+        version: The version that it names, such as 2.17.0; a build of one's own may name none.
     """
 
     api: Any
     page: str
     namespace: str
     same_cluster: bool
+    version: str
 
     def link(self, run_id: str) -> str:
         """Address of a run in the UI, or how to get there."""
@@ -282,8 +284,10 @@ def connect_backend(host: str = "", namespace: str = "") -> Backend:
         settings.refresh_api_key_hook = _read_pod_token
         _read_pod_token(settings)  # without a token the client does not ask the hook for one
     cookies = read_credential(COOKIES_VARIABLE, settings.host) or None
-    backend = Backend(ApiClient(settings, cookie=cookies), "", namespace, same_cluster=not host)
-    several = bool(backend._request("GET", "/apis/v2beta1/healthz").get("multi_user"))
+    api = ApiClient(settings, cookie=cookies)
+    backend = Backend(api, "", namespace, same_cluster=not host, version="")
+    health = backend._request("GET", "/apis/v2beta1/healthz")
+    several = bool(health.get("multi_user"))
     if several and not namespace:
         raise InputError(
             "this Kubeflow is for several users.",
@@ -291,7 +295,12 @@ def connect_backend(host: str = "", namespace: str = "") -> Backend:
             hint="Give the namespace of your profile with --namespace.",
         )
     page = settings.host if host and _has_ui(backend.api) else ""
-    return replace(backend, page=page, namespace=namespace if several else "")
+    return replace(
+        backend,
+        page=page,
+        namespace=namespace if several else "",
+        version=str(health.get("tag_name", "")),
+    )
 
 
 def _read_pod_token(settings: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
 from kfdet.cluster.parameters import ClusterParameters, pipeline_root
+from kfdet.cluster.releases import KSERVE, PIPELINES, parse_release
 from kfdet.errors import InputError, KfdetError
+from kfdet.events import warn
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.earlier import (
     dataset_fingerprint,
@@ -78,14 +80,18 @@ def version_name(pipeline: str) -> str:
 def upload_pipeline(
     backend: Backend, compilation: Compilation, pipeline: PipelineName = "training"
 ) -> tuple[str, str, str]:
-    """Upload a pipeline, unless this version is there already.
+    """Upload a pipeline as this backend needs it, unless this version is there already.
 
     Returns:
         ID of the pipeline, ID of the version, name of the version.
+
+    Raises:
+        InputError: The backend is too old.
     """
     from kfdet.pipelines import sweep, training
     from kfdet.pipelines.compiler import compile_pipeline
 
+    compilation = _for_backend(backend, compilation)
     module = sweep if pipeline == "sweep" else training
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
@@ -97,6 +103,22 @@ def upload_pipeline(
         if not version_id:
             version_id = backend.upload_version(pipeline_id, name, file)
     return pipeline_id, version_id, name
+
+
+def _for_backend(backend: Backend, compilation: Compilation) -> Compilation:
+    """The compilation for the version of Kubeflow Pipelines that answers, unless one is given.
+
+    Raises:
+        InputError: It cannot run the pipeline.
+    """
+    if compilation.kfp_version:
+        return compilation
+    if parse_release(backend.version):
+        compilation = replace(compilation, kfp_version=backend.version)
+        compilation.release()
+    if doubt := PIPELINES.doubt(backend.version):
+        warn(f"{doubt} If the run is refused, name a version with --kfp-version.")
+    return compilation
 
 
 def prepare(
@@ -254,6 +276,9 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
     if backend.same_cluster:
         target = connect(backend.namespace or NAMESPACE)
         check_deployment(target, cluster.endpoint, cluster.canary_percent)
+        version = target.kserve_version()
+        if version and (doubt := KSERVE.doubt(version)):
+            warn(doubt)
 
 
 def result(backend: Backend, finished: FinishedRun) -> Result:

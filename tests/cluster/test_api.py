@@ -307,3 +307,32 @@ def test_a_service_is_asked_through_the_api_server() -> None:
         with pytest.raises(KfdetError, match=r"refused \(500\)") as raised:
             cluster.post_to_service("toys-predictor", "v1/models/toys:predict", {})
         assert type(raised.value) is KfdetError  # the model's own word, not a passing one
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("kserve/kserve-controller:v0.15.2", "v0.15.2"),
+        ("registry.example.org:5000/kserve/kserve-controller:v0.20.0@sha256:0123", "v0.20.0"),
+        ("kserve/kserve-controller@sha256:0123", ""),
+        ("kserve/kserve-controller:latest", ""),
+    ],
+)
+@pytest.mark.parametrize("namespace", ["kserve", "kubeflow"])
+def test_kserves_version_is_that_of_its_controller(
+    namespace: str, image: str, version: str
+) -> None:
+    path = f"/namespaces/{namespace}/deployments/kserve-controller-manager"
+    containers = [{"image": "quay.io/proxy:v1.2.3"}, {"image": image}]
+    fake = FakeCluster()
+    fake.answers["GET", path] = (200, {"spec": {"template": {"spec": {"containers": containers}}}})
+    with running(fake) as cluster:
+        assert cluster.kserve_version() == version
+
+
+@pytest.mark.parametrize("answer", [(403, {"reason": "Forbidden"}), (404, {"reason": "NotFound"})])
+def test_kserves_version_where_a_user_may_not_see_it(answer: Any) -> None:
+    fake = FakeCluster()
+    fake.answers["GET", "/deployments/kserve-controller-manager"] = answer
+    with running(fake) as cluster:
+        assert cluster.kserve_version() == ""

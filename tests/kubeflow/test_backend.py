@@ -96,6 +96,12 @@ def test_an_installation_for_one(server: Server) -> None:
     backend = connect_backend(server.host + "/", "ignored")
     assert backend.namespace == ""
     assert not backend.same_cluster
+    assert backend.version == ""
+
+
+def test_the_version_that_an_installation_names(server: Server) -> None:
+    server.answers[HEALTH] = {"multi_user": False, "tag_name": "2.16.1"}
+    assert connect_backend(server.host).version == "2.16.1"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from kfdet.cluster import connection
 from kfdet.cluster.parameters import ClusterParameters
 from kfdet.deployment.endpoint import Release, Serving, build
 from kfdet.errors import InputError
+from kfdet.events import listening
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.submission import (
@@ -33,6 +34,7 @@ class Backend:
     namespace = ""
     page = ""
     same_cluster = False
+    version = "2.17.0"
 
     def __init__(self, *earlier: tuple[dict[str, Any], dict[str, Any]]) -> None:
         self.versions: dict[str, str] = {}
@@ -84,6 +86,40 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
     assert other[2] != first[2]
     assert backend.pipelines == ["kfdet-training"]
     assert "hub/kfdet@sha256:1" in backend.versions[other[2]]
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen", "confined", "warned"),
+    [
+        ("2.17.0", "", True, ""),
+        ("2.16.1", "", True, ""),
+        ("2.15.0", "", False, ""),
+        ("2.14.3", "", False, "Kubeflow Pipelines here is 2.14.3"),
+        ("2.18.0", "", True, "Kubeflow Pipelines here is 2.18.0"),
+        ("unknown", "", True, "Kubeflow Pipelines does not tell its version"),
+        ("unknown", "2.15", False, ""),
+        ("", "2.16.1", True, ""),
+    ],
+)
+def test_the_pipeline_is_compiled_for_the_version_that_answers(
+    version: str, chosen: str, confined: bool, warned: str
+) -> None:
+    backend: Any = Backend()
+    backend.version = version
+    events: list[dict[str, Any]] = []
+    with listening(events.append):
+        upload_pipeline(backend, Compilation(kfp_version=chosen))
+    assert ("runAsNonRoot" in next(iter(backend.versions.values()))) == confined
+    messages = [event["message"] for event in events if event["event"] == "warning"]
+    assert [warned in message for message in messages] == [True] * bool(warned)
+
+
+def test_a_version_that_cannot_run_the_pipeline() -> None:
+    backend: Any = Backend()
+    backend.version = "2.5.0"
+    with pytest.raises(InputError, match=r"2\.5\.0 cannot run.*loop.*Upgrade it to 2\.15"):
+        upload_pipeline(backend, Compilation())
+    assert not backend.pipelines
 
 
 @pytest.mark.parametrize(
