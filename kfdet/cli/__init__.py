@@ -13,7 +13,17 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from kfdet.cli import compiling, data, deployment, evaluation, local, serving, storage, submission
+from kfdet.cli import (
+    compiling,
+    data,
+    deployment,
+    evaluation,
+    local,
+    scheduling,
+    serving,
+    storage,
+    submission,
+)
 from kfdet.cli.app import app, err
 from kfdet.errors import KfdetError, explain_missing_packages
 from kfdet.signals import exit_on_sigterm
@@ -25,6 +35,7 @@ __all__ = [
     "evaluation",
     "local",
     "main",
+    "scheduling",
     "serving",
     "storage",
     "submission",

@@ -27,6 +27,8 @@ _ORDER = (
     "serve",
     "upload",
     "submit",
+    "schedule",
+    "schedules",
     "compile",
     "deploy",
 )

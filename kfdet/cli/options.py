@@ -15,6 +15,37 @@ import typer
 from kfdet.errors import InputError
 from kfdet.parameters import flatten, join_list, split_list
 
+DatasetUris = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="URI",
+        help="The dataset in a bucket, as uploaded with `kfdet upload`. Several are merged by "
+        "label.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        envvar="KFDET_KFP_HOST",
+        metavar="URL",
+        help="Address of Kubeflow Pipelines; empty: through the kubeconfig's cluster.",
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Your profile, where several users share Kubeflow.",
+    ),
+]
+Experiment = Annotated[
+    str, typer.Option(metavar="NAME", help="The experiment that lists the runs.")
+]
+
 
 def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field in place of each argument that is a dataclass.

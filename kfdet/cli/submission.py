@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.options import DatasetUris, Experiment, Host, Profile, with_parameters
 from kfdet.cluster.parameters import ClusterParameters
 from kfdet.errors import InputError
 from kfdet.parameters import Parameters, SweepSettings
@@ -22,37 +22,11 @@ if TYPE_CHECKING:
 @app.command()
 @with_parameters
 def submit(
-    dataset: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="URI",
-            help="The dataset in a bucket, as uploaded with `kfdet upload`. Several are merged by "
-            "label.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    dataset: DatasetUris,
     *,
-    host: Annotated[
-        str,
-        typer.Option(
-            envvar="KFDET_KFP_HOST",
-            metavar="URL",
-            help="Address of Kubeflow Pipelines; empty: through the kubeconfig's cluster.",
-        ),
-    ] = "",
-    namespace: Annotated[
-        str,
-        typer.Option(
-            "-n",
-            "--namespace",
-            metavar="NAME",
-            help="Your profile, where several users share Kubeflow.",
-        ),
-    ] = "",
-    experiment: Annotated[
-        str, typer.Option(metavar="NAME", help="The experiment that lists the run.")
-    ] = "kfdet",
+    host: Host = "",
+    namespace: Profile = "",
+    experiment: Experiment = "kfdet",
     follow: Annotated[
         str, typer.Option(metavar="RUN", help="Follow this run instead of starting one.")
     ] = "",

@@ -134,17 +134,55 @@ class Backend:
         Returns:
             The run's ID.
         """
-        runtime: Answer = {"parameters": dict(arguments)}
-        if pipeline_root:
-            runtime["pipeline_root"] = pipeline_root
-        body = {
-            "display_name": name,
-            "experiment_id": experiment_id,
-            "pipeline_version_reference": dict(version),
-            "runtime_config": runtime,
-        }
+        body = _run_body(name, experiment_id, version, arguments, pipeline_root)
         created: Answer = self._request("POST", "/apis/v2beta1/runs", body=body)
         return str(created["run_id"])
+
+    def create_recurring_run(
+        self,
+        name: str,
+        cron: str,
+        experiment_id: str,
+        version: Mapping[str, str],
+        arguments: Mapping[str, Any],
+        pipeline_root: str,
+    ) -> str:
+        """Start runs at set times, one after the other; what was missed is not made up for.
+
+        Args:
+            name: Its name in the UI.
+            cron: Six fields, of which the first is the second.
+            experiment_id: As for `start`, like all that follows.
+            version: IDs of the pipeline and its version.
+            arguments: Parameters that differ from their defaults.
+            pipeline_root: URI below which the stages keep their artifacts.
+
+        Returns:
+            The recurring run's ID.
+        """
+        body = {
+            **_run_body(name, experiment_id, version, arguments, pipeline_root),
+            "trigger": {"cron_schedule": {"cron": cron}},
+            "max_concurrency": "1",
+            "no_catchup": True,
+            "mode": "ENABLE",
+        }
+        created: Answer = self._request("POST", "/apis/v2beta1/recurringruns", body=body)
+        return str(created["recurring_run_id"])
+
+    def recurring_runs(self) -> Iterator[Answer]:
+        """All recurring runs of the installation, or of the namespace."""
+        return self._pages("/apis/v2beta1/recurringruns", "recurringRuns", self._owner())
+
+    def enable_recurring_run(self, recurring_run_id: str, *, enabled: bool) -> None:
+        """Let a recurring run start runs, or let it start none."""
+        action = "enable" if enabled else "disable"
+        path = f"/apis/v2beta1/recurringruns/{quote(recurring_run_id)}:{action}"
+        self._request("POST", path)
+
+    def delete_recurring_run(self, recurring_run_id: str) -> None:
+        """Delete a recurring run; the runs that it has started stay."""
+        self._request("DELETE", f"/apis/v2beta1/recurringruns/{quote(recurring_run_id)}")
 
     def run(self, run_id: str) -> Answer:
         """A run: name, state, error, parameters.
@@ -239,6 +277,24 @@ class Backend:
                 f"{COOKIES_VARIABLE} in the environment.",
             )
         return answer
+
+
+def _run_body(
+    name: str,
+    experiment_id: str,
+    version: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    pipeline_root: str,
+) -> Answer:
+    runtime: Answer = {"parameters": dict(arguments)}
+    if pipeline_root:
+        runtime["pipeline_root"] = pipeline_root
+    return {
+        "display_name": name,
+        "experiment_id": experiment_id,
+        "pipeline_version_reference": dict(version),
+        "runtime_config": runtime,
+    }
 
 
 def connect_backend(host: str = "", namespace: str = "") -> Backend:

@@ -205,9 +205,8 @@ def prepare(
     }
     pipeline: PipelineName = "sweep" if sweep else "training"
     pipeline_id, version_id, _ = upload_pipeline(backend, compilation, pipeline)
-    names = " ".join(place.rstrip("/").rpartition("/")[2] for place in datasets)
     return Order(
-        names,
+        dataset_name(dataset),
         backend.experiment(experiment),
         {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
         arguments,
@@ -215,6 +214,13 @@ def prepare(
         "" if backend.namespace else pipeline_root(bucket),
         found,
     )
+
+
+def dataset_name(dataset: str) -> str:
+    """What to call runs on a dataset, or on several: the last parts of their addresses."""
+    from kfdet.dataset.several import split_datasets
+
+    return " ".join(place.rstrip("/").rpartition("/")[2] for place in split_datasets(dataset))
 
 
 def start(backend: Backend, order: Order) -> str:

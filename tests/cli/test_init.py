@@ -32,6 +32,8 @@ COMMANDS = (
         "serve",
         "upload",
         "submit",
+        "schedule",
+        "schedules",
         "compile",
         "deploy",
     ),

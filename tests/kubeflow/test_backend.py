@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = answer  # noqa: N815
+    do_GET = do_POST = do_DELETE = answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         pass
@@ -319,6 +319,25 @@ def test_a_run(server: Server, backend: Backend) -> None:
     assert [run["run_id"] for run in backend.runs("e1")] == ["r1"]
     assert backend.workflow("r1") == manifest
     assert backend.log("r1", "pod-1") == "progress: 1\n"
+
+
+def test_a_recurring_run(server: Server, backend: Backend) -> None:
+    place = "/apis/v2beta1/recurringruns"
+    server.answers[f"POST {place}"] = {"recurring_run_id": "s1"}
+    server.answers[f"GET {place}"] = {"recurringRuns": [{"recurring_run_id": "s1"}]}
+    server.answers[f"POST {place}/s1:disable"] = {}
+    server.answers[f"DELETE {place}/s1"] = {}
+    times = "0 0 3 * * *"
+    made = backend.create_recurring_run("toys", times, "e1", VERSION, {"steps": 3}, "s3://a/runs")
+    assert made == "s1"
+    body = sent(server, f"POST {place}")
+    assert body["trigger"] == {"cron_schedule": {"cron": times}}
+    assert (body["max_concurrency"], body["no_catchup"], body["mode"]) == ("1", True, "ENABLE")
+    assert body["pipeline_version_reference"] == VERSION
+    assert body["runtime_config"] == {"parameters": {"steps": 3}, "pipeline_root": "s3://a/runs"}
+    assert [run["recurring_run_id"] for run in backend.recurring_runs()] == ["s1"]
+    backend.enable_recurring_run("s1", enabled=False)
+    backend.delete_recurring_run("s1")
 
 
 def test_a_run_with_the_namespaces_own_root(server: Server, backend: Backend) -> None:

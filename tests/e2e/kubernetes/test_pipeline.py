@@ -284,6 +284,23 @@ def replaced(uri: str, end: bytes) -> Iterator[None]:
             put(before)
 
 
+def test_a_schedule_is_made_listed_paused_and_removed(dataset: str) -> None:
+    """Whether it starts runs is up to Kubeflow Pipelines' controller; not every cluster has it."""
+    times = ("--cron", "0 3 1 1 *", "--name", NAME)
+    done = kfdet("schedule", dataset, *times, *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cron"] == "0 0 3 1 1 *"
+    again = kfdet("schedule", dataset, *times)
+    assert again.returncode == 2
+    assert "already" in again.stderr
+    done = kfdet("schedules", "--pause", NAME, "--json")
+    (found,) = [each for each in json.loads(done.stdout) if each["name"] == NAME]
+    assert (found["paused"], found["arguments"]["dataset"]) == (True, dataset)
+    done = kfdet("schedules", "--resume", NAME, "--remove", NAME, "--json")
+    assert done.returncode == 0, done.stderr
+    assert NAME not in {each["name"] for each in json.loads(done.stdout)}
+
+
 def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
     script = Path(__file__).parents[3] / "examples" / "3-submit-with-the-sdk" / "submit.py"
     given = ("training_cpu=500m", "training_memory=2Gi")  # as SMALL
