@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +22,7 @@ from kfdet import events
 from kfdet.errors import KfdetError
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import fetch
+from kfdet.storage.lease import Lease, leased
 from kfdet.storage.listing import entries
 from kfdet.storage.multipart import send, target_for
 from kfdet.storage.store import RETRY_SECONDS, Store
@@ -60,6 +61,9 @@ def mirrored(
     Copies are made in the background, every `interval` seconds. While the store is unreachable the
     work goes on and copying is tried again; at the end of the block it is waited for.
 
+    A folder in a bucket that is resumed belongs to one process at a time: where another one works
+    in it, that is waited for (see `kfdet.storage.lease`).
+
     Args:
         root: A folder, or the URI of one in a bucket.
         name: Its folder to work in.
@@ -70,30 +74,31 @@ def mirrored(
 
     Raises:
         InputError: The bucket cannot be read or created.
-        KfdetError: The last copy failed.
+        KfdetError: The last copy failed, or another process has taken the folder over.
     """
     if not is_bucket_uri(root):
         yield Path(root, name)
         return
-    location = BucketPath.parse(f"{root.rstrip('/')}/{name}")
-    with (
-        tempfile.TemporaryDirectory(prefix="kfdet-mirror-") as scratch,
-        Store(f"{root.rstrip('/')}/{name}") as store,
-    ):
+    uri = f"{root.rstrip('/')}/{name}"
+    location = BucketPath.parse(uri)
+    with tempfile.TemporaryDirectory(prefix="kfdet-mirror-") as scratch, Store(uri) as store:
         make_bucket(store, location.bucket)
-        mirror = _Mirror(store, location, Path(scratch), rank)
-        if resume:
-            mirror.fetch()
-        urgent = mirror.folder / resume if resume else None
-        with _Background(mirror, urgent, interval):
-            yield mirror.folder
+        with leased(uri) if resume else nullcontext() as lease:
+            mirror = _Mirror(store, location, Path(scratch), rank, lease)
+            if resume:
+                mirror.fetch()
+            urgent = mirror.folder / resume if resume else None
+            with _Background(mirror, urgent, interval):
+                yield mirror.folder
 
 
 class _Mirror:
     """A folder and its copy in a bucket."""
 
-    def __init__(self, store: Store, location: BucketPath, scratch: Path, rank: Rank) -> None:
-        self.store, self.location = store, location
+    def __init__(
+        self, store: Store, location: BucketPath, scratch: Path, rank: Rank, lease: Lease | None
+    ) -> None:
+        self.store, self.location, self._lease = store, location, lease
         self.folder, self._links = scratch / "folder", scratch / "links"
         self.folder.mkdir()
         self._rank = rank
@@ -113,7 +118,10 @@ class _Mirror:
 
         Raises:
             KfdetError: It failed; another call continues.
+            LeaseLostError: The bucket's folder is another process's by now.
         """
+        if self._lease:
+            self._lease.check()
         try:
             found = self._link()
             with ThreadPoolExecutor(_THREADS, "mirror") as parts:

@@ -18,11 +18,21 @@ from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError, KfdetError
 from kfdet.stages.training import checkpoint_rank
+from kfdet.storage import lease
+from kfdet.storage.lease import LEASE_NAME
 from kfdet.storage.mirroring import mirrored
 from kfdet.training.resuming import CHECKPOINT_STATE
 
 ROOT = f"minio://{BUCKET}/checkpoints"
 PREFIX = "checkpoints/run/"
+
+
+@pytest.fixture(autouse=True)
+def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whom a test kills are not waited for."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.1)
 
 
 def checkpoints(interval: float = 0.2) -> AbstractContextManager[Path]:
@@ -65,7 +75,10 @@ def test_nothing_there_and_nothing_written(object_store: ObjectStore) -> None:
 def changes(store: ObjectStore) -> list[str]:
     """The requests so far that change something, by name."""
     wanted = (f"PUT {BUCKET}/{PREFIX}", f"DELETE {BUCKET}/{PREFIX}")
-    return [line.replace(f"{BUCKET}/{PREFIX}", "") for line in store.log if line.startswith(wanted)]
+    found = [
+        line.replace(f"{BUCKET}/{PREFIX}", "") for line in store.log if line.startswith(wanted)
+    ]
+    return [line for line in found if not line.endswith(LEASE_NAME)]
 
 
 @pytest.mark.parametrize("step", [1, 3])
