@@ -114,8 +114,9 @@ def read_results(
             x, y, width, height = map(float, entry["bbox"])
             numbers_are_finite = np.isfinite([x, y, width, height, score]).all()
         except (KeyError, TypeError, ValueError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else error
             raise InputError(
-                f"entry {number} is not a COCO result: {error!r}.",
+                f"entry {number} is not a COCO result: {what}.",
                 file=file,
                 hint='Write {"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], '
                 '"score": 0.9}.',

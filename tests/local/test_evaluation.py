@@ -83,7 +83,7 @@ def test_two_models(model: Path, dataset: Path, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ([], "holds no detection"),
-        ([{"image_id": 70}], "entry 0 is not a COCO result"),
+        ([{"image_id": 70}], "entry 0 is not a COCO result: it has no 'category_id'."),
         (right_results(image_id="beach.jpg"), "other pictures: the dataset has no 'beach.jpg'"),
         (right_results(category_id=99), "other labels: 99; the dataset has green, red"),
         ({"images": []}, "it lacks 'categories'"),
