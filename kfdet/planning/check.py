@@ -17,7 +17,8 @@ from kfdet.parameters import DEFAULTS, DatasetSettings, Parameters
 from kfdet.planning.plan import SIDES
 from kfdet.planning.planner import split_inputs
 from kfdet.planning.ranges import contains
-from kfdet.planning.split import Sides, SplitInput, split
+from kfdet.planning.sides import Sides, SplitInput
+from kfdet.planning.split import split
 from kfdet.planning.summary import SourceSummary, SplitSummary, Summary, count, describe_split
 
 

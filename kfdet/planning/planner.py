@@ -22,7 +22,8 @@ from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.plan import Plan, Source, Split
 from kfdet.planning.ranges import merge
 from kfdet.planning.sampling import select_frames
-from kfdet.planning.split import SplitInput, split
+from kfdet.planning.sides import SplitInput
+from kfdet.planning.split import split
 
 Integers = npt.NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from rich.cells import cell_len, set_cell_size
 
-from kfdet.planning.split import Strategy
+from kfdet.planning.sides import Strategy
 
 _MOST_ROWS = 20
 

@@ -11,7 +11,7 @@ from support.command_line import Refused, kfdet
 from kfdet.cli import main
 from kfdet.dataset.formats import FormatName
 from kfdet.planning.check import Check, SplitSummary, Summary
-from kfdet.planning.split import Strategy
+from kfdet.planning.sides import Strategy
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from support.source_factory import image, video
 from kfdet.errors import InputError
 from kfdet.planning.plan import Source, Split
 from kfdet.planning.ranges import contains
-from kfdet.planning.split import LARGEST_GUARD_SHARE, Sides, SplitInput, split
+from kfdet.planning.sides import LARGEST_GUARD_SHARE, Sides, SplitInput
+from kfdet.planning.split import split
 
 LABELS = ("ball", "mug")
 

@@ -1,0 +1,117 @@
+"""Which units, or which block of frames, to keep for evaluation: what measures most labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kfdet.planning.plan import FrameRange
+from kfdet.planning.sides import Flags, Integers, SplitInput
+
+_BLOCK_POSITIONS = 64
+_EXHAUSTIVE_UNITS = 8
+
+
+def choose_units(
+    units: Sequence[Sequence[SplitInput]], val_share: float, rng: np.random.Generator
+) -> Flags | None:
+    """Which units evaluate: every label on both sides where possible, shares near `val_share`.
+
+    Tries all choices of few units; of many, seeded random ones, repaired where labels are missing.
+    """
+    if len(units) < 2:
+        return None
+    counts = np.array([sum(m.boxes.sum(axis=0) for m in unit) for unit in units])
+    frames = np.array([sum(len(m.frames) for m in unit) for unit in units])
+    if len(units) <= _EXHAUSTIVE_UNITS:
+        masks = rng.permutation(np.arange(1, 2 ** len(units) - 1))
+        choices = ((masks[:, None] >> np.arange(len(units))) & 1).astype(bool)
+    else:
+        tries = int(np.clip(2_000_000 // counts.size, 4, 128))
+        choices = np.array([_draw(counts, frames, val_share, rng) for _ in range(tries)])
+    scores = [_score(counts, frames, choice, val_share) for choice in choices]
+    best: Flags = choices[min(range(len(scores)), key=scores.__getitem__)]
+    return best
+
+
+def _draw(counts: Integers, frames: Integers, val_share: float, rng: np.random.Generator) -> Flags:
+    """A random choice of about `val_share` of the frames, with a unit of every label that can."""
+    order = rng.permutation(len(frames))
+    total = np.cumsum(frames[order])
+    size = int(np.argmin(np.abs(total - val_share * total[-1]))) + 1
+    val = np.zeros(len(frames), bool)
+    val[order[: min(size, len(frames) - 1)]] = True
+    present = counts > 0
+    rare_first = np.argsort(present.sum(axis=0), kind="stable")
+    for label in rare_first:
+        holders = present[:, label]
+        if holders[~val].any() and (holders[val].any() or holders.sum() < 2):
+            continue
+        # Move the lightest unit that has the label; training comes first.
+        to_val = bool(holders[~val].any())
+        movable = order[holders[order] & (val[order] != to_val)]
+        if len(movable):
+            val[movable[np.argmin(frames[movable])]] = to_val
+    return val
+
+
+def _score(
+    counts: Integers, frames: Integers, val: Flags, val_share: float
+) -> tuple[int, int, int, float]:
+    """Score of a choice, smaller is better.
+
+    Labels missing in training, missing in evaluation, and thin ones come before uneven shares.
+    """
+    total, in_val = counts.sum(axis=0), counts[val].sum(axis=0)
+    missing, thin = label_gaps(total, in_val, val_share)
+    share = in_val / np.maximum(total, 1)
+    uneven = abs(frames[val].sum() / frames.sum() - val_share)
+    return *missing, thin, float(uneven + np.abs(share - val_share).mean())
+
+
+def label_gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tuple[int, int], int]:
+    """Labels missing in training and in evaluation, and those with under half of their share."""
+    in_train = total - in_val
+    used = total > 0
+    thin = (in_val < val_share * total / 2) | (in_train < (1 - val_share) * total / 2)
+    missing = (int((used & (in_train == 0)).sum()), int((used & (in_val == 0)).sum()))
+    return missing, int((used & thin).sum())
+
+
+def choose_block(
+    frames: Integers, boxes: Integers, val_share: float, guard: int
+) -> FrameRange | None:
+    """First and last frame of the evaluation block; None where a side would be empty.
+
+    Args:
+        frames: (F,) used frames.
+        boxes: (F, L) boxes of every label on them.
+        val_share: Share of the frames in the block.
+        guard: Frames left out on both sides of the block.
+    """
+    size = max(1, round(val_share * len(frames)))
+    latest = len(frames) - size
+    sums = np.concatenate([np.zeros((1, boxes.shape[1]), np.int64), np.cumsum(boxes, axis=0)])
+    best: tuple[tuple[int, int, int, int, int], FrameRange] | None = None
+    for rank, start in enumerate(np.unique(np.linspace(latest, 0, _BLOCK_POSITIONS).round())[::-1]):
+        i = int(start)
+        first, last = int(frames[i]), int(frames[i + size - 1])
+        before = int(np.searchsorted(frames, first - guard))
+        after = int(np.searchsorted(frames, last + guard, side="right"))
+        if before == 0 and after == len(frames):
+            continue
+        in_val = sums[i + size] - sums[i]
+        in_train = sums[before] + sums[-1] - sums[after]
+        _, thin = label_gaps(in_val + in_train, in_val, val_share)
+        used = sums[-1] > 0
+        score = (
+            int(in_train.sum() == 0) + int(in_val.sum() == 0),
+            int((used & (in_train == 0)).sum()),
+            int((used & (in_val == 0)).sum()),
+            thin,
+            rank,
+        )
+        if best is None or score < best[0]:
+            best = score, (first, last)
+    return best[1] if best else None

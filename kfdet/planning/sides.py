@@ -1,0 +1,94 @@
+"""What a split assigns, the sides that it makes, and the boxes that are then on each of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.dataset.formats.model import Side
+from kfdet.planning.plan import Source
+from kfdet.planning.ranges import Ranges, contains
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Strategy = Literal["video", "time-block", "image", "own", "whole"]
+Gaps = dict[str, float]
+"""Seconds left out on each side of the evaluation block, by the name of the video."""
+
+LARGEST_GUARD_SHARE = 0.1
+"""A guard gap takes at most this share of a video's used stretch; videos may be short."""
+
+SIDE_TITLES = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitInput:
+    """One source that the split assigns, and its usable frames.
+
+    Args:
+        source: The source.
+        usable: Ranges with boxes or covered background.
+        frames: (F,) the frames of these ranges that the run will use, rising.
+        boxes: (F, L) boxes of every label on these frames.
+        duplicate: Sources with the same number show the same pictures.
+        side: The side that the dataset puts the source on.
+    """
+
+    source: Source
+    usable: Ranges
+    frames: Integers
+    boxes: Integers
+    duplicate: int
+    side: Side = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Frame ranges of one source on every side."""
+
+    train: Ranges = ()
+    val: Ranges = ()
+    test: Ranges = ()
+
+
+def units_of(inputs: Sequence[SplitInput]) -> list[list[SplitInput]]:
+    """Inputs that must stay together on one side."""
+    units: defaultdict[int, list[SplitInput]] = defaultdict(list)
+    for one in inputs:
+        units[one.duplicate].append(one)
+    return list(units.values())
+
+
+def whole(units: Sequence[Sequence[SplitInput]], val: Flags) -> dict[str, Sides]:
+    """Every unit as a whole: in evaluation where `val` is set, else in training."""
+    return {
+        m.source.name: Sides(val=m.usable) if is_val else Sides(train=m.usable)
+        for unit, is_val in zip(units, val, strict=True)
+        for m in unit
+    }
+
+
+def totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
+    """Boxes of every label in training and in evaluation."""
+    return total(inputs, sides, "train"), total(inputs, sides, "val")
+
+
+def total(inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str) -> Integers:
+    """Boxes of every label on one side."""
+    counts = [
+        m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0) for m in inputs
+    ]
+    total: Integers = np.sum(counts, axis=0)
+    return total
+
+
+def missing_labels(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[int, int]:
+    """How many labels have no box in training, and how many none in evaluation."""
+    train, val = totals(inputs, sides)
+    used = sum(m.boxes.sum(axis=0) for m in inputs) > 0
+    return int((used & (train == 0)).sum()), int((used & (val == 0)).sum())
