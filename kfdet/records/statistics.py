@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from kfdet.planning.plan import Plan
-from kfdet.records.examples import KINDS, SPLITS, FrameBoxes, SelectedExample, splits_of
+from kfdet.records.examples import KINDS, SPLITS, SelectedExample, splits_of
+from kfdet.records.frame_boxes import FrameBoxes
 
 SAMPLES_FILE = "samples.zip"
 """Sample pictures in the folder of the records."""

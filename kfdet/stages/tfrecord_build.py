@@ -20,12 +20,12 @@ from kfdet.files import atomic_file, atomic_folder, write_zip
 from kfdet.planning.coverage import covered_by_source
 from kfdet.planning.plan import read_key_frames, read_plan
 from kfdet.records.examples import (
-    FrameBoxes,
     SelectedExample,
     choose_examples,
     example_table,
     splits_of,
 )
+from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset
 from kfdet.records.tfrecord import (
     LABEL_MAP_FILE,

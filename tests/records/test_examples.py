@@ -10,7 +10,8 @@ import pytest
 from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.errors import InputError, KfdetError
 from kfdet.planning.plan import Plan, Source, Split
-from kfdet.records.examples import EXAMPLE_SCHEMA, FrameBoxes, choose_examples, example_table
+from kfdet.records.examples import EXAMPLE_SCHEMA, choose_examples, example_table
+from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.statistics import SAMPLES, choose_samples, describe_dataset
 from kfdet.video.shards import INDEX_SCHEMA
 
