@@ -363,6 +363,13 @@ class TrainingSettings(Settings):
     early_stop: int = parameter(
         4, "Training", "Stop after this many validations without a better AP50; 0: never.", min=0
     )
+    deadline: str = parameter(
+        "",
+        "Training",
+        "Longest time that training takes, such as 90m or 6h; it then ends with the best weights "
+        "so far. Empty: no limit.",
+        metavar="TIME",
+    )
 
 
 Promotion = Literal["always", "not-worse", "better"]
@@ -455,6 +462,7 @@ class Parameters(
             raise InputError(f"seed must be less than {1 << 32}, got {self.seed}.")
         if self.input_size:
             parse_input_size(self.input_size)
+        parse_deadline(self.deadline)
         try:
             overrides = yaml.safe_load(self.overrides) or {}
         except yaml.YAMLError as error:
@@ -539,6 +547,24 @@ def parse_input_size(text: str) -> tuple[int, int]:
             f'input size "{text}" is not HEIGHTxWIDTH.', hint='Write for example "288x384".'
         )
     return int(found[1]), int(found[2])
+
+
+def parse_deadline(text: str) -> float:
+    """Seconds of a time such as 6h, 90m or 1h30m; infinity for "".
+
+    Raises:
+        InputError: The text has another form.
+    """
+    if not text:
+        return math.inf
+    found = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", text, re.ASCII)
+    hours, minutes, seconds = map(int, found.groups(default="0")) if found else (0, 0, 0)
+    total = 3600.0 * hours + 60.0 * minutes + seconds
+    if not total:
+        raise InputError(
+            f"deadline must be a time, got {text!r}.", hint="Write for example 90m, 6h or 1h30m."
+        )
+    return total
 
 
 def flatten(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kfdet.parameters import (
     TrainingSettings,
     flatten,
     join_list,
+    parse_deadline,
     parse_input_size,
     split_list,
 )
@@ -59,6 +61,8 @@ def test_the_defaults_are_good() -> None:
         ),
         ({"pretrained": Path("a")}, "pretrained must be text, got "),
         ({"input_size": "large"}, 'input size "large" is not HEIGHTxWIDTH.'),
+        ({"deadline": "tonight"}, "deadline must be a time, got 'tonight'. Write for example 90m"),
+        ({"deadline": "0h"}, "deadline must be a time"),
         ({"overrides": "a: ["}, "the overrides are not YAML"),
         ({"overrides": "a"}, "the overrides are not a YAML mapping."),
         ({"pretrained": "/absent"}, "/absent: no such checkpoint."),
@@ -80,6 +84,14 @@ def test_a_part() -> None:
     part = parameters.part(FrameSettings)
     assert part == FrameSettings(jpeg_quality=80)
     assert type(part) is FrameSettings
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", math.inf), ("90s", 90), ("90m", 5400), ("6h", 21600), ("1h30m", 5400)],
+)
+def test_parse_deadline(text: str, seconds: float) -> None:
+    assert parse_deadline(text) == seconds
 
 
 def test_parse_input_size() -> None:

@@ -28,6 +28,7 @@ class History:
         parameters: What the run used, fitted values included.
         seconds: Training time so far, over all resumed parts.
         stopped_early: Why training stopped before its last step, "" if it did not.
+        out_of_time: Whether it stopped because its deadline was reached.
         continued_from: Step at which it took over from a shorter training, 0 if it did not.
         start: What it started from, as `kfdet.training.start.Start.record` gives it.
     """
@@ -40,6 +41,7 @@ class History:
     parameters: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     stopped_early: str = ""
+    out_of_time: bool = False
     continued_from: int = 0
     start: dict[str, Any] = field(default_factory=dict)
 

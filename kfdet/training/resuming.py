@@ -44,11 +44,12 @@ def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> s
         digest: Digest of the records.
         gpus: How many GPUs train; input size, batch and steps are fitted to them.
     """
-    # Neither the last step nor the patience changes what a step does.
+    # Neither the last step nor the patience or the deadline changes what a step does.
     same = dataclasses.replace(
         settings,
         steps=0,
         early_stop=0,
+        deadline="",
         pretrained=starting_point.identity(settings.pretrained),
     )
     trainer = [TRAINER, package_versions()]

@@ -282,6 +282,7 @@ def _run(
         checkpoints=checkpoints,
         tensorboard=tensorboard,
         early_stop=settings.early_stop,
+        deadline=settings.deadline,
         initialize=initialize,
         frozen=frozen,
     )

@@ -16,7 +16,8 @@ from official.core import base_trainer
 
 from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import KfdetError
-from kfdet.events import Progress, emit
+from kfdet.events import Progress, emit, warn
+from kfdet.parameters import parse_deadline
 from kfdet.training.batches import BatchMaker
 from kfdet.training.history import History
 from kfdet.training.resuming import latest_step
@@ -40,6 +41,8 @@ class Run:
         checkpoints: Folder of this run's checkpoints.
         tensorboard: Folder of this run's TensorBoard logs.
         early_stop: Validations without a better AP50 before training stops; 0 never stops.
+        deadline: Longest time that training takes, with what earlier attempts took (see
+            `kfdet.parameters.parse_deadline`).
         initialize: Called with the new model when there is no checkpoint to continue from; gives
             what history.json records of the start.
         frozen: Parts of the model that are not trained; their batch normalization keeps its
@@ -54,6 +57,7 @@ class Run:
     checkpoints: Path
     tensorboard: Path
     early_stop: int
+    deadline: str
     initialize: Callable[[Any], dict[str, Any]]
     frozen: tuple[str, ...] = ()
 
@@ -73,7 +77,9 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
     """
     first_step = latest_step(run.checkpoints)
     history.truncate(first_step)
-    history.stopped_early = ""  # the patience may have changed since
+    # the patience and the deadline may have changed since
+    history.stopped_early, history.out_of_time = "", False
+    end = time.monotonic() + parse_deadline(run.deadline) - history.seconds
     if 0 < first_step < run.config.trainer.train_steps:
         emit(
             "info",
@@ -102,13 +108,34 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
                 history.stopped_early = (
                     f"AP50 did not rise above {best['AP50']:.3f} in {run.early_stop} validations"
                 )
+            if step and step < total and time.monotonic() >= end and not history.stopped_early:
+                history.out_of_time = True
+                history.stopped_early = f"the deadline of {run.deadline} was reached"
+                warn(f"Training ends at step {step} of {total}: {history.stopped_early}.")
             if step >= total or history.stopped_early:
                 break
             started = time.monotonic()
-            step = min((step // interval + 1) * interval, total)
-            controller.train(step)
+            step = train_until(min((step // interval + 1) * interval, total), end, controller)
             history.seconds += time.monotonic() - started
     history.write(run.checkpoints)
+
+
+def train_until(last: int, end: float, controller: orbit.Controller) -> int:
+    """Train to the step `last`, or to an earlier one where the time is over before; returns it.
+
+    Args:
+        last: The step.
+        end: The time, as time.monotonic counts it.
+        controller: What trains; it has a checkpoint of that step afterwards.
+    """
+    step = int(controller.global_step.numpy())
+    while step < last:
+        step = min(step + int(controller.steps_per_loop), last)
+        controller.train(step, checkpoint_at_completion=False)
+        if time.monotonic() >= end:
+            break
+    controller.save_checkpoint()
+    return step
 
 
 def _build_trainer(

@@ -52,10 +52,9 @@ def test_names_are_readable():
     assert run_name(SETTINGS, 0, "other", 0) != run_name(SETTINGS, 0, "digest", 0)
     assert run_name(SETTINGS, 0, "digest", 1) != run_name(SETTINGS, 0, "digest", 0)
     assert run_name(SETTINGS, 1, "digest", 0) != run_name(SETTINGS, 0, "digest", 0)
-    # patience changes no step: the same training goes on
-    assert run_name(replace(SETTINGS, early_stop=0), 0, "digest", 0) == run_name(
-        SETTINGS, 0, "digest", 0
-    )
+    # neither patience nor deadline changes a step: the same training goes on
+    other = replace(SETTINGS, early_stop=0, deadline="6h")
+    assert run_name(other, 0, "digest", 0) == run_name(SETTINGS, 0, "digest", 0)
 
 
 @pytest.mark.parametrize(

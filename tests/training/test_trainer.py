@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from kfdet.training.trainer import train_until
 
 PROGRAM = """
 import sys
@@ -36,3 +39,22 @@ def test_training_and_validation_on_two_devices(square_records, tmp_path):
     history = json.loads((tmp_path / "model" / "history.json").read_text())
     assert history["steps"][-1] == 4
     assert history["val"][-1]["step"] == 4
+
+
+@pytest.mark.parametrize(("end", "last"), [(9.0, 24), (0.0, 10), (2.0, 20)])
+def test_a_deadline_ends_training_within_a_few_steps(end, last, monkeypatch):
+    seen = []
+
+    def train(step, checkpoint_at_completion):
+        assert not checkpoint_at_completion
+        seen.append(step)
+
+    monkeypatch.setattr("kfdet.training.trainer.time.monotonic", lambda: len(seen))
+    controller = SimpleNamespace(
+        global_step=SimpleNamespace(numpy=lambda: 0),
+        steps_per_loop=10,
+        train=train,
+        save_checkpoint=lambda: seen.append("saved"),
+    )
+    assert train_until(24, end, controller) == last
+    assert seen == [*(step for step in (10, 20, 24) if step <= last), "saved"]

@@ -102,6 +102,9 @@ def _unfinished(
     best = max(range(len(validations)), key=validations.__getitem__)
     rising = best == len(validations) - 1 > 0 and validations[-1] - validations[-2] > _RISING
     falling = ap50 < _USABLE and len(loss) > 1 and loss[-1] < _FALLING * loss[len(loss) // 2]
+    if history.get("out_of_time") and (rising or falling):
+        finding = "The deadline ended the training while it still improved."
+        return [Advice(finding, "Allow it more time.", str(command.without("--deadline")))]
     if history.get("stopped_early"):
         if not falling:
             return []

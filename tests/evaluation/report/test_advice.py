@@ -196,6 +196,14 @@ def test_no_command_repeats_a_training_that_was_too_short():
     assert more.command == "kfdet run videos -o RUN --val-share 0.3"
 
 
+def test_after_a_deadline_only_more_time_helps():
+    history = HISTORY | {"loss": [2.0, 1.0, 0.5], "stopped_early": "Late.", "out_of_time": True}
+    (advice,) = [
+        one for one in advise(NOTHING_FOUND, DATASET, history) if "deadline" in one.finding
+    ]
+    assert (advice.action, advice.command) == ("Allow it more time.", RUN)
+
+
 def test_a_training_that_stopped_by_itself_was_not_too_short():
     history = HISTORY | {"loss": [2.0, 1.0, 1.0], "stopped_early": "AP50 did not rise."}
     actions = [one.action for one in advise(NOTHING_FOUND, DATASET, history)]
