@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
 
-from kfdet.cluster.names import DEPLOYER_FOLDER, DEPLOYER_TOKEN, STORAGE_SECRET
+from kfdet.cluster.names import STORAGE_SECRET
 from kfdet.cluster.parameters import CLUSTER_DEFAULTS, ClusterParameters, pipeline_root
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.deployment import deployment
@@ -86,8 +86,6 @@ def prepare(
     found = fingerprint(dataset=dataset, endpoint=cluster.endpoint, promote=parameters.promote)
     on_cluster(found, "Fingerprint", image)
     found.set_caching_options(False)  # a changed dataset has the same address
-    # to read what the endpoint serves
-    kubernetes.use_secret_as_volume(found, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER), optional=True)
     plan = planning(
         dataset=dataset,
         fingerprint=found.outputs["digest"],
@@ -232,7 +230,6 @@ def finish(
         )
         on_cluster(served, "Deployment", image)
         served.set_caching_options(False)
-        kubernetes.use_secret_as_volume(served, DEPLOYER_TOKEN, str(DEPLOYER_FOLDER))
     return Outputs(
         boxes=records.outputs["all_boxes"],
         records=records.outputs["records"],

@@ -26,6 +26,8 @@ _TIMEOUT = (5, 30)
 """Seconds to connect and to wait for an answer."""
 
 _DELETION_SECONDS = 60
+_TOKEN_SECONDS = 3600
+"""Longer than a deployment takes."""
 
 _APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 
@@ -173,6 +175,21 @@ class Cluster:
         namespace = quote(self.namespace)
         proxy = f"/api/v1/namespaces/{namespace}/services/{service}/proxy/{path}"
         return self._request("POST", proxy, body=body)
+
+    def request_token(self, account: str) -> str:
+        """A token of a ServiceAccount of the namespace, which expires after an hour.
+
+        Raises:
+            InputError: There is no such account, or this one may not ask for its tokens.
+        """
+        namespace = quote(self.namespace)
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{quote(account)}/token"
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": _TOKEN_SECONDS},
+        }
+        return str(self._request("POST", path, body=body)["status"]["token"])
 
     def _request(
         self,

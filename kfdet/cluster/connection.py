@@ -1,4 +1,4 @@
-"""The way to a cluster: from a pod with a mounted token, or with the user's kubeconfig."""
+"""The way to a cluster: from a pod with its ServiceAccount, or with the user's kubeconfig."""
 
 from __future__ import annotations
 
@@ -11,32 +11,20 @@ from kfdet.cluster.api import Cluster
 from kfdet.cluster.refusals import TRANSIENT_STATUSES
 from kfdet.errors import InputError
 
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-def connect(namespace: str = "", *, deployer: Path = names.DEPLOYER_FOLDER) -> Cluster:
-    """The cluster that this process may deploy to.
 
-    In a pod: with the token of the deployer account where it is mounted, else with the pod's own
-    account. Elsewhere: with the user's kubeconfig.
+def connect(namespace: str = "") -> Cluster:
+    """The cluster that this process may use: in a pod with its account, else by the kubeconfig.
 
     Args:
         namespace: The namespace; "": the pod's own, or that of the kubeconfig's context, or
             names.NAMESPACE where the context has none.
-        deployer: Where the deployer account's token is mounted: token, ca.crt, namespace.
 
     Raises:
         InputError: No cluster is configured.
     """
     from kubernetes import client, config
-
-    if (deployer / "token").exists():
-        settings = client.Configuration()
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        host = f"[{host}]" if ":" in host else host
-        settings.host = f"https://{host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
-        settings.ssl_ca_cert = str(deployer / "ca.crt")
-        settings.api_key["authorization"] = f"Bearer {(deployer / 'token').read_text().strip()}"
-        own = (deployer / "namespace").read_text().strip()
-        return Cluster(_client(settings), namespace or own, inside=True)
 
     settings = client.Configuration()
     try:
@@ -44,8 +32,31 @@ def connect(namespace: str = "", *, deployer: Path = names.DEPLOYER_FOLDER) -> C
     except config.ConfigException:
         own = load_kubeconfig(settings)
         return Cluster(_client(settings), namespace or own or names.NAMESPACE, inside=False)
-    own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
-    return Cluster(_client(settings), namespace or own, inside=True)
+    return Cluster(_client(settings), namespace or _POD_NAMESPACE.read_text().strip(), inside=True)
+
+
+def connect_to_deploy(namespace: str = "") -> Cluster:
+    """The cluster, in a pod as names.DEPLOYER_ACCOUNT of the pod's namespace; else as `connect`.
+
+    The pod's own account may do no more there than ask for that account's token.
+
+    Args:
+        namespace: That of the endpoints; "": as `connect` finds it.
+
+    Raises:
+        InputError: No cluster is configured, or it has no such account.
+    """
+    from kubernetes import client
+
+    own = connect()
+    if not own.inside:
+        return connect(namespace)
+    settings = client.Configuration()
+    settings.host = own.api.configuration.host
+    settings.ssl_ca_cert = own.api.configuration.ssl_ca_cert
+    token = own.request_token(names.DEPLOYER_ACCOUNT)
+    settings.api_key["authorization"] = f"Bearer {token}"
+    return Cluster(_client(settings), namespace or own.namespace, inside=True)
 
 
 def load_kubeconfig(settings: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 GROUP = "serving.kserve.io"
 API_VERSION = f"{GROUP}/v1beta1"
 PLURAL = "inferenceservices"
@@ -16,13 +14,7 @@ SERVING_ACCOUNT = "kfdet-serving"
 """ServiceAccount of the serving pods; names the Secret that the model is fetched with."""
 
 DEPLOYER_ACCOUNT = "kfdet-deployer"
-"""ServiceAccount that may change InferenceServices of its namespace, and nothing else."""
-
-DEPLOYER_TOKEN = "kfdet-deployer-token"  # noqa: S105
-"""Secret with the token of DEPLOYER_ACCOUNT."""
-
-DEPLOYER_FOLDER = Path("/var/run/secrets/kfdet-deployer")
-"""Where the pipeline mounts DEPLOYER_TOKEN, into the fingerprint and deployment stages only."""
+"""ServiceAccount that may change kfdet's InferenceServices, and nothing else."""
 
 STORAGE_SECRET = "kfdet-storage"  # noqa: S105
 """Secret with the address of the object store and the credentials of the runs."""

@@ -91,8 +91,7 @@ def _unknown_user(refusal: _Refusal, request: Request) -> Exception | None:
         return None
     return InputError(
         "the Kubernetes API server does not accept your credentials.",
-        hint="Log in to the cluster again; in a pipeline: does the Secret "
-        f"{names.DEPLOYER_TOKEN} belong to this cluster?",
+        hint="Log in to the cluster again.",
     )
 
 
@@ -115,6 +114,11 @@ def _missing(refusal: _Refusal, request: Request) -> Exception | None:
         return InputError(
             f"there is no namespace {request.namespace}.",
             hint="Choose another with -n (--namespace).",
+        )
+    if refusal.details.get("kind") == "serviceaccounts":
+        return InputError(
+            f"{refusal.message} in the namespace {request.namespace}.",
+            hint=f"{_MANIFESTS} creates the account.",
         )
     if not request.concerns_endpoints:
         return None

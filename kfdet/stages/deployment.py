@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kfdet.cluster.connection import connect
+from kfdet.cluster.connection import connect_to_deploy
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.endpoint import Endpoint
@@ -65,7 +65,7 @@ def deploy(
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
-    cluster = connect()
+    cluster = connect_to_deploy()
     values = read_json_object(metrics)
     for left in reversed(range(_TRIES)):
         decision = confirm(cluster, endpoint, saved_model, values, promote, rival, started=started)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kfdet.cluster.connection import connect
+from kfdet.cluster.connection import connect_to_deploy
 from kfdet.deployment.gate import find_rival
 from kfdet.files import atomic_file
 from kfdet.parameters import Promotion
@@ -36,4 +36,4 @@ def take_fingerprint(
         path.write_text(json.dumps({"dataset": dataset, "fingerprint": found}) + "\n")
     if not endpoint or promote == "always":
         return found, ""
-    return found, find_rival(connect(), endpoint)
+    return found, find_rival(connect_to_deploy(), endpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from support.fake_cluster import FakeCluster, running
 
 from kfdet.cluster import names
-from kfdet.cluster.connection import connect
+from kfdet.cluster.connection import connect, connect_to_deploy
 from kfdet.cluster.refusals import ClusterUnreachableError
 from kfdet.deployment.endpoint import Release, Serving, build
 from kfdet.errors import InputError, KfdetError
@@ -274,26 +275,56 @@ def test_a_passing_refusal_is_asked_again(
 
 
 @pytest.fixture
-def in_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The deployer's token as the pipeline mounts it."""
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    folder = tmp_path / "deployer"
+def in_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """The cluster of the pod that this process seems to be in."""
+    fake, folder = FakeCluster(), tmp_path / "account"
     folder.mkdir()
-    (folder / "token").write_text("hidden-word\n")
-    (folder / "ca.crt").write_text("")
-    (folder / "namespace").write_text("mine")
-    return folder
+    (folder / "namespace").write_text("mine\n")
+
+    def load(client_configuration: Any) -> None:
+        client_configuration.host = outside.api.configuration.host
+        client_configuration.api_key["authorization"] = "Bearer of-the-pod"
+
+    with running(fake) as outside:
+        monkeypatch.setattr("kubernetes.config.load_incluster_config", load)
+        monkeypatch.setattr("kfdet.cluster.connection._POD_NAMESPACE", folder / "namespace")
+        yield fake
 
 
-def test_the_deployers_token_comes_first(in_pod: Path) -> None:
-    cluster = connect(deployer=in_pod)
-    settings = cluster.api.configuration
-    assert (cluster.namespace, cluster.inside) == ("mine", True)
-    assert settings.host == "https://[fd00::1]:443"
-    assert settings.ssl_ca_cert == str(in_pod / "ca.crt")
-    assert settings.api_key["authorization"] == "Bearer hidden-word"
-    assert connect("other", deployer=in_pod).namespace == "other"
+TOKEN = "/namespaces/mine/serviceaccounts/kfdet-deployer/token"  # noqa: S105
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("", "mine"), ("other", "other")])
+def test_a_pod_deploys_with_a_token_that_it_asks_for(
+    in_pod: FakeCluster, asked: str, expected: str
+) -> None:
+    in_pod.answers["POST", TOKEN] = (201, {"status": {"token": "hidden-word"}})
+    cluster = connect_to_deploy(asked)
+    assert (cluster.namespace, cluster.inside) == (expected, True)
+    assert cluster.api.configuration.api_key == {"authorization": "Bearer hidden-word"}
+    assert connect().api.configuration.api_key == {"authorization": "Bearer of-the-pod"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (
+            404,
+            {
+                "message": 'serviceaccounts "kfdet-deployer" not found',
+                "details": {"name": "kfdet-deployer", "kind": "serviceaccounts"},
+            },
+            r'"kfdet-deployer" not found in the namespace mine\. .*kubectl apply -k',
+        ),
+        (403, FORBIDDEN, r"the cluster does not allow it: .*kubectl apply -k"),
+    ],
+)
+def test_a_pod_without_the_account(
+    in_pod: FakeCluster, status: int, body: Any, message: str
+) -> None:
+    in_pod.answers["POST", TOKEN] = (status, body)
+    with pytest.raises(InputError, match=message):
+        connect_to_deploy()
 
 
 def test_a_service_is_asked_through_the_api_server() -> None:

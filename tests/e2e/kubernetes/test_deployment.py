@@ -6,7 +6,6 @@ AWS_SECRET_ACCESS_KEY lead to its object store from here.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import json
@@ -28,7 +27,7 @@ from kfdet.cluster.connection import connect
 from kfdet.deployment.endpoint import Release, build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
 from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
-from kfdet.errors import InputError, KfdetError
+from kfdet.errors import KfdetError
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +36,6 @@ pytestmark = [
 
 NAME = f"blobs-{uuid.uuid4().hex[:6]}"
 NAMESPACE = names.NAMESPACE
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{names.DEPLOYER_ACCOUNT}"
 
 
 @pytest.fixture(scope="module")
@@ -183,82 +181,3 @@ def test_a_canary_or_a_clear_word(
         assert trial.serving.canary
         assert trial.serving.canary.percent == 20
         roll_back(cluster, NAME, Options())
-
-
-# --- rights ---
-
-ALLOWED = [
-    *((verb, names.GROUP, names.PLURAL) for verb in ("get", "list", "watch", "create", "patch")),
-    ("delete", names.GROUP, names.PLURAL),
-    ("get", "", "pods"),
-    ("list", "", "pods"),
-]
-DENIED = [
-    ("update", names.GROUP, names.PLURAL),
-    ("deletecollection", names.GROUP, names.PLURAL),
-    ("create", names.GROUP, "servingruntimes"),
-    ("get", "", "secrets"),
-    ("list", "", "secrets"),
-    ("create", "", "pods"),
-    ("delete", "", "pods"),
-    ("get", "", "pods/log"),
-    ("create", "", "pods/exec"),
-    ("get", "", "configmaps"),
-    ("create", "", "serviceaccounts/token"),
-    ("get", "apps", "deployments"),
-    ("create", "rbac.authorization.k8s.io", "rolebindings"),
-]
-
-
-def may(verb: str, group: str, resource: str, namespace: str) -> bool:
-    """Whether the deployer may; the API server's own answer."""
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    kind, _, sub = resource.partition("/")
-    attributes = client.V1ResourceAttributes(
-        verb=verb, group=group, resource=kind, subresource=sub or None, namespace=namespace
-    )
-    spec = client.V1SubjectAccessReviewSpec(user=ACCOUNT, resource_attributes=attributes)
-    review = client.AuthorizationV1Api().create_subject_access_review(
-        client.V1SubjectAccessReview(spec=spec)
-    )
-    return bool(review.status.allowed)
-
-
-@pytest.mark.parametrize("asked", ALLOWED, ids=" ".join)
-def test_the_deployer_may_in_its_namespace_only(asked: tuple[str, str, str]) -> None:
-    assert may(*asked, NAMESPACE)
-    assert not may(*asked, "default")
-
-
-@pytest.mark.parametrize("asked", DENIED, ids=" ".join)
-def test_the_deployer_may_not(asked: tuple[str, str, str]) -> None:
-    assert not may(*asked, NAMESPACE)
-
-
-@pytest.fixture
-def deployer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The deployer's token as the pipeline mounts it."""
-    from urllib.parse import urlsplit
-
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    secret = client.CoreV1Api().read_namespaced_secret(names.DEPLOYER_TOKEN, NAMESPACE)
-    for key, value in secret.data.items():
-        (tmp_path / key).write_bytes(base64.b64decode(value))
-    server = urlsplit(client.Configuration.get_default_copy().host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.hostname or "")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port or 443))
-    return tmp_path
-
-
-def test_with_the_deployers_token(deployer: Path) -> None:
-    own = connect(deployer=deployer)
-    assert own.namespace == NAMESPACE
-    own.endpoints()
-    with pytest.raises(InputError, match=r"the cluster does not allow it: .*in the namespace"):
-        connect("default", deployer=deployer).endpoints()
-    with pytest.raises(InputError, match=r"secrets .*is forbidden"):
-        own._request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/{names.STORAGE_SECRET}")
