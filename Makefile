@@ -93,9 +93,9 @@ image/%:
 bench: venv
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA))
 
-# One node with Kubeflow Pipelines, KServe and MinIO; needs root and Go.
+# One node with Kubeflow Pipelines, KServe and MinIO; needs root and Go. KFP=2.16.1 takes that version.
 cluster:
-	$(PYTHON) tools/cluster up
+	$(if $(KFP),KFDET_CLUSTER_KFP=$(KFP)) $(PYTHON) tools/cluster up
 
 # Keeps the builds for the next time; CACHE=--cache removes them, too.
 cluster-down:

@@ -8,7 +8,8 @@ Kubernetes, etcd, CoreDNS, MinIO, Argo Workflows, Kubeflow Pipelines and KServe 
 sources (go/), which takes Go, root, a Debian machine and, the first time, an hour. `up` ends with
 the project's own images and manifests (overlay/) on the cluster, and prints which file a shell
 sources to reach it. Builds are kept in ~/.cache/kfdet-cluster (KFDET_CLUSTER_CACHE), everything
-else in /var/lib/kfdet-cluster (KFDET_CLUSTER_STATE).
+else in /var/lib/kfdet-cluster (KFDET_CLUSTER_STATE). KFDET_CLUSTER_KFP is the version of Kubeflow
+Pipelines; remove a cluster before you start one with another version.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from api import apply, named
 from layout import (
     CACHE,
     HERE,
+    KFP_PROGRAMS,
     LOGS,
     NAMESPACE,
     STATE,
@@ -61,7 +63,7 @@ def up() -> None:
     apply(named("Namespace", NAMESPACE, None))
     object_store.up()
     if not {"kfp", "argo"} & set(missing):
-        for program in (*backend.WORKFLOW_PROGRAMS, *backend.PROGRAMS):
+        for program in (*backend.WORKFLOW_PROGRAMS, *KFP_PROGRAMS):
             images.load_program(program)
         database.up()
         metadata.up()

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines 2.17 with Argo Workflows: what runs a compiled pipeline.
+"""Kubeflow Pipelines with Argo Workflows: what runs a compiled pipeline.
 
 The images are built here; names, ports, accounts and settings are those that driver, launcher and
 SDK look for: https://www.kubeflow.org/docs/components/pipelines/operator-guides.
@@ -22,6 +22,7 @@ from api import (
 from build import module_folder
 from layout import (
     DATABASE_PORT,
+    KFP,
     NAMESPACE,
     PIPELINES_BUCKET,
     PIPELINES_PORT,
@@ -32,7 +33,6 @@ from layout import (
 )
 from processes import say
 
-PROGRAMS = ["apiserver", "persistence_agent", "driver", "launcher-v2"]
 WORKFLOW_PROGRAMS = ["workflow-controller", "argoexec"]
 _CREDENTIALS = "mlpipeline-minio-artifact"
 _ENDPOINT = f"{object_store.NAME}.{NAMESPACE}:{STORE_PORT}"
@@ -136,6 +136,7 @@ def _api_server() -> list[Object]:
         "POD_NAMESPACE": NAMESPACE,
         "PIPELINE_LOG_LEVEL": "1",
         "PUBLISH_LOGS": "true",
+        "TAG_NAME": KFP,
         "V2_DRIVER_IMAGE": image_of("driver"),
         "V2_LAUNCHER_IMAGE": image_of("launcher-v2"),
     }

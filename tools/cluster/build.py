@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from layout import BINARIES, CACHE, HERE
+from layout import CACHE, HERE, KFP, KFP_COMMITS, KFP_MODULE, binary_of
 from processes import ClusterError, run, say
 
 _PACKAGES = {
@@ -84,8 +85,14 @@ def up() -> list[str]:
         The modules of which a program could not be built; the error was shown.
 
     Raises:
-        ClusterError: One of them is Kubernetes, etcd, CoreDNS or MinIO.
+        ClusterError: One of them is Kubernetes, etcd, CoreDNS or MinIO, or nobody has tried this
+            version of Kubeflow Pipelines.
     """
+    if KFP not in KFP_COMMITS:
+        known = ", ".join(KFP_COMMITS)
+        raise ClusterError(
+            f"Kubeflow Pipelines {KFP} is not among {known}: KFP_COMMITS in layout.py"
+        )
     _install_packages()
     # Not every module proxy has every version, above all of Kubeflow Pipelines, whose tags are not
     # Go versions. A cluster without it can still serve; an existing binary is not built again.
@@ -120,16 +127,16 @@ def _install_packages() -> None:
 
 
 def _build(program: Program) -> bool:
-    target = BINARIES / program.name
+    target = binary_of(program.name)
     if target.exists():
         return True
     if not shutil.which("go"):
         raise ClusterError("Go is missing: install 1.21 or newer, which fetches newer ones")
     say(f"building {program.name} (the first time takes minutes)")
-    BINARIES.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     linker = ["-s", "-w", *program.flags, *(["-extldflags=-static"] if program.c else [])]
     tags = ["-tags=netgo,osusergo,sqlite_omit_load_extension"] if program.c else []
-    folder = _with_links(program) if program.links else HERE / "go" / program.module
+    folder = _with_links(program) if program.links else _folder(program.module)
     done = subprocess.run(
         [
             *("nice", "-n", "19", "go", "build", "-trimpath", "-buildvcs=false", *tags),
@@ -145,6 +152,21 @@ def _build(program: Program) -> bool:
         },
     )
     return done.returncode == 0
+
+
+def _folder(module: str) -> Path:
+    """Return the folder of a Go module; make that of another version of Kubeflow Pipelines."""
+    if module != "kfp":
+        return HERE / "go" / module
+    if not (KFP_MODULE / "go.sum").exists():
+        # Up to what its own dependencies need, which is different in each version.
+        text = "\n\n".join((HERE / "go" / module / "go.mod").read_text().split("\n\n")[:5])
+        (commit,) = set(re.findall(r"v0\.0\.0-(\S+) // indirect", text))
+        KFP_MODULE.mkdir(parents=True, exist_ok=True)
+        (KFP_MODULE / "go.mod").write_text(text.replace(commit, KFP_COMMITS[KFP]) + "\n")
+        # Not checked: if it fails, so does the build, which says what is missing.
+        subprocess.run(["go", "mod", "tidy"], cwd=KFP_MODULE, check=False)
+    return KFP_MODULE
 
 
 def _with_links(program: Program) -> Path:

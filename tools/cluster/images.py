@@ -7,7 +7,7 @@ from pathlib import Path
 
 import containerd
 from archives import import_archive
-from layout import BINARIES, image_of
+from layout import BINARIES, binary_of, image_of
 from processes import run, say
 
 _BASE = "docker.io/library/python:3.11-slim-bookworm"
@@ -25,7 +25,7 @@ _SOURCE = "kfdet.io/source"
 
 def load_program(binary: str) -> None:
     """Put an image on the node that holds only a static program, /bin/NAME, and /tmp."""
-    program, image = BINARIES / binary, image_of(binary)
+    program, image = binary_of(binary), image_of(binary)
     facts = program.stat()
 
     def save(archive: Path) -> None:

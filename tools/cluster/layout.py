@@ -21,9 +21,30 @@ CONTAINERD_SOCKET = STATE / "containerd.sock"
 CONTAINERD_ROOT = CACHE / "containerd"
 
 
+_KFP_IN_GO = "2.17.0"
+"""The version of Kubeflow Pipelines that go/kfp names."""
+KFP = os.environ.get("KFDET_CLUSTER_KFP") or _KFP_IN_GO
+"""The version of Kubeflow Pipelines on the cluster."""
+KFP_PROGRAMS = ["apiserver", "persistence_agent", "driver", "launcher-v2"]
+KFP_COMMITS = {
+    "2.15.0": "20251125164028-8fe8d7bdd88f",
+    "2.16.1": "20260504234626-67a73cf809f7",
+    _KFP_IN_GO: "20260709152847-4a3592cb2dd0",
+}
+"""Time and commit of each version: its tags are no Go versions, so a pseudo-version names it."""
+KFP_MODULE = HERE / "go" / "kfp" if KFP == _KFP_IN_GO else CACHE / "go" / f"kfp-{KFP}"
+"""Folder of the Go module that builds it."""
+
+
+def binary_of(program: str) -> Path:
+    """Return where the program is once it is built."""
+    other = program in KFP_PROGRAMS and KFP != _KFP_IN_GO
+    return BINARIES / f"kfp-{KFP}" / program if other else BINARIES / program
+
+
 def image_of(program: str) -> str:
     """Return the name of the image that holds only the program."""
-    return f"docker.io/kfdet-cluster/{program}:1"
+    return f"docker.io/kfdet-cluster/{program}:{KFP if program in KFP_PROGRAMS else 1}"
 
 
 STORAGE_INITIALIZER = "docker.io/kfdet-cluster/storage-initializer:0.21.0"

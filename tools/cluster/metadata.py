@@ -1,4 +1,4 @@
-"""The metadata store that Kubeflow Pipelines 2.17 still needs, as a program on the host."""
+"""The metadata store that Kubeflow Pipelines still needs, as a program on the host."""
 
 import socket
 

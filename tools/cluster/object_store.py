@@ -6,10 +6,10 @@ The user's data and the runs' artifacts go to the project's own store; see proje
 import os
 
 from api import apply, deployment, named, service, wait_for_deployment
-from layout import STATE, STORE_PORT, STORE_USER, image_of, password
+from layout import KFP, STATE, STORE_PORT, STORE_USER, image_of, password
 from processes import say
 
-NAME = "seaweedfs"
+NAME = "minio-service" if KFP.startswith("2.15.") else "seaweedfs"
 """The address that driver and launcher use unless configured otherwise."""
 
 
