@@ -28,8 +28,10 @@ from kfdet.evaluation.model_run import (
     run_model,
     run_results,
 )
-from kfdet.evaluation.report.gallery import Shot, contact_sheet, make_shots, select
+from kfdet.evaluation.report.gallery import Shot, make_shots
 from kfdet.evaluation.report.page import Origin, read_samples, render_report
+from kfdet.evaluation.report.pictures import contact_sheet
+from kfdet.evaluation.report.selection import select
 from kfdet.evaluation.report.video import choose_stretch, write_video
 from kfdet.evaluation.verdict import judge
 from kfdet.files import (

@@ -13,7 +13,7 @@ import simplejpeg
 
 from kfdet.detection import Detections
 from kfdet.evaluation.ground_truth import GroundTruth
-from kfdet.evaluation.report.gallery import draw_detections, fit, with_size
+from kfdet.evaluation.report.pictures import draw_detections, fit, with_size
 
 FRAMES = 300
 _SIDES = (480, 720)

@@ -8,15 +8,15 @@ import simplejpeg
 from kfdet.detection.drawing import palette
 from kfdet.evaluation.error_analysis import analyse
 from kfdet.evaluation.measurement import measure
-from kfdet.evaluation.report.gallery import (
+from kfdet.evaluation.report.gallery import make_shots
+from kfdet.evaluation.report.pictures import (
     INTERPOLATED_COLOR,
     TRUTH_COLOR,
     contact_sheet,
     draw_detections,
     fit,
-    make_shots,
-    select,
 )
+from kfdet.evaluation.report.selection import select
 
 A = (100, 100, 200, 200)
 FAR = (500, 300, 600, 400)
