@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
+from kfdet.cluster.parameters import ServingSettings
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
 
@@ -21,6 +22,9 @@ def deployment(
     canary_percent: int,
     promote: str,
     rival: str,
+    serving: ServingSettings,
+    run: str,
+    dataset: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("url", str), ("version", str), ("decision", str)]
 ):
@@ -38,6 +42,9 @@ def deployment(
         promote: What the model must be beside the one that the endpoint serves: always, not-worse
             or better.
         rival: Bucket path of the model that the evaluation compared it with; empty: none.
+        serving: How the endpoint is run.
+        run: The ID of the run, for the record beside the endpoint.
+        dataset: Fingerprint of the run's dataset, likewise.
 
     Returns:
         The endpoint's URL, the version it serves, and why.
@@ -55,4 +62,7 @@ def deployment(
         canary_percent=canary_percent,
         promote=promote,  # type: ignore[arg-type]  # KFP knows text only
         rival=rival,
+        serving=serving,
+        run=run,
+        dataset=dataset,
     )

@@ -68,7 +68,7 @@ def build_sweep_pipeline(
         image, seed = compilation.image, parameters.seed
         settings = grid(**vars(sweep), **part(parameters, TrainingSettings), seed=seed)
         on_cluster(settings, "Grid", image)
-        records, rival = prepare(dataset, parameters, cluster, image)
+        records, found = prepare(dataset, parameters, cluster, image)
         with dsl.ParallelFor(
             settings.output, name="settings", parallelism=compilation.parallel_trainings
         ) as setting:
@@ -86,7 +86,7 @@ def build_sweep_pipeline(
             **vars(sweep),
         )
         on_cluster(chosen, "Selection", image, cpu="500m", memory="2Gi")
-        results = finish(records, chosen.outputs["model"], rival, parameters, cluster, image)
+        results = finish(records, chosen.outputs["model"], found, parameters, cluster, image)
         return SweepOutputs(
             *results,
             chosen=chosen.outputs["Output"],

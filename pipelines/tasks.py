@@ -11,7 +11,12 @@ from typing import Any, NamedTuple
 from kfp import dsl, kubernetes
 
 from kfdet.cluster.names import STORAGE_SECRET
-from kfdet.cluster.parameters import CLUSTER_DEFAULTS, ClusterParameters, pipeline_root
+from kfdet.cluster.parameters import (
+    CLUSTER_DEFAULTS,
+    ClusterParameters,
+    ServingSettings,
+    pipeline_root,
+)
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.deployment import deployment
 from kfdet.components.evaluation import evaluation
@@ -80,7 +85,7 @@ def prepare(
     """From the dataset to what training reads.
 
     Returns:
-        The task of the TFRecord build, and the model that the endpoint serves, to compare with.
+        The task of the TFRecord build, and that of the fingerprint.
     """
     seed = parameters.seed
     found = fingerprint(dataset=dataset, endpoint=cluster.endpoint, promote=parameters.promote)
@@ -128,7 +133,7 @@ def prepare(
         seed=seed,
     )
     on_cluster(records, "TFRecord build", image, memory="1Gi")
-    return records, found.outputs["serving"]
+    return records, found
 
 
 def train(
@@ -182,7 +187,7 @@ def train(
 def finish(
     records: Any,
     model: Any,
-    rival: Any,
+    found: Any,
     parameters: Parameters,
     cluster: ClusterParameters,
     image: str,
@@ -192,7 +197,7 @@ def finish(
     Args:
         records: The task of the TFRecord build.
         model: The trained model.
-        rival: The model that the endpoint serves, to compare with.
+        found: The task of the fingerprint, which also looks up what the endpoint serves.
         parameters: The seed and the gate.
         cluster: The endpoint.
         image: Image of the stages.
@@ -204,7 +209,7 @@ def finish(
         exported_model=exported.outputs["saved_model"],
         exported_tflite=exported.outputs["tflite"],
         training=model,
-        rival=rival,
+        rival=found.outputs["serving"],
         seed=parameters.seed,
         **part(parameters, Gate),
     )
@@ -226,7 +231,10 @@ def finish(
             model_root=cluster.model_root,
             canary_percent=cluster.canary_percent,
             promote=parameters.promote,
-            rival=rival,
+            rival=found.outputs["serving"],
+            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            dataset=found.outputs["digest"],
+            **part(cluster, ServingSettings),
         )
         on_cluster(served, "Deployment", image)
         served.set_caching_options(False)
@@ -244,7 +252,7 @@ def finish(
     )
 
 
-def part(parameters: Parameters, kind: type[Settings]) -> dict[str, Any]:
+def part(parameters: Settings, kind: type[Settings]) -> dict[str, Any]:
     """The parameters of one reader as keyword arguments of its component."""
     return vars(parameters.part(kind))
 

@@ -41,7 +41,7 @@ def build_training_pipeline(
             Boxes, records, models, metrics, report, gallery and the verdict.
         """
         image = compilation.image
-        records, rival = prepare(dataset, parameters, cluster, image)
+        records, found = prepare(dataset, parameters, cluster, image)
         trained = train(
             records.outputs["records"],
             part(parameters, TrainingSettings),
@@ -50,6 +50,6 @@ def build_training_pipeline(
             tensorboard_image,
             compilation,
         )
-        return finish(records, trained.outputs["model"], rival, parameters, cluster, image)
+        return finish(records, trained.outputs["model"], found, parameters, cluster, image)
 
     return pipeline(training_pipeline, NAME, DESCRIPTION, bucket)

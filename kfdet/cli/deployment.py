@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
+from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
 from kfdet.parameters import Promotion
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ _Force = Annotated[
 
 
 @app.command()
+@with_parameters
 def deploy(
     model: Annotated[
         Path,
@@ -54,6 +58,7 @@ def deploy(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="Name of the endpoint (the InferenceService).")
     ],
+    *,
     image: Annotated[
         Path | None,
         typer.Option(
@@ -82,6 +87,7 @@ def deploy(
             "evaluation frames: always, not-worse or better.",
         ),
     ] = "always",
+    serving: ServingSettings,
     timeout: _Timeout = 600.0,
     force: _Force = False,
     namespace: _Namespace = "",
@@ -99,6 +105,8 @@ def deploy(
     kfdet deploy run --name toys
 
     kfdet deploy run/model --name toys --image photo.jpg -n kubeflow-user-example-com
+
+    kfdet deploy run --name toys --canary-percent 10 --replicas 2-6
     """
     from kfdet.cluster.connection import connect
     from kfdet.deployment.deploy import deploy as deploy_model
@@ -120,10 +128,11 @@ def deploy(
             model_root=model_root,
             metrics=read_metrics(metrics) if metrics and metrics.is_file() else {},
             pictures=_pictures(model, run, image),
-            options=Options(canary_percent, force, timeout),
+            options=Options(canary_percent, force, timeout, serving),
             bundle=bundle if bundle and bundle.is_file() else None,
             comparison=comparison,
             started=timestamp(),
+            **_provenance(run),
         )
     _show(served, as_json)
 
@@ -142,7 +151,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
     kfdet endpoints -n kubeflow-user-example-com
     """
     from kfdet.cluster.connection import connect
-    from kfdet.deployment.endpoint import read
+    from kfdet.deployment.inference_service import read
 
     cluster = connect(namespace)
     found = [read(manifest) for manifest in cluster.endpoints()]
@@ -176,6 +185,12 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
 @app.command()
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Picture to try the previous version with; default: a plain one."
+        ),
+    ] = None,
     timeout: _Timeout = 600.0,
     force: _Force = False,
     namespace: _Namespace = "",
@@ -183,16 +198,137 @@ def rollback(
 ) -> None:
     """Serve the previous version again, or end a canary; repeated, it undoes itself.
 
+    The previous version is tried beside the endpoint before it gets requests.
+
     [bold]Example[/]
 
     kfdet rollback toys
     """
     from kfdet.cluster.connection import connect
     from kfdet.deployment.rollout import Options, roll_back
+    from kfdet.deployment.smoke_test import picture_of, plain_picture, smoke_test
 
+    cluster = connect(namespace)
+    pictures = [picture_of(image) if image else plain_picture()]
+    test = functools.partial(smoke_test, cluster, pictures)
     with progress():
-        served = roll_back(connect(namespace), name, Options(force=force, timeout=timeout))
+        served = roll_back(cluster, name, Options(force=force, timeout=timeout), test)
     _show(served, as_json)
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
+    percent: Annotated[
+        list[int],
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            max=100,
+            default_factory=lambda: [100],
+            show_default="100",
+            help="Percentage of the requests that the canary gets; 100: all. Repeat it for steps.",
+        ),
+    ],
+    watch: Annotated[
+        float,
+        typer.Option(
+            metavar="MINUTES",
+            min=0,
+            help="Watch the canary's requests for so long before each step; 0: do not watch.",
+        ),
+    ] = 0.0,
+    max_errors: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="End it if more of its requests fail."
+        ),
+    ] = 1.0,
+    max_latency: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="End it if its answers take longer on average; 0: they may.",
+        ),
+    ] = 0.0,
+    timeout: _Timeout = 600.0,
+    force: _Force = False,
+    namespace: _Namespace = "",
+    as_json: Json = False,
+) -> None:
+    """Give the canary of an endpoint a larger share of the requests, in the end all.
+
+    With --watch it stays in the foreground: it reads what the canary's pods count
+    (/monitoring/prometheus/metrics), moves on while they keep to the limits, and ends the canary
+    with exit status 1 when they do not. Without any request, nothing is moved.
+
+    [bold]Examples[/]
+
+    kfdet promote toys
+
+    kfdet promote toys --percent 25 --percent 50 --percent 100 --watch 10 --max-latency 0.5
+    """
+    from kfdet.cluster.connection import connect
+    from kfdet.deployment.rollout import Options, share_out
+    from kfdet.deployment.watching import Limits, promote_in_steps
+
+    cluster = connect(namespace)
+    shares, options = sorted(set(percent)), Options(force=force, timeout=timeout)
+    limits = Limits(max_errors, max_latency)
+    with progress():
+        if watch:
+            served = promote_in_steps(cluster, name, shares, watch * 60, limits, options)
+        else:
+            served = share_out(cluster, name, shares[-1], options)
+    _show(served, as_json)
+
+
+@app.command()
+@with_parameters
+def scale(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
+    *,
+    serving: ServingSettings,
+    timeout: _Timeout = 600.0,
+    force: _Force = False,
+    namespace: _Namespace = "",
+    as_json: Json = False,
+) -> None:
+    """Give an endpoint other replicas or resources; what it serves stays.
+
+    What somebody else has set by hand stays, too, unless you use --force.
+
+    [bold]Examples[/]
+
+    kfdet scale toys --replicas 2-6 --scale-target 70
+
+    kfdet scale toys --serving-memory 8Gi
+    """
+    from kfdet.cluster.connection import connect
+    from kfdet.deployment.rollout import Options, rescale
+    from kfdet.errors import InputError
+
+    if serving == SERVING_DEFAULTS:
+        raise InputError(
+            "there is nothing to change.", hint="Give --replicas or another option of --help."
+        )
+    with progress():
+        served = rescale(
+            connect(namespace), name, Options(force=force, timeout=timeout, serving=serving)
+        )
+    _show(served, as_json)
+
+
+def _provenance(run: Path | None) -> dict[str, str]:
+    """The run of a model and the version of its dataset, as far as its record says."""
+    from kfdet.files import read_json_object
+    from kfdet.local.folder import RECORD
+
+    if run is None:
+        return {}
+    dataset = read_json_object(run / RECORD).get("dataset") or {}
+    return {"run": run.resolve().name, "dataset": str(dataset.get("version", ""))}
 
 
 def _compare(
@@ -268,6 +404,10 @@ def _as_dict(endpoint: Endpoint) -> dict[str, Any]:
         "namespace": endpoint.namespace,
         "version": serving.stable.version,
         "metrics": dict(serving.stable.metrics),
+        "run": serving.stable.run or None,
+        "dataset": serving.stable.dataset or None,
+        "runtime": serving.stable.runtime,
+        "replicas": endpoint.capacity.least_pods,
         "promotion": dict(serving.stable.promotion) or None,
         "refused": asdict(endpoint.refused) if endpoint.refused else None,
         "thresholds": asdict(serving.stable.thresholds) if serving.stable.thresholds else None,

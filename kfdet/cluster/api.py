@@ -130,14 +130,13 @@ class Cluster:
         groups = self._request("GET", "/apis")["groups"]
         return any(entry["name"] == group for entry in groups)
 
-    def endpoint_has_field(self, name: str) -> bool:
-        """Whether an InferenceService's spec has this field, or allows any."""
+    def endpoint_has_field(self, *path: str) -> bool:
+        """Whether an InferenceService's spec has the field at `path`, or allows any there."""
         document = self._request("GET", f"/openapi/v3/apis/{names.API_VERSION}")
         for schema in document["components"]["schemas"].values():
             kinds = schema.get("x-kubernetes-group-version-kind") or []
             if any(kind["kind"] == "InferenceService" for kind in kinds):
-                fields = schema.get("properties", {}).get("spec", {}).get("properties", {})
-                return not fields or name in fields
+                return _has_field(schema, "spec", *path)
         return True
 
     def kserve_version(self) -> str:
@@ -191,6 +190,12 @@ class Cluster:
         }
         return str(self._request("POST", path, body=body)["status"]["token"])
 
+    def metrics_of_pod(self, pod: str) -> str:
+        """A serving pod's metrics in Prometheus' text format, through the API server's proxy."""
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{pod}:{names.REST_PORT}/proxy"
+        text: str = self._request("GET", f"{path}{names.METRICS_PATH}", answer="str")
+        return text
+
     def _request(
         self,
         method: str,
@@ -198,11 +203,12 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
         kind: str = _APPLY,
+        answer: str = "object",
     ) -> Any:
         import urllib3
         from kubernetes.client import ApiException
 
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json" if answer == "object" else "text/plain"}
         if method == "PATCH":
             headers["Content-Type"] = kind
         elif body is not None:
@@ -214,7 +220,7 @@ class Cluster:
                 query_params=list((query or {}).items()),
                 header_params=headers,
                 body=body,
-                response_type="object",
+                response_type=answer,
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
                 _request_timeout=_TIMEOUT,
@@ -228,3 +234,11 @@ class Cluster:
                 f"{cause}. Is the cluster up, and is it the one you mean (kubectl config "
                 "current-context)?"
             ) from error
+
+
+def _has_field(schema: Mapping[str, Any], *path: str) -> bool:
+    """Whether an OpenAPI schema has a field; one without any properties allows all."""
+    fields = schema.get("properties") or {}
+    if not path or not fields:
+        return True
+    return path[0] in fields and _has_field(fields[path[0]], *path[1:])

@@ -22,9 +22,14 @@ STORAGE_SECRET = "kfdet-storage"  # noqa: S105
 READER_SECRET = "kfdet-storage-reader"  # noqa: S105
 """The same with credentials that only read: of the serving pods and TensorBoard."""
 
-RUNTIME = "kfdet-tensorflow-serving"
+RUNTIME = "kfdet-tensorflow-serving-v1"
+"""ServingRuntime of new versions. KServe restarts all endpoints whose runtime changes; so a changed
+one gets another name, and an endpoint comes to it with its next version."""
+
 REST_PORT = 8080
 GRPC_PORT = 9000
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""Where TensorFlow Serving has its metrics in Prometheus' text format."""
 
 MANAGED_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "kfdet"
@@ -34,6 +39,9 @@ STORAGE_URI = "kfdet.io/storage-uri"
 METRICS = "kfdet.io/metrics"
 START = "kfdet.io/start"
 STARTED = "kfdet.io/started"
+RUN = "kfdet.io/run"
+DATASET = "kfdet.io/dataset"
+RUNTIME_USED = "kfdet.io/runtime"
 PREVIOUS = "kfdet.io/previous"
 CANARY = "kfdet.io/canary"
 THRESHOLDS = "kfdet.io/thresholds"

@@ -30,7 +30,75 @@ def pipeline_root(bucket: str) -> str:
 
 
 @dataclass(frozen=True)
-class ClusterParameters(Settings):
+class ServingSettings(Settings):
+    """How an endpoint is run; what is 0 or "" stays as it is."""
+
+    replicas: str = parameter(
+        "",
+        "Serving",
+        "Pods of the endpoint: a number, or MIN-MAX to follow the load (0-MAX with Knative only); "
+        "empty: as it is, 1 at first.",
+        metavar="NUMBER|MIN-MAX",
+    )
+    scale_target: int = parameter(
+        0,
+        "Serving",
+        "Load of one pod at which another one starts: average CPU use in percent, with Knative "
+        "requests at the same time; 0: KServe's default.",
+        min=0,
+    )
+    serving_cpu: str = parameter(
+        "",
+        "Serving",
+        "CPU cores that a pod of the endpoint requests; empty: as it is, at first what the "
+        "ServingRuntime requests.",
+        metavar="CORES",
+    )
+    serving_memory: str = parameter(
+        "",
+        "Serving",
+        "Memory that a pod of the endpoint requests, which is its limit, too; empty: as "
+        "serving_cpu.",
+        metavar="SIZE",
+    )
+    knative: bool = parameter(
+        False,
+        "Serving",
+        "Run a new endpoint with Knative, which can scale to zero, instead of a plain Deployment.",
+    )
+
+    def check(self) -> None:
+        """Read every value.
+
+        Raises:
+            InputError: One of them has another form.
+        """
+        super().check()
+        self.replica_range()
+        for name, example in (("serving_cpu", "500m or 2"), ("serving_memory", "4Gi or 4G")):
+            if getattr(self, name):
+                check_quantity(name, getattr(self, name), example)
+
+    def replica_range(self) -> tuple[int, int] | None:
+        """The least and the greatest number of pods; None where nobody asked for one.
+
+        Raises:
+            InputError: `replicas` has another form.
+        """
+        if not self.replicas:
+            return None
+        found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", self.replicas.strip())
+        least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 0 <= least <= most or most == 0:
+            raise InputError(
+                f"replicas must be a number of pods or MIN-MAX, got {self.replicas!r}.",
+                hint="Write for example 2, or 1-5.",
+            )
+        return least, most
+
+
+@dataclass(frozen=True)
+class ClusterParameters(ServingSettings):
     """Parameters of the pipeline that a run on one machine ignores."""
 
     endpoint: str = parameter(
@@ -131,6 +199,7 @@ class ClusterParameters(Settings):
 
 
 CLUSTER_DEFAULTS = ClusterParameters()
+SERVING_DEFAULTS = ServingSettings()
 
 
 def check_quantity(name: str, text: str, example: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kfdet.cluster.api import Cluster
-from kfdet.deployment.endpoint import Mode
+from kfdet.deployment.endpoint import Mode, is_standard
 from kfdet.errors import InputError
 
 _GATEWAY_GROUP = "gateway.networking.k8s.io"
@@ -23,7 +23,7 @@ def check_canary(cluster: Cluster, mode: Mode | None) -> None:
     Raises:
         InputError: Names what is missing.
     """
-    if mode == "Knative":
+    if mode and not is_standard(mode):
         return
     settings = cluster.kserve_configuration()
     if not cluster.has_group(_GATEWAY_GROUP):

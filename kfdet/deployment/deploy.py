@@ -33,6 +33,8 @@ def deploy(
     bundle: Path | None = None,
     comparison: Mapping[str, Any] | None = None,
     started: str = "",
+    run: str = "",
+    dataset: str = "",
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
@@ -48,6 +50,8 @@ def deploy(
         comparison: With what the endpoint served before, for its annotations (fields of
             `kfdet.evaluation.comparison.Comparison`).
         started: When the model's run was started, or that somebody deploys it by hand.
+        run: The run that trained it.
+        dataset: Fingerprint of the dataset that it learned from.
 
     Returns:
         The endpoint afterwards.
@@ -62,7 +66,9 @@ def deploy(
     uri = publish(saved_model, model_root, name, version, bundle)
     thresholds = read_thresholds(saved_model)
     promotion = json.loads(json.dumps(comparison or {}))  # as it is read back, without tuples
-    release = Release(version, uri, metrics, thresholds, _start(model), promotion, started)
+    release = Release(
+        version, uri, metrics, thresholds, _start(model), promotion, started, run, dataset
+    )
     test = functools.partial(smoke_test, cluster, pictures)
     return roll_out(cluster, name, current, release, options, test)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
+from kfdet.deployment.candidate import newer_than
 from kfdet.deployment.endpoint import Endpoint, Refusal, Release
 from kfdet.deployment.publish import describe_version, version_of
-from kfdet.deployment.rollout import check_deployment, newer_than
+from kfdet.deployment.rollout import check_deployment
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError, KfdetError

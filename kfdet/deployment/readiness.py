@@ -18,7 +18,8 @@ from typing import Any, Literal
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster, Manifest
 from kfdet.cluster.refusals import ClusterUnreachableError
-from kfdet.deployment.endpoint import condition, mode_of
+from kfdet.deployment.endpoint import is_standard
+from kfdet.deployment.inference_service import condition, mode_of
 from kfdet.errors import KfdetError
 
 INTERVAL_SECONDS = 2.0
@@ -58,11 +59,14 @@ def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
         uri: The storageUri that it should serve: of the release, or of a canary.
     """
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    wanted = [pod for pod in living if uri in _uris(pod)]
-    if condition(manifest, "Ready").get("status") == "True" and any(map(_is_ready, wanted)):
-        shared = names.CANARY in (manifest["metadata"].get("annotations") or {})
+    wanted = [pod for pod in living if uri in model_uris(pod)]
+    is_ready = condition(manifest, "Ready").get("status") == "True"
+    if is_ready and not living and _scales_to_zero(manifest):
+        return State("ready")  # scaled to zero
+    if is_ready and any(map(_is_ready, wanted)):
+        shared = bool(manifest["spec"].get("canary"))
         # A Knative revision that nobody asks may linger; a Deployment's old pod still answers.
-        if len(wanted) < len(living) and mode_of(manifest) == "Standard" and not shared:
+        if len(wanted) < len(living) and is_standard(mode_of(manifest)) and not shared:
             return State("waiting", "the pod of the previous version is ending")
         return State("ready")
     for pod in wanted:
@@ -138,7 +142,11 @@ def _watch(cluster: Cluster, name: str) -> Iterator[tuple[Manifest | None, list[
         time.sleep(INTERVAL_SECONDS)
 
 
-def _uris(pod: Manifest) -> set[str]:
+def _scales_to_zero(manifest: Manifest) -> bool:
+    return bool(manifest["spec"]["predictor"].get("minReplicas", 1) == 0)
+
+
+def model_uris(pod: Manifest) -> set[str]:
     """Where the pod's model comes from: KServe's annotation, and arguments of containers."""
     annotations = pod["metadata"].get("annotations") or {}
     found = {annotations.get(names.SOURCE_URI, "")}
@@ -212,7 +220,7 @@ def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
     if name == "storage-initializer":
         return State(
             "blocked",
-            f"the model cannot be fetched from {', '.join(sorted(_model_uris(pod)))}: {lines}",
+            f"the model cannot be fetched from {', '.join(sorted(_addresses(pod)))}: {lines}",
             f"Does the Secret {names.READER_SECRET} with its annotations name a store that the "
             f"cluster reaches, and the ServiceAccount {names.SERVING_ACCOUNT} that Secret?",
             patience,
@@ -225,8 +233,8 @@ def _crash(name: str, ended: Manifest, pod: Manifest, patience: float) -> State:
     )
 
 
-def _model_uris(pod: Manifest) -> set[str]:
-    return {uri for uri in _uris(pod) if "://" in uri}
+def _addresses(pod: Manifest) -> set[str]:
+    return {uri for uri in model_uris(pod) if "://" in uri}
 
 
 def _service_trouble(manifest: Manifest) -> State | None:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kfdet.cluster import names
 from kfdet.cluster.api import Cluster, Manifest
+from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
 from kfdet.cluster.refusals import ConflictError
-from kfdet.deployment import readiness
 from kfdet.deployment.canary import check_canary
-from kfdet.deployment.endpoint import (
-    Endpoint,
-    Mode,
-    Release,
-    Serving,
-    build,
-    check_name,
-    is_managed,
-    read,
-)
+from kfdet.deployment.candidate import SmokeTest, let_newer_one_end, try_out
+from kfdet.deployment.capacity import Capacity, changed_capacity, first_capacity
+from kfdet.deployment.endpoint import Endpoint, Mode, Release, Serving, check_name, is_standard
+from kfdet.deployment.inference_service import build, is_managed, read
 from kfdet.deployment.readiness import SupersededError, wait_until_ready
 from kfdet.errors import InputError, KfdetError
-from kfdet.events import Progress, emit, warn
+from kfdet.events import Progress, warn
 
 _KNATIVE_GROUP = "serving.knative.dev"
 
@@ -32,9 +24,6 @@ _TRIES = 10
 
 _NONE_YET = "1"
 """A resourceVersion that no InferenceService has: applying it creates one or conflicts."""
-
-SmokeTest = Callable[[Endpoint], None]
-"""Checks the detections of an endpoint; raises KfdetError when they cannot be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +35,13 @@ class Options:
             0: all.
         force: Overwrite fields that somebody else has changed.
         timeout: Seconds to wait until a version is ready.
+        serving: How the endpoint is to be run, as far as somebody asks for something.
     """
 
     canary_percent: int = 0
     force: bool = False
     timeout: float = 600.0
+    serving: ServingSettings = SERVING_DEFAULTS
 
 
 def check_deployment(cluster: Cluster, name: str, canary_percent: int) -> Endpoint | None:
@@ -121,9 +112,12 @@ def roll_out(
             waited for.
         KfdetError: The release does not become ready or does not answer well.
     """
+    mode = _mode_for(cluster, name, current, options.serving)
     if current and current.ready and current.serving.stable.version == release.version:
+        # With the runtime that it was tried with.
+        release = replace(release, runtime=current.serving.stable.runtime)
         unchanged = replace(current.serving, stable=release, canary=None)
-        return _switch(cluster, name, current, unchanged, current.mode, options)
+        return _switch(cluster, name, current, unchanged, mode, options)
 
     if current is None:
         wanted = Serving(release)
@@ -131,25 +125,50 @@ def roll_out(
         wanted = current.serving.with_canary(release, options.canary_percent)
     else:
         wanted = current.serving.promoted(release)
-    mode = _mode_for(cluster, current)
-    # A refusal should come now, not after the candidate.
-    manifest = build(name, cluster.namespace, wanted, mode)
-    cluster.apply(manifest, force=options.force, dry_run=True)
-    _let_newer_one_end(cluster, name, release, options.timeout)
-    mode = _try_out(cluster, name, release, mode, options, smoke_test)
+    return _try_and_switch(cluster, name, current, wanted, release, mode, options, smoke_test)
+
+
+def roll_back(cluster: Cluster, name: str, options: Options, smoke_test: SmokeTest) -> Endpoint:
+    """Remove the canary; without one, serve the previous version. A second call undoes the first.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        options: How; the canary share does not matter.
+        smoke_test: Checks the previous version, beside the endpoint, before it gets requests.
+
+    Raises:
+        InputError: There is no such endpoint, or no previous version.
+        KfdetError: The previous version does not become ready or does not answer well; the
+            endpoint stays as it is.
+    """
+    current, mode = _existing(cluster, name)
+    wanted = current.serving.rolled_back(name)
+    if current.serving.canary:  # what is left serves already
+        return _switch(cluster, name, current, wanted, mode, options)
+    return _try_and_switch(cluster, name, current, wanted, wanted.stable, mode, options, smoke_test)
+
+
+def share_out(cluster: Cluster, name: str, percent: int, options: Options) -> Endpoint:
+    """Give the canary of an endpoint another share of the requests.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        percent: The canary's percentage; 100 makes it the stable version.
+        options: How; the canary share does not matter.
+
+    Raises:
+        InputError: There is no such endpoint, or no canary.
+        KfdetError: It does not become ready; the endpoint stays as it is.
+    """
+    current, mode = _existing(cluster, name)
+    wanted = current.serving.with_share(name, percent)
     return _switch(cluster, name, current, wanted, mode, options)
 
 
-def newer_than(release: Release, started: str) -> bool:
-    """Whether the run of a release was started later than at `started`.
-
-    Where one of the two times is not known, neither is newer.
-    """
-    return bool(started) and release.started > started
-
-
-def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
-    """Remove the canary; without one, serve the previous version. A second call undoes the first.
+def end_canary(cluster: Cluster, name: str, options: Options) -> Endpoint:
+    """Give all requests to the stable version again.
 
     Args:
         cluster: Where the endpoint is.
@@ -157,8 +176,36 @@ def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
         options: How; the canary share does not matter.
 
     Raises:
-        InputError: There is no such endpoint, or no previous version.
-        KfdetError: The previous version does not become ready; the endpoint stays as it is.
+        InputError: There is no such endpoint.
+    """
+    current, mode = _existing(cluster, name)
+    return _switch(cluster, name, current, replace(current.serving, canary=None), mode, options)
+
+
+def rescale(cluster: Cluster, name: str, options: Options) -> Endpoint:
+    """Give an endpoint other replicas or resources; what it serves stays.
+
+    Args:
+        cluster: Where the endpoint is.
+        name: The endpoint.
+        options: `serving` holds what changes.
+
+    Raises:
+        InputError: There is no such endpoint, or it cannot be run like that.
+        KfdetError: It does not become ready; the endpoint stays as it is.
+    """
+    current, mode = _existing(cluster, name)
+    capacity, _ = _capacity_for(name, current, mode, options)
+    if capacity.own == current.capacity.own:
+        return current
+    return _switch(cluster, name, current, current.serving, mode, options)
+
+
+def find_endpoint(cluster: Cluster, name: str) -> Endpoint:
+    """An endpoint of kfdet.
+
+    Raises:
+        InputError: There is none of that name.
     """
     manifest = cluster.get(name)
     if manifest is None or not is_managed(manifest):
@@ -166,86 +213,66 @@ def roll_back(cluster: Cluster, name: str, options: Options) -> Endpoint:
             f"there is no endpoint {name} in namespace {cluster.namespace}.",
             hint="`kfdet endpoints` lists them; -n chooses the namespace.",
         )
-    current = read(manifest)
-    wanted = current.serving.rolled_back(name)
-    return _switch(cluster, name, current, wanted, current.mode, options)
+    return read(manifest)
 
 
-def _mode_for(cluster: Cluster, current: Endpoint | None) -> Mode | None:
-    """How KServe runs the endpoint, or should; None: with Knative, the cluster decides."""
+def _existing(cluster: Cluster, name: str) -> tuple[Endpoint, Mode]:
+    endpoint = find_endpoint(cluster, name)
+    return endpoint, _mode_for(cluster, name, endpoint, SERVING_DEFAULTS)
+
+
+def _mode_for(
+    cluster: Cluster, name: str, current: Endpoint | None, asked: ServingSettings
+) -> Mode:
+    """How KServe runs the endpoint, or should: without Knative, unless somebody asks for it."""
     if current and current.mode:
+        if asked.knative and is_standard(current.mode):
+            raise InputError(
+                f"{name} is run as a plain Deployment, which KServe does not change.",
+                hint="Deploy under another name, or delete this endpoint first.",
+            )
         return current.mode
-    return None if cluster.has_group(_KNATIVE_GROUP) else "Standard"
+    # The first version of KServe with this field is the first that knows the newer words.
+    newer = cluster.endpoint_has_field("predictor", "storageUris")
+    if not asked.knative:
+        return "Standard" if newer else "RawDeployment"
+    if not cluster.has_group(_KNATIVE_GROUP):
+        raise InputError(
+            "this cluster has no Knative.", hint="Deploy without --knative, or install Knative."
+        )
+    return "Knative" if newer else "Serverless"
 
 
-def _let_newer_one_end(cluster: Cluster, name: str, release: Release, timeout: float) -> None:
-    """Wait while a newer release is tried out as the endpoint's candidate.
-
-    After `timeout` seconds that is what a killed deployment has left, and is taken over.
-
-    Raises:
-        SupersededError: One was waited for; the endpoint may have changed.
-    """
-    deadline, waited = time.monotonic() + timeout, ""
-    while time.monotonic() < deadline:
-        manifest = cluster.get(name + names.CANDIDATE_SUFFIX)
-        tried = read(manifest).serving.stable if manifest else None
-        if tried is None or not newer_than(tried, release.started):
-            if waited:
-                raise SupersededError(f"Version {waited}, of a newer run, was being deployed.")
-            return
-        if not waited:
-            waited = tried.version
-            emit("info", message=f"waiting for the deployment of version {waited}, which is newer")
-        time.sleep(readiness.INTERVAL_SECONDS)
+def _capacity_for(
+    name: str, current: Endpoint | None, mode: Mode, options: Options
+) -> tuple[Capacity, list[str]]:
+    """The capacity that the endpoint gets, and what somebody else keeps from it."""
+    standard = is_standard(mode)
+    if current is None:
+        return first_capacity(options.serving, standard=standard), []
+    return changed_capacity(
+        options.serving, current.capacity, standard=standard, force=options.force
+    )
 
 
-def _try_out(
+def _try_and_switch(
     cluster: Cluster,
     name: str,
+    current: Endpoint | None,
+    wanted: Serving,
     release: Release,
-    mode: Mode | None,
+    mode: Mode,
     options: Options,
     smoke_test: SmokeTest,
-) -> Mode | None:
-    """Serve `release` beside the endpoint and check it; returns how KServe runs it."""
-    candidate = name + names.CANDIDATE_SUFFIX
-    progress = Progress(f"trying {candidate}", 2, "steps")
-    try:
-        # By force: the candidate is nobody else's, and a killed deployment may have left one.
-        cluster.apply(build(candidate, cluster.namespace, Serving(release), mode), force=True)
-        manifest = wait_until_ready(
-            cluster,
-            candidate,
-            release.version,
-            release.storage_uri,
-            options.timeout,
-            lambda note: progress.update(0, note),
-        )
-        progress.update(1, "asking for detections")
-        tried = read(manifest)
-        try:
-            smoke_test(tried)
-        except KfdetError as error:
-            if not _is_own(cluster.get(candidate), release):
-                raise SupersededError("Another version took the candidate's place.") from error
-            raise
-        progress.update(2, "answers well")
-    finally:
-        # Before the endpoint's own new pod: a small cluster has no room for three.
-        _delete_own(cluster, candidate, release)
-    return tried.mode
-
-
-def _delete_own(cluster: Cluster, candidate: str, release: Release) -> None:
-    """Delete the candidate unless another deployment has put its own version there."""
-    if _is_own(cluster.get(candidate), release):
-        cluster.delete(candidate)
-
-
-def _is_own(manifest: Manifest | None, release: Release) -> bool:
-    annotations = manifest["metadata"].get("annotations") or {} if manifest else {}
-    return bool(annotations.get(names.VERSION) == release.version)
+) -> Endpoint:
+    """Serve `release` as a candidate, check it, and let the endpoint serve `wanted`."""
+    capacity, _ = _capacity_for(name, current, mode, options)
+    # A refusal should come now, not after the candidate.
+    manifest = build(name, cluster.namespace, wanted, mode, capacity)
+    cluster.apply(manifest, force=options.force, dry_run=True)
+    let_newer_one_end(cluster, name, release, options.timeout)
+    try_out(cluster, name, release, mode, capacity, smoke_test, options.timeout)
+    return _switch(cluster, name, current, wanted, mode, options)
 
 
 def _switch(
@@ -253,13 +280,21 @@ def _switch(
     name: str,
     current: Endpoint | None,
     wanted: Serving,
-    mode: Mode | None,
+    mode: Mode,
     options: Options,
 ) -> Endpoint:
     """Make the endpoint serve `wanted`; restore it when that does not become ready."""
     progress = Progress(f"switching {name} to {_describe(wanted)}", 1, "steps")
     before = current.serving if current else None
-    _exchange(cluster, name, before, wanted, mode, force=options.force)
+    kept: list[str] = []
+
+    def manifest_after(found: Endpoint | None) -> Manifest:
+        capacity, kept[:] = _capacity_for(name, found, mode, options)
+        return build(name, cluster.namespace, wanted, mode, capacity)
+
+    _exchange(cluster, name, before, wanted, manifest_after, force=options.force)
+    if kept:
+        warn(f"{name} keeps what somebody else has set: {', '.join(kept)} (--force changes it).")
     try:
         manifest = wait_until_ready(
             cluster,
@@ -272,26 +307,27 @@ def _switch(
     except SupersededError:
         raise
     except KfdetError as error:
-        raise KfdetError(f"{error} {_put_back(cluster, name, before, wanted, mode)}") from error
+        raise KfdetError(f"{error} {_put_back(cluster, name, current, wanted, mode)}") from error
     progress.update(1)
     return read(manifest)
 
 
 def _put_back(
-    cluster: Cluster, name: str, before: Serving | None, wanted: Serving, mode: Mode | None
+    cluster: Cluster, name: str, current: Endpoint | None, wanted: Serving, mode: Mode
 ) -> str:
     """Undo a switch; returns a sentence about it for the user."""
     try:
-        if before is None:
+        if current is None:
             _find(cluster, name, wanted)
             cluster.delete(name)
             return f"{name} was deleted again."
-        _exchange(cluster, name, wanted, before, mode, force=True)
+        as_before = build(name, cluster.namespace, current.serving, mode, current.capacity)
+        _exchange(cluster, name, wanted, current.serving, lambda _: as_before, force=True)
     except SupersededError as error:
         return str(error)
     except KfdetError as error:
         return f"{name} could not be restored: {error} Use `kfdet rollback {name}`."
-    return f"{name} serves {_describe(before)} as before."
+    return f"{name} serves {_describe(current.serving)} as before."
 
 
 def _exchange(
@@ -299,7 +335,7 @@ def _exchange(
     name: str,
     before: Serving | None,
     after: Serving,
-    mode: Mode | None,
+    manifest_after: Callable[[Endpoint | None], Manifest],
     *,
     force: bool,
 ) -> None:
@@ -308,10 +344,10 @@ def _exchange(
     Raises:
         SupersededError: It serves something else: another deployment was faster.
     """
-    manifest = build(name, cluster.namespace, after, mode)
     for left in reversed(range(_TRIES)):
         # `after`: an answer was lost, or somebody else wants the same.
         found = _find(cluster, name, before, after)
+        manifest = manifest_after(read(found) if found else None)
         version = found["metadata"]["resourceVersion"] if found else _NONE_YET
         manifest["metadata"]["resourceVersion"] = version
         try:

@@ -16,7 +16,7 @@ import numpy as np
 from kfdet.boxes.tables import Boxes, iou_matrix
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.refusals import ClusterUnreachableError
-from kfdet.deployment.endpoint import Endpoint
+from kfdet.deployment.endpoint import Endpoint, is_standard
 from kfdet.detection import Detections, Detector
 from kfdet.detection.backend import Answer
 from kfdet.detection.endpoint import ATTEMPTS
@@ -29,6 +29,12 @@ _PAUSE_SECONDS = 2.0
 
 _SAME_PLACE = 0.5
 """Least intersection over union of a detection and the labelled object that it shows."""
+
+_GREY = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAKUlEQVR42u3MQREAAAwCIJtb3RD77SAA6VEEAoFA"
+    "IBAIBAKBQCAQfA8G18/waiADHKgAAAAASUVORK5CYII="
+)
+"""A grey PNG of 64 x 64 pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +90,11 @@ def picture_of(path: Path) -> LabelledPicture:
     return LabelledPicture(str(path), image, np.zeros((0, 4)), ())
 
 
+def plain_picture() -> LabelledPicture:
+    """A picture that shows nothing: it tells whether a model answers, and with valid numbers."""
+    return LabelledPicture("a plain picture", base64.b64decode(_GREY), np.zeros((0, 4)), ())
+
+
 def smoke_test(cluster: Cluster, pictures: Sequence[LabelledPicture], endpoint: Endpoint) -> None:
     """Check the detections of an endpoint on a few pictures.
 
@@ -134,7 +145,8 @@ def _detector(cluster: Cluster, endpoint: Endpoint) -> Detector:
     """The endpoint's detector, from wherever this process runs."""
     if cluster.inside:
         return Detector.load(endpoint.address, name=endpoint.name)
-    if endpoint.mode == "Knative":  # its Services lead to a gateway, which needs the right host
+    if not is_standard(endpoint.mode):
+        # Knative's Services lead to a gateway, which needs the right host.
         return Detector.load(endpoint.url, name=endpoint.name)
     return Detector(_ApiServerBackend(cluster, endpoint))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from kfdet.cluster.connection import connect
-from kfdet.deployment.endpoint import is_managed, read
+from kfdet.deployment.inference_service import is_managed, read
 from kfdet.deployment.publish import bundle_uri
 from kfdet.errors import InputError
 from kfdet.parameters import ENDPOINT_START, TrainingSettings

@@ -251,7 +251,7 @@ def find_unchanged(backend: Backend, order: Order) -> str:
 def _still_served(workflow: Mapping[str, Any], endpoint: str) -> bool:
     """Whether a run deployed nothing, or the endpoint is as it was when the run had ended."""
     from kfdet.cluster.connection import connect
-    from kfdet.deployment.endpoint import read
+    from kfdet.deployment.inference_service import read
 
     if not any(task.stage == "deployment" for task in read_workflow(workflow).tasks):
         return True
@@ -312,7 +312,7 @@ def _read_output(backend: Backend, finished: FinishedRun, stage: str, name: str)
 
 def _url(namespace: str, endpoint: str) -> str:
     from kfdet.cluster.connection import connect
-    from kfdet.deployment.endpoint import read
+    from kfdet.deployment.inference_service import read
 
     try:
         found = connect(namespace).get(endpoint)

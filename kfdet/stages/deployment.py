@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 from kfdet.cluster.connection import connect_to_deploy
+from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
 from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.gate import confirm, note_refusal
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
-from kfdet.deployment.rollout import Options
+from kfdet.deployment.rollout import Options, rescale
 from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit, warn
@@ -35,7 +36,10 @@ def deploy(
     canary_percent: int,
     promote: Promotion,
     rival: str,
+    serving: ServingSettings = SERVING_DEFAULTS,
     started: str = "",
+    run: str = "",
+    dataset: str = "",
 ) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
 
@@ -54,8 +58,11 @@ def deploy(
         promote: What the model must be beside the one that the endpoint serves; a model that is
             not leaves the endpoint as it is.
         rival: Bucket URI of the model that the evaluation compared it with; "": none.
+        serving: How the endpoint is to be run, as far as somebody asks for something.
         started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
             started later wins, whichever deploys first; the other one leaves the endpoint as it is.
+        run: The ID of the run, for the record beside the endpoint.
+        dataset: Fingerprint of the run's dataset, likewise.
 
     Returns:
         The endpoint's URL, the newest version that it serves, both "" where there is still none,
@@ -76,6 +83,7 @@ def deploy(
             break
         if served and _serves(served, saved_model, canary_percent):
             reason = f"{endpoint} serves this version already."
+            served = rescale(cluster, endpoint, Options(serving=serving))
             break
         try:
             served = deploy_model(
@@ -85,10 +93,12 @@ def deploy(
                 model_root=model_root,
                 metrics=read_metrics(metrics),
                 pictures=validation_pictures(records),
-                options=Options(canary_percent=canary_percent),
+                options=Options(canary_percent=canary_percent, serving=serving),
                 bundle=bundle,
                 comparison=decision.comparison,
                 started=started,
+                run=run,
+                dataset=dataset,
             )
         except SupersededError as error:  # by what, and whether that is newer, is looked up again
             if not left:

@@ -22,8 +22,9 @@ from kfdet.cli import main
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.names import NAMESPACE
 from kfdet.deployment import gate, readiness
-from kfdet.deployment.endpoint import Release, Serving, build, read
+from kfdet.deployment.endpoint import Release, Serving
 from kfdet.deployment.gate import Decision
+from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.rollout import check_deployment
 from kfdet.deployment.starting import with_located_start

@@ -14,7 +14,8 @@ from support.fake_cluster import FakeCluster, running
 from kfdet.cluster import names
 from kfdet.cluster.connection import connect, connect_to_deploy
 from kfdet.cluster.refusals import ClusterUnreachableError
-from kfdet.deployment.endpoint import Release, Serving, build
+from kfdet.deployment.endpoint import Release, Serving
+from kfdet.deployment.inference_service import build
 from kfdet.errors import InputError, KfdetError
 
 MANIFEST = build("toys", "default", Serving(Release("1", "s3://kfdet/models/toys/1")), "Standard")

@@ -8,17 +8,10 @@ import pytest
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Manifest
-from kfdet.deployment.endpoint import (
-    Canary,
-    Mode,
-    Refusal,
-    Release,
-    Serving,
-    build,
-    check_name,
-    is_managed,
-    read,
-)
+from kfdet.cluster.parameters import SERVING_DEFAULTS
+from kfdet.deployment.capacity import first_capacity
+from kfdet.deployment.endpoint import Canary, Mode, Refusal, Release, Serving, check_name
+from kfdet.deployment.inference_service import build, is_managed, read
 from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError, KfdetError
 
@@ -36,6 +29,9 @@ FOURTH = Release(
     Thresholds(0.4, {"mug": 0.3}),
     "imagenet",
     {"difference": 0.03, "interval": [0.01, 0.05]},
+    run="run-1",
+    dataset="0123",
+    runtime="an-older-one",
 )
 
 
@@ -43,7 +39,7 @@ def model(release: Release) -> Manifest:
     return {
         "modelFormat": {"name": "tensorflow", "version": "2"},
         "protocolVersion": "v1",
-        "runtime": "kfdet-tensorflow-serving",
+        "runtime": names.RUNTIME,
         "storageUri": release.storage_uri,
     }
 
@@ -56,7 +52,8 @@ STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavai
 
 
 def test_the_first_version_golden() -> None:
-    assert build("toys", "kubeflow", Serving(FIRST), "Standard") == {
+    capacity = first_capacity(SERVING_DEFAULTS, standard=True)
+    assert build("toys", "kubeflow", Serving(FIRST), "Standard", capacity) == {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
@@ -67,6 +64,7 @@ def test_the_first_version_golden() -> None:
                 "kfdet.io/version": "111111111111",
                 "kfdet.io/storage-uri": "s3://kfdet/models/toys/111111111111",
                 "kfdet.io/metrics": '{"AP":0.5,"AP50":0.9}',
+                "kfdet.io/runtime": names.RUNTIME,
                 "serving.kserve.io/deploymentMode": "Standard",
                 "serving.kserve.io/autoscalerClass": "none",
             },
@@ -81,6 +79,10 @@ def test_the_first_version_golden() -> None:
     }
 
 
+CANARY_FIELDS = (
+    f'{{"metrics":{{"AP50":0.95}},"runtime":"{names.RUNTIME}","start":"coco",'
+    '"storageUri":"s3://kfdet/models/toys/222222222222","version":"222222222222"}'
+)
 CANARY_GOLDEN: dict[Mode, dict[str, Any]] = {
     "Standard": {
         "predictor": {
@@ -96,6 +98,7 @@ CANARY_GOLDEN: dict[Mode, dict[str, Any]] = {
                     "serviceAccountName": "kfdet-serving",
                     "model": {**model(SECOND), "ports": PORTS, "name": "kserve-container"},
                     "deploymentStrategy": STRATEGY,
+                    "annotations": {"kfdet.io/canary": CANARY_FIELDS},
                 },
             }
         ],
@@ -116,13 +119,8 @@ def test_a_canary_golden(mode: Mode) -> None:
     assert manifest["spec"] == CANARY_GOLDEN[mode]
     annotations = manifest["metadata"]["annotations"]
     assert annotations["kfdet.io/version"] == FIRST.version
-    assert json.loads(annotations["kfdet.io/canary"]) == {
-        "version": SECOND.version,
-        "storageUri": SECOND.storage_uri,
-        "metrics": {"AP50": 0.95},
-        "start": "coco",
-        "percent": 10,
-    }
+    # one of the InferenceService would restart the pods of FIRST, too
+    assert annotations.get("kfdet.io/canary") == (CANARY_FIELDS if mode == "Knative" else None)
 
 
 SERVINGS = {
@@ -133,9 +131,9 @@ SERVINGS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["Standard", "Knative", None])
+@pytest.mark.parametrize("mode", ["Standard", "RawDeployment", "Knative", "Serverless"])
 @pytest.mark.parametrize("serving", SERVINGS.values(), ids=SERVINGS)
-def test_what_is_built_is_read_back(serving: Serving, mode: Mode | None) -> None:
+def test_what_is_built_is_read_back(serving: Serving, mode: Mode) -> None:
     manifest = build("toys", "kubeflow", serving, mode)
     endpoint = read(manifest)
     assert endpoint.serving == serving
@@ -144,7 +142,7 @@ def test_what_is_built_is_read_back(serving: Serving, mode: Mode | None) -> None
 
 
 def test_the_status_is_read() -> None:
-    manifest = build("toys", "kubeflow", Serving(FIRST), None)
+    manifest = build("toys", "kubeflow", Serving(FIRST), "Standard")
     manifest["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
     manifest["status"] = {
         "deploymentMode": "RawDeployment",
@@ -154,7 +152,7 @@ def test_the_status_is_read() -> None:
     }
     endpoint = read(manifest)
     assert endpoint.ready
-    assert endpoint.mode == "Standard"
+    assert endpoint.mode == "RawDeployment"
     assert endpoint.url == "http://toys.example.com"
     assert endpoint.address == "http://toys-predictor.kubeflow.svc.cluster.local"
     assert endpoint.refused is None
@@ -163,7 +161,7 @@ def test_the_status_is_read() -> None:
 @pytest.mark.parametrize("current", [FIRST, SECOND], ids=["compared", "another since"])
 def test_a_refusal_counts_while_the_same_version_serves(current: Release) -> None:
     refusal = Refusal("222222222222", FIRST.version, "Worse.", {"difference": -0.1})
-    manifest = build("toys", "kubeflow", Serving(current), None)
+    manifest = build("toys", "kubeflow", Serving(current), "Standard")
     manifest["status"] = {"annotations": {names.REFUSED: json.dumps(asdict(refusal))}}
     assert read(manifest).refused == (refusal if current is FIRST else None)
 
@@ -179,7 +177,7 @@ def test_a_refusal_counts_while_the_same_version_serves(current: Release) -> Non
     ],
 )
 def test_damaged_annotations(annotation: str, value: str | None) -> None:
-    manifest = build("toys", "kubeflow", SERVINGS["canary"], None)
+    manifest = build("toys", "kubeflow", SERVINGS["canary"], "Knative")
     annotations = manifest["metadata"]["annotations"]
     del annotations[annotation]
     if value is not None:

@@ -10,8 +10,9 @@ import pytest
 from support import blob_detector as blobs
 
 from kfdet.deployment import gate
-from kfdet.deployment.endpoint import Endpoint, Release, Serving, build, read
+from kfdet.deployment.endpoint import Endpoint, Release, Serving
 from kfdet.deployment.gate import Decision, confirm, find_rival, may_replace
+from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.publish import version_of
 from kfdet.errors import InputError
 from kfdet.stages import deployment as stage

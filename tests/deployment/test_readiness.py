@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from support.fake_cluster import FakeCluster, pod, ready_status, running
 
-from kfdet.cluster import names
 from kfdet.cluster.api import Manifest
 from kfdet.deployment import readiness
-from kfdet.deployment.endpoint import Release, Serving, build
+from kfdet.deployment.endpoint import Release, Serving
+from kfdet.deployment.inference_service import build
 from kfdet.deployment.readiness import SupersededError, judge, wait_until_ready
 from kfdet.errors import KfdetError
 
@@ -16,7 +16,11 @@ URI, OLD = "s3://kfdet/models/toys/2", "s3://kfdet/models/toys/1"
 
 
 def service(**status: Any) -> Manifest:
-    return {"metadata": {"name": "toys"}, "status": {**ready_status("toys"), **status}}
+    return {
+        "metadata": {"name": "toys"},
+        "spec": {"predictor": {}},
+        "status": {**ready_status("toys"), **status},
+    }
 
 
 def container(name: str = "kserve-container", **fields: Any) -> Manifest:
@@ -194,9 +198,15 @@ BY_ARGUMENT = {
 }
 
 
+def scaled_to_zero() -> Manifest:
+    manifest = service(deploymentMode="Knative")
+    manifest["spec"]["predictor"]["minReplicas"] = 0
+    return manifest
+
+
 def canary() -> Manifest:
     manifest = service()
-    manifest["metadata"]["annotations"] = {names.CANARY: "{}"}
+    manifest["spec"]["canary"] = [{"trafficPercent": 10}]
     return manifest
 
 
@@ -225,6 +235,7 @@ STATES: dict[str, tuple[Manifest, list[Manifest], str, str]] = {
         "waiting",
         "waiting for Ready, IngressReady",
     ),
+    "scaled to zero": (scaled_to_zero(), [], "ready", ""),
     "canary": (canary(), [pod(URI), pod(OLD)], "ready", ""),
     "canary is missing": (canary(), [pod(OLD)], "waiting", "waiting for a pod"),
 }

@@ -1,20 +1,32 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from support.fake_cluster import FakeCluster, running
+from support.fake_cluster import FakeCluster, fields, running
 
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster, Manifest
+from kfdet.cluster.parameters import ServingSettings
 from kfdet.cluster.refusals import ConflictError
 from kfdet.deployment import readiness
-from kfdet.deployment.endpoint import Endpoint, Release, Serving, build, read
+from kfdet.deployment.capacity import AUTOSCALER, LEAST, Path, read_capacity, set_fields
+from kfdet.deployment.endpoint import Endpoint, Release, Serving
+from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.readiness import SupersededError
-from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
+from kfdet.deployment.rollout import (
+    Options,
+    check_deployment,
+    rescale,
+    roll_back,
+    roll_out,
+    share_out,
+)
 from kfdet.errors import InputError, KfdetError
 
 FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP50": 0.9})
@@ -73,8 +85,8 @@ def test_the_version_before_is_kept_and_comes_back_twice(
 ) -> None:
     deploy(cluster, FIRST)
     assert deploy(cluster, SECOND).serving == Serving(SECOND, FIRST)
-    assert roll_back(cluster, "toys", Options()).serving == Serving(FIRST, SECOND)
-    assert roll_back(cluster, "toys", Options()).serving == Serving(SECOND, FIRST)
+    assert roll_back(cluster, "toys", Options(), answers_well).serving == Serving(FIRST, SECOND)
+    assert roll_back(cluster, "toys", Options(), answers_well).serving == Serving(SECOND, FIRST)
     assert list(fake.objects) == ["toys"]
 
 
@@ -155,8 +167,8 @@ def test_going_back_to_a_version_that_is_gone(fake: FakeCluster, cluster: Cluste
     deploy(cluster, FIRST)
     deploy(cluster, SECOND)
     fake.broken[FIRST.storage_uri] = "NoSuchKey"
-    with pytest.raises(KfdetError, match=r"NoSuchKey.* serves version 222222222222 as before"):
-        roll_back(cluster, "toys", Options())
+    with pytest.raises(KfdetError, match=r"toys-candidate is not ready: .*NoSuchKey"):
+        roll_back(cluster, "toys", Options(), answers_well)
     assert serving_now(fake) == Serving(SECOND, FIRST)
 
 
@@ -354,18 +366,171 @@ def test_somebody_elses_service_is_left_alone(fake: FakeCluster, cluster: Cluste
     with pytest.raises(InputError, match="was not created by kfdet"):
         deploy(cluster, SECOND)
     with pytest.raises(InputError, match="there is no endpoint toys"):
-        roll_back(cluster, "toys", Options())
+        roll_back(cluster, "toys", Options(), answers_well)
     assert changes(fake) == []
 
 
-@pytest.mark.parametrize(("groups", "mode"), [((), "Standard"), (("serving.knative.dev",), None)])
-def test_plain_deployments_where_there_is_no_knative(
-    fake: FakeCluster, cluster: Cluster, groups: tuple[str, ...], mode: str | None
+def without(field: str) -> dict[str, Any]:
+    """An API whose InferenceServices have no such field of a predictor."""
+    predictor = {"properties": {"model": {}}}
+    spec = {"properties": {"predictor": predictor}}
+    kind = {"kind": "InferenceService"}
+    schema = {"x-kubernetes-group-version-kind": [kind], "properties": {"spec": spec}}
+    assert field not in predictor["properties"]
+    return {"components": {"schemas": {"InferenceService": schema}}}
+
+
+MODES = [
+    (True, False, "Standard"),
+    (True, True, "Knative"),
+    (False, False, "RawDeployment"),
+    (False, True, "Serverless"),
+]
+
+
+@pytest.mark.parametrize(("newer", "knative", "mode"), MODES)
+def test_plain_deployments_unless_somebody_asks_for_knative(
+    fake: FakeCluster, cluster: Cluster, newer: bool, knative: bool, mode: str
 ) -> None:
-    fake.groups |= set(groups)
-    fake.mode = mode or "Knative"
+    """Whatever the cluster's default is, in the words of its KServe."""
+    fake.groups.add("serving.knative.dev")
+    fake.mode = mode
+    if not newer:
+        answer = (200, without("storageUris"))
+        fake.answers["GET", "/openapi/v3/apis/serving.kserve.io/v1beta1"] = answer
+    options = Options(serving=ServingSettings(knative=knative))
+    roll_out(cluster, "toys", None, FIRST, options, answers_well)
+    for applied in fake.applied:
+        assert applied["metadata"]["annotations"][names.MODE] == mode
+    deploy(cluster, SECOND)
+    assert fake.objects["toys"]["metadata"]["annotations"][names.MODE] == mode
+
+
+def test_knative_where_there_is_none(fake: FakeCluster, cluster: Cluster) -> None:
+    options = Options(serving=ServingSettings(knative=True))
+    with pytest.raises(InputError, match="has no Knative"):
+        roll_out(cluster, "toys", None, FIRST, options, answers_well)
     deploy(cluster, FIRST)
-    assert fake.applied[0]["metadata"]["annotations"].get(names.MODE) == mode
+    current = check_deployment(cluster, "toys", 0)
+    with pytest.raises(InputError, match="toys is run as a plain Deployment"):
+        roll_out(cluster, "toys", current, SECOND, options, answers_well)
+
+
+def test_rollback_tries_the_previous_version_first(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    deploy(cluster, SECOND)
+
+    def blind(endpoint: Endpoint) -> None:
+        assert endpoint.serving.stable.version == FIRST.version
+        raise KfdetError(f"{endpoint.name} sees nothing")
+
+    with pytest.raises(KfdetError, match="toys-candidate sees nothing"):
+        roll_back(cluster, "toys", Options(), blind)
+    assert serving_now(fake) == Serving(SECOND, FIRST)
+
+
+def test_a_rollback_uses_todays_runtime(fake: FakeCluster, cluster: Cluster) -> None:
+    old = replace(FIRST, runtime="older")
+    cluster.apply(build("toys", "default", Serving(SECOND, old), "Standard"))
+    assert serving_now(fake).previous == old
+    assert roll_back(cluster, "toys", Options(), answers_well).serving.stable == FIRST
+
+
+def test_the_same_version_keeps_its_runtime(fake: FakeCluster, cluster: Cluster) -> None:
+    """A new one is tried beside the endpoint first, with the next version."""
+    old = replace(FIRST, runtime="older")
+    cluster.apply(build("toys", "default", Serving(old), "Standard"))
+    assert deploy(cluster, FIRST).serving.stable == old
+    assert fake.objects["toys"]["spec"]["predictor"]["model"]["runtime"] == "older"
+
+
+# --- replicas and resources ---
+
+
+def predictor(fake: FakeCluster) -> Manifest:
+    found: Manifest = fake.objects["toys"]["spec"]["predictor"]
+    return found
+
+
+def by_hand(fake: FakeCluster, path: Path, value: Any) -> None:
+    """Set a field as `kubectl edit` does: it belongs to that manager from then on."""
+    manifest = json.loads(json.dumps(fake.objects["toys"]))
+    set_fields(manifest, {path: value})
+    own, *others = manifest["metadata"]["managedFields"]
+    place = own["fieldsV1"]
+    for step in path[:-1]:
+        place = place.get(f"f:{step}", {})
+    place.pop(f"f:{path[-1]}", None)
+    theirs: Manifest = {}
+    set_fields(theirs, {path: value})
+    entry = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": fields(theirs)}
+    manifest["metadata"]["managedFields"] = [own, *others, entry]
+    fake.objects["toys"] = manifest
+
+
+def test_what_was_asked_for_stays(fake: FakeCluster, cluster: Cluster) -> None:
+    asked = ServingSettings(replicas="2-5", scale_target=60, serving_cpu="2", serving_memory="3Gi")
+    roll_out(cluster, "toys", None, FIRST, Options(serving=asked), answers_well)
+    for _ in range(2):
+        assert fake.objects["toys"]["metadata"]["annotations"][names.AUTOSCALER] == "hpa"
+        assert predictor(fake)["minReplicas"] == 2
+        assert predictor(fake)["maxReplicas"] == 5
+        assert predictor(fake)["scaleTarget"] == 60
+        assert predictor(fake)["model"]["resources"] == {
+            "requests": {"cpu": "2", "memory": "3Gi"},
+            "limits": {"memory": "3Gi"},
+        }
+        deploy(cluster, SECOND)
+    candidate = next(m for m in fake.applied if m["metadata"]["name"] == "toys-candidate")
+    assert candidate["metadata"]["annotations"][names.AUTOSCALER] == "none"
+    assert "minReplicas" not in candidate["spec"]["predictor"]
+    assert candidate["spec"]["predictor"]["model"]["resources"]["requests"]["memory"] == "3Gi"
+
+
+def test_a_fixed_number_again(fake: FakeCluster, cluster: Cluster) -> None:
+    options = Options(serving=ServingSettings(replicas="2-5", scale_target=60))
+    roll_out(cluster, "toys", None, FIRST, options, answers_well)
+    rescale(cluster, "toys", Options(serving=ServingSettings(replicas="3")))
+    assert fake.objects["toys"]["metadata"]["annotations"][names.AUTOSCALER] == "none"
+    assert predictor(fake)["minReplicas"] == 3
+    assert not {"maxReplicas", "scaleTarget"} & set(predictor(fake))
+    assert serving_now(fake) == Serving(FIRST)
+
+
+@pytest.mark.parametrize("asked", ["", "1"])
+@pytest.mark.parametrize(("path", "value"), [(AUTOSCALER, "hpa"), (AUTOSCALER, "keda"), (LEAST, 4)])
+def test_what_an_administrator_sets_stays(
+    fake: FakeCluster, cluster: Cluster, path: Path, value: Any, asked: str
+) -> None:
+    options = Options(serving=ServingSettings(replicas=asked))
+    roll_out(cluster, "toys", None, FIRST, options, answers_well)
+    by_hand(fake, path, value)
+    fake.applied.clear()
+    current = check_deployment(cluster, "toys", 0)
+    roll_out(cluster, "toys", current, SECOND, options, answers_well)
+    applied = read_capacity({**fake.applied[-1], **{"metadata": fake.objects["toys"]["metadata"]}})
+    assert path not in applied.own, "server-side apply leaves what is not applied"
+    if asked:
+        by_hand(fake, path, value)
+        forced = replace(options, force=True)
+        rescale(cluster, "toys", forced)
+        wanted = {AUTOSCALER: "none", LEAST: 1}[path]
+        assert check_deployment(cluster, "toys", 0).capacity.own[path] == wanted  # type: ignore[union-attr]
+
+
+def test_a_switch_that_fails_restores_the_replicas(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+
+    def breaks(manifest: Manifest) -> None:
+        if manifest["metadata"]["name"] == "toys":
+            fake.broken[SECOND.storage_uri] = "the node is full"
+
+    fake.after_apply = breaks
+    current = check_deployment(cluster, "toys", 0)
+    options = Options(serving=ServingSettings(replicas="3"))
+    with pytest.raises(KfdetError, match="serves version 111111111111 as before"):
+        roll_out(cluster, "toys", current, SECOND, options, answers_well)
+    assert "minReplicas" not in predictor(fake)
 
 
 # --- canary ---
@@ -386,7 +551,7 @@ def test_a_canary_comes_and_goes(fake: FakeCluster, cluster: Cluster) -> None:
     trial = deploy(cluster, SECOND, canary=10)
     assert trial.serving == Serving(FIRST).with_canary(SECOND, 10)
     assert fake.objects["toys"]["spec"]["canary"][0]["trafficPercent"] == 10
-    assert roll_back(cluster, "toys", Options()).serving == Serving(FIRST)
+    assert roll_back(cluster, "toys", Options(), answers_well).serving == Serving(FIRST)
     assert "canary" not in fake.objects["toys"]["spec"]
     deploy(cluster, SECOND, canary=10)
     assert deploy(cluster, SECOND).serving == Serving(SECOND, FIRST)
@@ -440,3 +605,21 @@ def test_where_requests_cannot_be_shared_nothing_is_applied(
 def test_no_share(cluster: Cluster, percent: int) -> None:
     with pytest.raises(InputError, match="--canary-percent must be 0 to 99, got"):
         check_deployment(cluster, "toys", percent)
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_canary_moves_on(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    deploy(cluster, SECOND, canary=10)
+    stable = json.dumps([fake.objects["toys"]["spec"]["predictor"], annotations(fake)])
+    half = share_out(cluster, "toys", 50, Options())
+    assert half.serving == Serving(FIRST).with_canary(SECOND, 50)
+    same = json.dumps([fake.objects["toys"]["spec"]["predictor"], annotations(fake)])
+    assert same == stable, "or the stable pods would be restarted"
+    assert share_out(cluster, "toys", 100, Options()).serving == Serving(SECOND, FIRST)
+    with pytest.raises(InputError, match="toys has no canary"):
+        share_out(cluster, "toys", 50, Options())
+
+
+def annotations(fake: FakeCluster) -> Any:
+    return fake.objects["toys"]["metadata"]["annotations"]

@@ -10,7 +10,8 @@ from support.workflow_samples import cached, driver, patch, ran, workflow
 
 from kfdet.cluster import connection
 from kfdet.cluster.parameters import ClusterParameters
-from kfdet.deployment.endpoint import Release, Serving, build
+from kfdet.deployment.endpoint import Release, Serving
+from kfdet.deployment.inference_service import build
 from kfdet.errors import InputError
 from kfdet.events import listening
 from kfdet.kubeflow import submission

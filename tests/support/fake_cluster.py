@@ -40,6 +40,11 @@ def pod(uri: str, *, ready: bool = True, **status: Any) -> Manifest:
     }
 
 
+def fields(value: Any) -> Manifest:
+    """The fields of an object as metadata.managedFields has them (fieldsV1)."""
+    return {f"f:{k}": fields(v) for k, v in value.items()} if isinstance(value, dict) else {}
+
+
 class FakeCluster:
     """Objects by name, every request that came, and the answers that a test wants instead.
 
@@ -69,6 +74,8 @@ class FakeCluster:
         for (wanted, end), answer in self.answers.items():
             if wanted == method and path.endswith(end):
                 return answer
+        if path.startswith("/openapi/v3/"):
+            return 200, {"components": {"schemas": {}}}  # allows every field
         if path == "/apis":
             return 200, {"groups": [{"name": name} for name in sorted(self.groups)]}
         if path.endswith("/pods"):
@@ -93,6 +100,8 @@ class FakeCluster:
             self.applied.append(body)
             kept = self.objects.get(name, {}).get("status", {})
             self.objects[name] = {**body, "status": {**kept, **ready_status(name, self.mode)}}
+            owned = {"manager": names.FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields(body)}
+            self.objects[name]["metadata"] = {**body["metadata"], "managedFields": [owned]}
             self.objects[name]["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
             self.after_apply(body)
         if name not in self.objects:

@@ -24,8 +24,9 @@ from kfdet.cli import main
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.connection import connect
-from kfdet.deployment.endpoint import Release, build, read
-from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out
+from kfdet.deployment.endpoint import Release
+from kfdet.deployment.inference_service import build, read
+from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out, share_out
 from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
 from kfdet.errors import KfdetError
 
@@ -93,7 +94,7 @@ def test_two_versions_without_an_interruption(
         second = deploy(run, capsys)
         assert second["version"] != first["version"]
         assert second["previous"] == first["version"]
-        back = roll_back(cluster, NAME, Options())
+        back = roll_back(cluster, NAME, Options(), smoke(cluster, run))
         assert back.serving.stable.version == first["version"]
     finally:
         ended.set()
@@ -108,6 +109,11 @@ def test_two_versions_without_an_interruption(
     assert NAME + names.CANDIDATE_SUFFIX not in listed
 
 
+def smoke(cluster: Cluster, run: Path) -> Any:
+    (records,) = run.rglob("records")
+    return functools.partial(smoke_test, cluster, validation_pictures(records))
+
+
 @pytest.fixture
 def endpoint(cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """The endpoint as it is; the test must leave it serving the same."""
@@ -120,18 +126,16 @@ def endpoint(cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_model_that_is_not_in_the_bucket(cluster: Cluster, run: Path, endpoint: Any) -> None:
     gone = Release("0" * 12, f"s3://kfdet/models/{NAME}/{'0' * 12}")
-    (records,) = run.rglob("records")
-    smoke = functools.partial(smoke_test, cluster, validation_pictures(records))
     with pytest.raises(KfdetError, match=r"the model cannot be fetched from s3://kfdet/models/"):
-        roll_out(cluster, NAME, endpoint, gone, Options(timeout=180), smoke)
+        roll_out(cluster, NAME, endpoint, gone, Options(timeout=180), smoke(cluster, run))
 
 
-def test_the_switch_is_undone(cluster: Cluster, endpoint: Any) -> None:
+def test_a_previous_version_that_is_gone(cluster: Cluster, run: Path, endpoint: Any) -> None:
     lost = Release("1" * 12, f"s3://kfdet/models/{NAME}/{'1' * 12}")
     serving = dataclasses.replace(endpoint.serving, previous=lost)
-    cluster.apply(build(NAME, NAMESPACE, serving, endpoint.mode))
-    with pytest.raises(KfdetError, match=r"cannot be fetched .* as before"):
-        roll_back(cluster, NAME, Options(timeout=180))
+    cluster.apply(build(NAME, NAMESPACE, serving, endpoint.mode, endpoint.capacity))
+    with pytest.raises(KfdetError, match=rf"{NAME}-candidate is not ready: .*cannot be fetched"):
+        roll_back(cluster, NAME, Options(timeout=180), smoke(cluster, run))
 
 
 def test_what_somebody_else_changed(
@@ -180,4 +184,35 @@ def test_a_canary_or_a_clear_word(
         trial = read(cluster.get(NAME) or {})
         assert trial.serving.canary
         assert trial.serving.canary.percent == 20
-        roll_back(cluster, NAME, Options())
+        half = share_out(cluster, NAME, 50, Options())
+        assert half.serving.canary
+        assert half.serving.canary.percent == 50
+        roll_back(cluster, NAME, Options(), smoke(cluster, run))
+
+
+def test_replicas_and_what_an_administrator_sets(
+    cluster: Cluster, run: Path, endpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Server-side apply leaves to others what they have set; kfdet keeps what it was asked for."""
+    from kubernetes import client, config
+
+    def pods() -> int:
+        found = cluster.pods(NAME)
+        return sum("deletionTimestamp" not in pod["metadata"] for pod in found)
+
+    scale = ["scale", NAME, "-n", NAMESPACE, "--replicas"]
+    assert main([*scale, "2"]) == 0
+    assert pods() == 2
+    (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("scaled")
+    try:
+        assert deploy(run, capsys)["replicas"] == 2
+    finally:
+        note.unlink()
+    config.load_kube_config()
+    patch = {"spec": {"predictor": {"minReplicas": 1}}}
+    client.CustomObjectsApi().patch_namespaced_custom_object(
+        names.GROUP, "v1beta1", NAMESPACE, names.PLURAL, NAME, patch, field_manager="somebody"
+    )
+    deploy(run, capsys, "--replicas", "2")
+    assert (cluster.get(NAME) or {})["spec"]["predictor"]["minReplicas"] == 1
+    assert main([*scale, "1", "--force"]) == 0

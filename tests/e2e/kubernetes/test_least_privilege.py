@@ -19,7 +19,8 @@ import pytest
 from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.connection import connect
-from kfdet.deployment.endpoint import Canary, Release, Serving, build
+from kfdet.deployment.endpoint import Canary, Release, Serving
+from kfdet.deployment.inference_service import build
 from kfdet.errors import InputError, KfdetError
 from kfdet.storage.environment import read_connection
 
