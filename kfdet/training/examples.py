@@ -20,6 +20,7 @@ from kfdet.events import Progress
 from kfdet.files import explain_os_error
 from kfdet.records.reading import read_examples
 from kfdet.records.tfrecord import Example
+from kfdet.training.feeding import parallel_map
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,11 @@ def decode_examples(records: Path, split: str, height: int, width: int, cache: P
             yield example.jpeg
 
     jpegs = tf.data.Dataset.from_generator(encoded, output_signature=tf.TensorSpec([], tf.string))
-    decoded = jpegs.map(
-        lambda data: decode_and_letterbox(data, height, width),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    decoded = parallel_map(jpegs, lambda data: decode_and_letterbox(data, height, width), ahead=16)
     images = _image_file(cache, (total, height, width, 3))
     scales, sizes = np.empty(total, np.float32), np.empty((total, 2), np.int32)
     progress = Progress(f"decoding {split} examples", total, "images")
-    for index, (image, scale, size) in enumerate(decoded.prefetch(16).as_numpy_iterator()):
+    for index, (image, scale, size) in enumerate(decoded.as_numpy_iterator()):
         images[index], scales[index], sizes[index] = image, scale, size
         progress.advance()
 

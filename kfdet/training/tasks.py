@@ -15,6 +15,7 @@ from official.vision.tasks.retinanet import RetinaNetTask
 from kfdet.events import Progress
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.batches import SPARSE, Arrays, BatchMaker
+from kfdet.training.feeding import parallel_map
 from kfdet.training.validation import Judge
 
 
@@ -125,7 +126,7 @@ def _map(dataset: tf.data.Dataset, maker: BatchMaker, make: Any, *, decoding: bo
             labels["anchor_boxes"] = anchor_boxes(maker.grid, maker.batch_size)
         return arrays["image"], common | labels
 
-    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+    return parallel_map(dataset, load, ahead=4)
 
 
 def _one_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict[str, Any]:

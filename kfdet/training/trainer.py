@@ -153,14 +153,17 @@ def _build_trainer(
         run.task,
         model,
         optimizer,
-        train_dataset=strategy.experimental_distribute_dataset(
-            training_dataset(run.training, first_step, steps)
-        ),
-        validation_dataset=strategy.experimental_distribute_dataset(
-            validation_dataset(run.validation)
-        ),
+        train_dataset=_dealt(training_dataset(run.training, first_step, steps), strategy),
+        validation_dataset=_dealt(validation_dataset(run.validation), strategy),
         checkpoint_exporter=_BestCheckpoint(run, model, history),
     )
+
+
+def _dealt(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
+    """Batches for each device; one device takes them as they are, without threads in between."""
+    if strategy.num_replicas_in_sync == 1:
+        return dataset
+    return strategy.experimental_distribute_dataset(dataset)
 
 
 def _build_controller(
