@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.interpolation import Task, interpolate
+from kfdet.boxes.interpolation import Method, Task, interpolate
 from kfdet.boxes.tables import UNTRACKED
 from kfdet.motion.stretches import SIDES
 from kfdet.parameters import Interpolation
@@ -66,12 +66,18 @@ def _interpolate(
     """The boxes of one video by one method."""
     if method in ("linear", "cubic"):
         return interpolate(keys, task, method)
-    from kfdet.motion.tracking import track_boxes  # OpenCV is slow to import
-
     other = pc.or_(pc.not_equal(keys["rotation"], 0.0), keys["crowd"])
     left_out = frozenset(keys["track_id"].filter(other).to_pylist())
+    return _track(interpolate(keys, task, "cubic"), task, video, left_out)
+
+
+def _track(
+    boxes: pa.Table, task: Mapping[str, Task], video: Path, left_out: Collection[int] = ()
+) -> pa.Table:
+    from kfdet.motion.tracking import track_boxes  # OpenCV is slow to import
+
     (step,) = (each[2] for each in task.values())
-    return track_boxes(interpolate(keys, task, "cubic"), video, step, left_out)
+    return track_boxes(boxes, video, step, left_out)
 
 
 def choose_method(keys: pa.Table, task: Mapping[str, Task], video: Path) -> Interpolation:
@@ -89,20 +95,41 @@ def choose_method(keys: pa.Table, task: Mapping[str, Task], video: Path) -> Inte
     left_out = _leave_out(keys)
     if left_out.sum() < _ENOUGH:
         return "linear"
-    kept, asked = keys.filter(pa.array(~left_out)), keys.filter(pa.array(left_out))
+    kept = keys.filter(pa.array(~left_out))
+    asked = _with_tracks(keys.filter(pa.array(left_out)), np.arange(left_out.sum()))
     overlaps: dict[Interpolation, float] = {}
-    methods: tuple[Interpolation, ...] = ("linear", "cubic", "tracked")
-    for method in methods:
-        if method == "tracked" and max(overlaps.values()) > _GOOD:
-            break
-        overlaps[method] = _overlap(_interpolate(kept, task, video, method), asked)
+    curves: tuple[Method, ...] = ("linear", "cubic")
+    for method in curves:
+        boxes = _gaps(interpolate(kept, task, method), keys, left_out)
+        overlaps[method] = _overlap(boxes, asked)
+    if max(overlaps.values()) <= _GOOD:
+        overlaps["tracked"] = _overlap(_track(boxes, task, video), asked)
     return max(overlaps, key=overlaps.__getitem__)
+
+
+def _gaps(boxes: pa.Table, keys: pa.Table, left_out: Flags) -> pa.Table:
+    """The boxes from the key before to the key after each one that is left out, as own tracks."""
+    track, frame = keys["track_id"].to_numpy(), keys["frame"].to_numpy()
+    tracks, frames = boxes["track_id"].to_numpy(), boxes["frame"].to_numpy()
+    parts = []
+    for number, at in enumerate(np.flatnonzero(left_out)):
+        inside = (tracks == track[at]) & (frames >= frame[at - 1]) & (frames <= frame[at + 1])
+        gap = boxes.filter(pa.array(inside))
+        parts.append(_with_tracks(gap, np.full(len(gap), number)))
+    return pa.concat_tables(parts)
+
+
+def _with_tracks(table: pa.Table, tracks: npt.NDArray[np.int64]) -> pa.Table:
+    place = table.schema.get_field_index("track_id")
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(tracks, field.type))
 
 
 def _leave_out(keys: pa.Table) -> Flags:
     """At most every other key of a track, each between two that stay and visible like these."""
     track = keys["track_id"].to_numpy()
-    plain = ~keys["outside"].to_numpy(zero_copy_only=False) & (keys["rotation"].to_numpy() == 0)
+    unusable = pc.or_(keys["outside"], keys["crowd"]).to_numpy(zero_copy_only=False)
+    plain = ~unusable & (keys["rotation"].to_numpy() == 0)
     first = np.flatnonzero(np.append(True, np.diff(track) != 0))
     place = np.arange(len(track)) - np.repeat(first, np.diff(np.append(first, len(track))))
     inner = np.zeros(len(track), bool)
