@@ -27,7 +27,9 @@ from kfdet.deployment.inference_service import build
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
-WITH_MINIO = ["standalone", "standalone-gpu"]
+WITH_MINIO = ["standalone", "standalone-gpu", "standalone-openshift"]
+WITHOUT_SECRETS = "existing-s3-identity"
+WITH_SECRETS = [name for name in OVERLAYS if name != WITHOUT_SECRETS]
 Object = dict[str, Any]
 
 
@@ -177,9 +179,10 @@ def test_names_are_those_of_the_code(built: Any, overlay: str) -> None:
     serving = one(objects, "ServiceAccount", names.SERVING_ACCOUNT)
     assert not deployer["automountServiceAccountToken"]
     assert not serving["automountServiceAccountToken"]
-    assert serving["secrets"] == [{"name": names.READER_SECRET}]
-    for secret in (names.STORAGE_SECRET, names.READER_SECRET):
-        assert set(one(objects, "Secret", secret)["data"]) == set(STORAGE_VARIABLES)
+    if overlay != WITHOUT_SECRETS:
+        assert serving["secrets"] == [{"name": names.READER_SECRET}]
+        for secret in (names.STORAGE_SECRET, names.READER_SECRET):
+            assert set(one(objects, "Secret", secret)["data"]) == set(STORAGE_VARIABLES)
     runtime = one(objects, "ServingRuntime", names.RUNTIME)
     manifest = build("toys", "x", Serving(Release("1", "s3://kfdet/1")), "Standard")
     model = manifest["spec"]["predictor"]["model"]
@@ -188,7 +191,23 @@ def test_names_are_those_of_the_code(built: Any, overlay: str) -> None:
     assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_cloud_gives_credentials_where_there_is_no_secret(built: Any) -> None:
+    objects = built(WITHOUT_SECRETS)
+    assert "Secret" not in {each["kind"] for each in objects}
+    for name in (names.SERVING_ACCOUNT, "kfdet-tensorboard"):
+        account = one(objects, "ServiceAccount", name)
+        # KServe's pkg/credentials looks for it
+        assert "eks.amazonaws.com/role-arn" in account["metadata"]["annotations"]
+        assert "secrets" not in account
+    file = MANIFESTS / "overlays" / WITHOUT_SECRETS / "kfp-launcher.yaml"
+    (bucket,) = yaml.safe_load(yaml.safe_load(file.read_text())["data"]["providers"])["s3"][
+        "overrides"
+    ]
+    assert f"s3://{bucket['bucketName']}/runs" == pipeline_root(BUCKET)
+    assert bucket["credentials"] == {"fromEnv": True}
+
+
+@pytest.mark.parametrize("overlay", WITH_SECRETS)
 def test_one_store_under_its_three_names(built: Any, kustomize: Any, overlay: str) -> None:
     """The stages' address, KServe's and the launcher's are the same."""
     source = "standalone" if overlay in WITH_MINIO else "existing-s3"
@@ -220,7 +239,7 @@ def test_nothing_that_belongs_to_others_is_applied(built: Any, overlay: str) -> 
     assert all(name.startswith("kfdet-") for name in found)
 
 
-@pytest.mark.parametrize("overlay", ["standalone", "existing-s3"])
+@pytest.mark.parametrize("overlay", ["standalone", "existing-s3", WITHOUT_SECRETS])
 def test_the_launcher_of_other_pipelines_keeps_its_settings(overlay: str) -> None:
     patch = yaml.safe_load((MANIFESTS / "overlays" / overlay / "kfp-launcher.yaml").read_text())
     assert patch.keys() == {"data"}
@@ -279,7 +298,8 @@ def test_every_pod_is_confined(built: Any, overlay: str) -> None:
             where = f"{name}/{each['name']}"
             context = {**pod.get("securityContext", {}), **each["securityContext"]}
             assert context["runAsNonRoot"] is True, where
-            assert context["runAsUser"] > 0, where
+            # OpenShift chooses the user
+            assert context.get("runAsUser", 0) > 0 or overlay == "standalone-openshift", where
             assert context["readOnlyRootFilesystem"] is True, where
             assert context["allowPrivilegeEscalation"] is False, where
             assert context["capabilities"] == {"drop": ["ALL"]}, where
@@ -332,6 +352,30 @@ def test_tensorboard_is_the_projects_image(built: Any, overlay: str) -> None:
     assert container["image"] == TENSORBOARD_IMAGE
     assert container["envFrom"] == [{"secretRef": {"name": names.READER_SECRET, "optional": True}}]
     assert "--logdir=s3://kfdet/tensorboard" in container["args"]
+
+
+def test_openshift_chooses_the_users(built: Any) -> None:
+    assert not re.search(
+        r"runAsUser|runAsGroup|fsGroup:", yaml.safe_dump_all(built("standalone-openshift"))
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nobody_reaches_a_pod_unless_a_policy_says_so(built: Any, overlay: str) -> None:
+    objects = built(overlay)
+    policies = {
+        each["metadata"]["name"]: each["spec"]
+        for each in objects
+        if each["kind"] == "NetworkPolicy"
+    }
+    store = {"kfdet-minio"} if overlay in WITH_MINIO else set()
+    assert set(policies) == {"kfdet-endpoints", "kfdet-tensorboard", *store}
+    assert all(policy["policyTypes"] == ["Ingress"] for policy in policies.values())
+    assert "ingress" not in policies["kfdet-tensorboard"]
+    pods = policies["kfdet-endpoints"]["podSelector"]
+    # KServe copies an InferenceService's labels to its pods
+    assert pods["matchLabels"] == {names.MANAGED_LABEL: names.MANAGED_BY}
+    assert [each["key"] for each in pods["matchExpressions"]] == [names.POD_LABEL]
 
 
 def test_images_by_hand_are_of_this_version() -> None:
