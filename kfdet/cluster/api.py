@@ -139,6 +139,15 @@ class Cluster:
                 return _has_field(schema, "spec", *path)
         return True
 
+    def config_map(self, name: str) -> dict[str, str] | None:
+        """The data of a ConfigMap of the namespace; None where it cannot be read."""
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/configmaps/{name}"
+        try:
+            found: dict[str, str] = self._request("GET", path).get("data") or {}
+        except (KfdetError, NoSuchObjectError):
+            return None
+        return found
+
     def kserve_version(self) -> str:
         """The version of KServe, as its controller's image says; "" where that cannot be read.
 

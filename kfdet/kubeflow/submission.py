@@ -26,6 +26,7 @@ from kfdet.kubeflow.earlier import (
     read_json,
 )
 from kfdet.kubeflow.following import FinishedRun
+from kfdet.kubeflow.launcher import CONFIG_MAP, lacks_bucket
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings, is_local_start
 from kfdet.pipelines.compilation import Compilation, PipelineName
@@ -185,7 +186,8 @@ def prepare(
     compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
-    if read_connection(dataset).host.endswith(GOOGLE_HOST):
+    store = read_connection(dataset)
+    if store.host.endswith(GOOGLE_HOST):
         raise InputError(
             "Kubeflow Pipelines cannot store the artifacts of a run in Google Cloud Storage by way "
             "of S3: Google changes a header that its client signs.",
@@ -197,6 +199,7 @@ def prepare(
     for each in trainings(parameters, sweep):
         check_start(each, here=False)
     bucket = BucketPath.parse(datasets[0]).bucket
+    _check_launcher(backend, bucket, store.host)
     arguments = {
         "dataset": dataset,
         **parameters.arguments(),
@@ -221,6 +224,21 @@ def dataset_name(dataset: str) -> str:
     from kfdet.dataset.several import split_datasets
 
     return " ".join(place.rstrip("/").rpartition("/")[2] for place in split_datasets(dataset))
+
+
+def _check_launcher(backend: Backend, bucket: str, host: str) -> None:
+    """Warn where the stages could not keep their artifacts in the bucket."""
+    from kfdet.cluster.connection import connect
+
+    if backend.namespace or not backend.same_cluster:
+        return
+    settings = connect(NAMESPACE).config_map(CONFIG_MAP)
+    if settings is not None and lacks_bucket(settings, bucket, host):
+        warn(
+            f"Kubeflow Pipelines is not told where the bucket {bucket} is, so its stages may be "
+            f"unable to keep their artifacts there: set it in the ConfigMap {CONFIG_MAP} "
+            "(docs/kubernetes.md, Beside other pipelines)."
+        )
 
 
 def start(backend: Backend, order: Order) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_cluster import FakeCluster, running
 from support.object_store import ObjectStore
 from support.workflow_samples import cached, driver, patch, ran, workflow
 
@@ -196,6 +197,37 @@ def test_everything_is_kept_in_the_datasets_bucket(
     assert arguments["dataset"] == "s3://toys/cups"
     assert arguments["model_root"] == "minio://toys/models"
     assert arguments["checkpoint_root"] == "minio://toys/checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("same_cluster", "settings", "warned"),
+    [
+        (True, (200, {"data": {}}), True),
+        (True, (200, {"data": {"providers": "s3: {overrides: [{bucketName: toys}]}"}}), False),
+        (True, (403, {"reason": "Forbidden"}), False),
+        (False, (200, {"data": {}}), False),
+    ],
+)
+def test_a_bucket_that_the_launcher_does_not_know(
+    same_cluster: bool,
+    settings: Any,
+    warned: bool,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    object_store.client.make_bucket("toys")
+    object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
+    backend: Any = Backend()
+    backend.same_cluster = same_cluster
+    fake = FakeCluster()
+    fake.answers["GET", "/configmaps/kfp-launcher"] = settings
+    events: list[dict[str, Any]] = []
+    with running(fake) as target, listening(events.append):
+        monkeypatch.setattr(connection, "connect", lambda *_: target)
+        given = ("minio://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
+        submit(backend, *given)
+    messages = [event["message"] for event in events if event["event"] == "warning"]
+    assert any("where the bucket toys is" in message for message in messages) == warned
 
 
 def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:
