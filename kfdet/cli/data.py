@@ -73,7 +73,8 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A dataset's folder, or one annotation file; either may be in a bucket.",
+            help="A dataset's folder or zip, or one annotation file; a folder or file may be in a "
+            "bucket.",
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],

@@ -30,8 +30,8 @@ def evaluate(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="[DATASET]",
-            help="Folder or bucket URI; default: what the run MODEL was measured on.",
+            metavar="DATASET",
+            help="Folder, zip or bucket URI; default: what the run MODEL was measured on.",
             show_default=False,
         ),
     ] = "",

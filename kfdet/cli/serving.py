@@ -73,8 +73,7 @@ def serve(
 ) -> None:
     """Serve an exported model with TensorFlow Serving's REST and gRPC API until it is stopped.
 
-    The highest version in the folder is served; a version that is added later
-    needs a restart. On
+    The highest version in the folder is served; a version that is added later needs a restart. On
     SIGTERM, running requests are answered before the process ends. Needs the extra "serve".
 
     [bold]Examples[/]
