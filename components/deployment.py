@@ -25,6 +25,7 @@ def deployment(
     serving: ServingSettings,
     run: str,
     dataset: str,
+    started: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("url", str), ("version", str), ("decision", str)]
 ):
@@ -45,6 +46,7 @@ def deployment(
         serving: How the endpoint is run.
         run: The ID of the run, for the record beside the endpoint.
         dataset: Fingerprint of the run's dataset, likewise.
+        started: When the run was started; of two runs the one that was started later wins.
 
     Returns:
         The endpoint's URL, the version it serves, and why.
@@ -65,4 +67,5 @@ def deployment(
         serving=serving,
         run=run,
         dataset=dataset,
+        started=started,
     )

@@ -5,33 +5,39 @@ from typing import NamedTuple
 
 from kfp import dsl
 
+from kfdet.cluster.parameters import CheckedSettings
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
+from kfdet.parameters import Parameters
 
 
 @component(IMAGE)
 def fingerprint(
-    dataset: str, endpoint: str, promote: str, state: dsl.Output[dsl.Artifact]
-) -> NamedTuple("Outputs", [("digest", str), ("serving", str)]):  # type: ignore[valid-type]
-    """Look at the dataset and the endpoint; never cached, because their names do not change.
+    dataset: str,
+    state: dsl.Output[dsl.Artifact],
+    parameters: Parameters,
+    cluster: CheckedSettings,
+    accelerator_count: str,
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("digest", str), ("serving", str), ("started", str)]
+):
+    """Check the parameters, and look at the dataset and the endpoint; never cached.
+
+    Names do not change when that changes what they name.
 
     Args:
         dataset: Folder or bucket path with videos or images and their annotations.
-        endpoint: The InferenceService that the model is for; empty: none.
-        promote: What the model must be beside the one that the endpoint serves: always, not-worse
-            or better.
         state: The digest as JSON: the trace that every run leaves, also one whose other stages
             come from the cache.
+        parameters: All parameters, so that a bad one fails now.
+        cluster: What only a cluster has, likewise.
+        accelerator_count: How many GPUs training requests.
 
     Returns:
-        A digest of the dataset that changes when a file is added, removed, renamed or written; and
-        the bucket path of the model that the new one is compared with, or nothing.
+        A digest of the dataset that changes when a file is added, removed, renamed or written; the
+        bucket path of the model that the new one is compared with, or nothing; and the time, which
+        decides between two runs that deploy.
     """
     from kfdet.stages.fingerprint import take_fingerprint
 
-    return take_fingerprint(
-        dataset,
-        endpoint,
-        promote,  # type: ignore[arg-type]  # KFP knows text only
-        Path(state.path),
-    )
+    return take_fingerprint(dataset, Path(state.path), parameters, cluster, accelerator_count)

@@ -67,7 +67,7 @@ def build_sweep_pipeline(
         """
         image, seed = compilation.image, parameters.seed
         settings = grid(**vars(sweep), **part(parameters, TrainingSettings), seed=seed)
-        on_cluster(settings, "Grid", image)
+        on_cluster(settings, "Grid", image, retries=0)  # a bad grid fails here
         records, found = prepare(dataset, parameters, cluster, image)
         with dsl.ParallelFor(
             settings.output, name="settings", parallelism=compilation.parallel_trainings

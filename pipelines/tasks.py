@@ -13,6 +13,7 @@ from kfp import dsl, kubernetes
 from kfdet.cluster.names import STORAGE_SECRET
 from kfdet.cluster.parameters import (
     CLUSTER_DEFAULTS,
+    CheckedSettings,
     ClusterParameters,
     ServingSettings,
     pipeline_root,
@@ -88,8 +89,14 @@ def prepare(
         The task of the TFRecord build, and that of the fingerprint.
     """
     seed = parameters.seed
-    found = fingerprint(dataset=dataset, endpoint=cluster.endpoint, promote=parameters.promote)
-    on_cluster(found, "Fingerprint", image)
+    found = fingerprint(
+        dataset=dataset,
+        **vars(parameters),
+        **part(cluster, CheckedSettings),
+        accelerator_count=cluster.accelerator_count,
+    )
+    # bad parameters fail here, once; what it does takes seconds, and it waits for a store itself
+    on_cluster(found, "Fingerprint", image, retries=0)
     found.set_caching_options(False)  # a changed dataset has the same address
     plan = planning(
         dataset=dataset,
@@ -99,7 +106,7 @@ def prepare(
         **part(parameters, SplitSettings),
         **part(parameters, DatasetSettings),
     )
-    on_cluster(plan, "Planning", image)
+    on_cluster(plan, "Planning", image, retries=1)  # bad datasets fail here
     with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
         boxes = interpolation(
             dataset=dataset,
@@ -235,6 +242,7 @@ def finish(
             run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             dataset=found.outputs["digest"],
             **part(cluster, ServingSettings),
+            started=found.outputs["started"],
         )
         on_cluster(served, "Deployment", image)
         served.set_caching_options(False)
@@ -268,15 +276,16 @@ def on_cluster(
 ) -> None:
     """Set what every stage needs in a pod: image, requests, retries, scratch, credentials.
 
-    Retries wait 30, 60, ... seconds, longer than an object store takes to come back, and are few,
-    because bad input fails again. The longest duration counts from the first attempt's start and
-    would also end a running attempt.
+    Retries wait 60, 120, ... seconds, longer than an object store takes to come back. They are for
+    nodes that vanish, and few, because KFP cannot tell bad input, which fails again. The longest
+    duration counts from the first attempt's start and would also end a running attempt.
     """
     task.set_display_name(title)
     task.set_container_image(image)
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
-    task.set_retry(retries, "30s", 2.0, "30d")
+    if retries:
+        task.set_retry(retries, "60s", 2.0, "30d")
     kubernetes.set_security_context(task, run_as_non_root=True)
     # HOME and TMPDIR of the images, whose root file system may be read-only
     kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108

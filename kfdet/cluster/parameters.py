@@ -16,6 +16,8 @@ from kfdet.parameters import Settings, parameter
 _QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 """What Kubernetes' ParseQuantity accepts, without a sign; its Python client accepts inf, too."""
 
+_ROOTS = ("model_root", "checkpoint_root", "tensorboard_root")
+
 BUCKET = "kfdet"
 """Where everything is kept unless another bucket is named."""
 
@@ -98,8 +100,8 @@ class ServingSettings(Settings):
 
 
 @dataclass(frozen=True)
-class ClusterParameters(ServingSettings):
-    """Parameters of the pipeline that a run on one machine ignores."""
+class CheckedSettings(ServingSettings):
+    """Those parameters of a cluster that the first stage of a run checks, as it gets them."""
 
     endpoint: str = parameter(
         "",
@@ -143,18 +145,6 @@ class ClusterParameters(ServingSettings):
         "Resource name of the GPUs that training requests.",
         metavar="NAME",
     )
-    accelerator_count: int = parameter(
-        0, "Cluster", "How many GPUs training requests; 0: it runs on the CPU.", min=0
-    )
-    node_selector: str = parameter(
-        "{}", "Cluster", "Labels of the nodes that training may run on, as JSON.", metavar="JSON"
-    )
-    tolerations: str = parameter(
-        "[]",
-        "Cluster",
-        "Taints that training tolerates, as a JSON list of Kubernetes tolerations.",
-        metavar="JSON",
-    )
     training_cpu: str = parameter(
         "1", "Cluster", "CPU cores that training requests.", metavar="CORES"
     )
@@ -171,7 +161,36 @@ class ClusterParameters(ServingSettings):
         super().check()
         check_quantity("training_cpu", self.training_cpu, "500m or 2")
         check_quantity("training_memory", self.training_memory, "4Gi or 4G")
-        for name in ("model_root", "checkpoint_root", "tensorboard_root"):
+        for name in _ROOTS:
+            if "://" in getattr(self, name):  # on one machine they are folders
+                _check_root(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class ClusterParameters(CheckedSettings):
+    """Parameters of the pipeline that a run on one machine ignores."""
+
+    accelerator_count: int = parameter(
+        0, "Cluster", "How many GPUs training requests; 0: it runs on the CPU.", min=0
+    )
+    node_selector: str = parameter(
+        "{}", "Cluster", "Labels of the nodes that training may run on, as JSON.", metavar="JSON"
+    )
+    tolerations: str = parameter(
+        "[]",
+        "Cluster",
+        "Taints that training tolerates, as a JSON list of Kubernetes tolerations.",
+        metavar="JSON",
+    )
+
+    def check(self) -> None:
+        """Find what would fail only when training starts or at the deployment.
+
+        Raises:
+            InputError: Names the parameter, and what it should be.
+        """
+        super().check()
+        for name in _ROOTS:
             _check_root(name, getattr(self, name))
         self.arguments(BUCKET)
 

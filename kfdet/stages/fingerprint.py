@@ -1,39 +1,91 @@
-"""Fingerprint stage: what a run finds outside of it, so that stages run again when that changes."""
+"""Fingerprint stage: what a run finds outside of it, so that stages run again when that changes.
+
+It comes first and takes seconds, so it also checks every parameter: a run that was started in the
+UI, on a schedule or with Kubeflow's SDK has been checked by nobody.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from kfdet.cluster.connection import connect_to_deploy
+from kfdet.cluster.connection import connect, connect_to_deploy
+from kfdet.cluster.parameters import CheckedSettings
+from kfdet.deployment.endpoint import check_name
 from kfdet.deployment.gate import find_rival
+from kfdet.deployment.starting import with_located_start
+from kfdet.errors import InputError
+from kfdet.events import timestamp
 from kfdet.files import atomic_file
-from kfdet.parameters import Promotion
+from kfdet.parameters import ENDPOINT_START, Parameters, TrainingSettings
+from kfdet.storage.address import is_bucket_uri
+from kfdet.storage.download import is_there
 from kfdet.storage.fingerprint import fingerprint
+from kfdet.storage.listing import no_objects
+from kfdet.training.starting_point import check_start
 
 
 def take_fingerprint(
-    dataset: str, endpoint: str, promote: Promotion, state: Path
-) -> tuple[str, str]:
-    """The fingerprint of a dataset, nothing of which is downloaded, and what an endpoint serves.
+    dataset: str,
+    state: Path,
+    parameters: Parameters,
+    cluster: CheckedSettings,
+    accelerator_count: str,
+) -> tuple[str, str, str]:
+    """Check the parameters, and take the fingerprint of a dataset, nothing of which is downloaded.
 
     Args:
         dataset: The dataset's folder or bucket URI.
-        endpoint: The endpoint that the model is for; "": none.
-        promote: What the model must be beside the one that the endpoint serves.
         state: JSON file to write, with `dataset` and `fingerprint`: outside of a run, nobody can
             see the outputs of its tasks, but files that it has written.
+        parameters: All parameters.
+        cluster: What only a cluster has.
+        accelerator_count: How many GPUs training requests, as text.
 
     Returns:
-        The fingerprint, and the bucket URI of the model to compare with; "" where there is none.
+        The fingerprint, the bucket URI of the model to compare with ("" where there is none), and
+        the time as `kfdet.events.timestamp` gives it.
 
     Raises:
-        InputError: There is no dataset, the store cannot be read, the endpoint is somebody
-            else's, or its model is gone from the bucket.
+        InputError: A parameter is out of its limits, there is no dataset, the store cannot be read,
+            the endpoint is somebody else's, or its model is gone from the bucket.
     """
+    started = timestamp()
+    _check(parameters, cluster, accelerator_count)
     found = fingerprint(dataset)
     with atomic_file(state) as path:
         path.write_text(json.dumps({"dataset": dataset, "fingerprint": found}) + "\n")
-    if not endpoint or promote == "always":
-        return found, ""
-    return found, find_rival(connect_to_deploy(), endpoint)
+    rival = ""
+    if cluster.endpoint and parameters.promote != "always":
+        rival = find_rival(connect_to_deploy(), cluster.endpoint)
+    return found, rival, started
+
+
+def _check(parameters: Parameters, cluster: CheckedSettings, accelerator_count: str) -> None:
+    parameters.check()
+    cluster.check()
+    if not accelerator_count.isdecimal():
+        raise InputError(f"accelerator_count must be a whole number, got {accelerator_count!r}.")
+    if cluster.endpoint:
+        check_name(cluster.endpoint)
+    if parameters.promote != "always" and not (parameters.against or cluster.endpoint):
+        raise InputError(
+            f"promote is {parameters.promote}, but there is nothing to compare with.",
+            hint="Name an endpoint, or a model with against.",
+        )
+    if is_bucket_uri(parameters.against) and not is_there(parameters.against):
+        raise no_objects(parameters.against)
+    settings = parameters.part(TrainingSettings)
+    if settings.pretrained.startswith(ENDPOINT_START):
+        if connect().inside:
+            raise InputError(
+                "cannot be looked up by the pod of the training.",
+                file=settings.pretrained,
+                hint="Give the path of its weights: minio://BUCKET/models/NAME/bundles/VERSION.zip.",
+            )
+        settings = with_located_start(settings)
+    check_start(settings, here=False)
+    if settings.overrides.strip() or settings.input_size:
+        from kfdet.training.run import check_experiment  # takes seconds to import
+
+        check_experiment(settings)

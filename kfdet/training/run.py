@@ -87,6 +87,27 @@ class _Start:
     weights: WeightFiles | None
 
 
+def check_experiment(settings: TrainingSettings) -> None:
+    """Find what Model Garden would refuse, before there is anything to train on.
+
+    Raises:
+        InputError: The input size does not fit the network, or the overrides its configuration.
+    """
+    entry = networks.network(settings.network)
+    low, high = entry.levels
+    size = (2**high, 2**high)
+    if settings.input_size:
+        size = _given_size(settings, entry)
+    config = networks.experiment(
+        entry,
+        AnchorGrid(*size, low, high, num_scales=1, aspect_ratios=(1.0,), anchor_size=3.0),
+        class_count=1,
+        schedule=networks.Schedule(1, 1, entry.learning_rate, 1),
+        mixed_precision=False,
+    )
+    _override(config, settings.overrides)
+
+
 def train_detector(
     records: Path,
     model: Path,
@@ -297,17 +318,8 @@ def _strategy(gpus: int) -> tf.distribute.Strategy:
 def _input_size(
     records: Path, settings: TrainingSettings, entry: networks.Network, gpu: bool
 ) -> tuple[int, int]:
-    multiple = 2 ** entry.levels[1]
     if settings.input_size:
-        height, width = parse_input_size(settings.input_size)
-        if height % multiple or width % multiple:
-            raise InputError(
-                f"input size {settings.input_size}: both sides must be multiples of {multiple} "
-                f"for {settings.network}.",
-                hint=f'Try "{round(height / multiple) * multiple}x'
-                f'{round(width / multiple) * multiple}".',
-            )
-        return height, width
+        return _given_size(settings, entry)
     examples = pq.read_table(records / "examples.parquet", columns=["split", "height", "width"])
     examples = examples.filter(pc.equal(examples["split"], "train"))
     images = np.stack([examples["height"].to_numpy(), examples["width"].to_numpy()], axis=1)
@@ -316,8 +328,21 @@ def _input_size(
         _relative_box_sizes(records),
         min_pixels=_MIN_PIXELS,
         max_pixels=entry.max_pixels_gpu if gpu else entry.max_pixels_cpu,
-        multiple=multiple,
+        multiple=2 ** entry.levels[1],
     )
+
+
+def _given_size(settings: TrainingSettings, entry: networks.Network) -> tuple[int, int]:
+    multiple = 2 ** entry.levels[1]
+    height, width = parse_input_size(settings.input_size)
+    if height % multiple or width % multiple:
+        raise InputError(
+            f"input size {settings.input_size}: both sides must be multiples of {multiple} "
+            f"for {settings.network}.",
+            hint=f'Try "{round(height / multiple) * multiple}x'
+            f'{round(width / multiple) * multiple}".',
+        )
+    return height, width
 
 
 def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
