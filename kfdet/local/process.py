@@ -33,8 +33,9 @@ from kfp.local import cache as kfp_cache
 from kfp.local import status, subprocess_task_handler
 
 from kfdet.dataset.several import join_datasets, split_datasets
+from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit
-from kfdet.files import atomic_file, read_json_object
+from kfdet.files import atomic_file, hash_file, hash_folder, read_json_object
 from kfdet.local.folder import located, portable
 from kfdet.storage.fingerprint import fingerprint
 from kfdet.training import starting_point
@@ -65,7 +66,7 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
 
         Of the dataset, its name, and for its fingerprint what that is: it takes no process to find
         out, and the other stages have it from there. Of the run's folder, nothing. Of a checkpoint
-        to start from, its files.
+        to start from, its files; of a model to compare with, its name and files.
         """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
         arguments = portable(self._serialize_value_for_key(arguments), self._folder)
@@ -78,6 +79,8 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
             arguments["dataset"] = join_datasets(names)
         if start:
             arguments["pretrained"] = starting_point.identity(located(start, self._folder))
+        if against := arguments.get("against"):
+            arguments["against"] = _model_identity(located(against, self._folder))
         key: str = super().compute_key(component_name=component_name, arguments=arguments, **rest)
         return key
 
@@ -106,6 +109,15 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
         with atomic_file(Path(self._entry_path(key))) as temporary:
             temporary.write_text(json.dumps(entry), encoding="utf-8")
         emit("task", stage=_task.stage, state="done", key=key, **times)
+
+
+def _model_identity(model: str) -> str:
+    """The name of a model, which the report has, with a digest; an address as it is."""
+    path = Path(model)
+    if not path.exists():
+        return model
+    digest = hash_file(path) if path.is_file() else hash_folder(find_saved_model(path))
+    return f"{path.name} {digest}"
 
 
 def _run_task(handler: subprocess_task_handler.SubprocessTaskHandler) -> status.Status:

@@ -124,6 +124,31 @@ def test_a_changed_checkpoint_misses(tmp_path: Path) -> None:
     assert key(tmp_path / "run", pretrained=str(tmp_path / "weights")) != before
 
 
+@pytest.mark.parametrize("model", ["older", "older/model", "older.tflite"])
+def test_a_model_to_compare_with_counts_by_what_it_holds(model: str, tmp_path: Path) -> None:
+    def key_of(place: str) -> str:
+        return key(tmp_path / "run", against=str(tmp_path / place / model))
+
+    graphs = []
+    for place in ("a", "b"):
+        graph = tmp_path / place / "older" / "model" / "1" / "saved_model.pb"
+        graph.parent.mkdir(parents=True)
+        graphs += [graph, tmp_path / place / "older.tflite"]
+    for graph in graphs:
+        graph.write_text("1")
+    before = key_of("a")
+    assert key_of("b") == before
+    (tmp_path / "a" / "older" / "report.html").touch()
+    assert key_of("a") == before
+    for graph in graphs[:2]:
+        graph.write_text("2")
+    assert key_of("a") != before
+
+
+def test_an_address_to_compare_with_counts_as_it_is(tmp_path: Path) -> None:
+    assert key(tmp_path, against="s3://a/1") != key(tmp_path, against="s3://a/2")
+
+
 def test_the_own_run_as_a_checkpoint_survives_a_move(tmp_path: Path) -> None:
     (old := tmp_path / "old").mkdir()
     (old / "model.zip").write_text("1")
