@@ -2,7 +2,7 @@
 # make test     create the environment in .venv, run the tests
 # make venv     create the environment only
 # make lint     style, types, directions of imports
-# make golden   update the compiled pipeline that a test compares with
+# make golden   update the compiled pipelines that tests compare with
 # make lock     update the pinned versions (needs uv)
 # make images   build the container images
 # make bench    measure against other tools
@@ -52,6 +52,7 @@ lint: venv
 # Look at the difference before you commit it.
 golden: venv
 	$(BIN)/kfdet compile --output tests/pipelines/golden/training.yaml
+	$(BIN)/kfdet compile --pipeline sweep --output tests/pipelines/golden/sweep.yaml
 	git diff --stat -- tests/pipelines/golden
 
 COMPILE := uv pip compile --generate-hashes --no-annotate --no-header --no-emit-index-url \

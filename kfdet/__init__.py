@@ -16,7 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kfdet.console.library import check, convert, evaluate, interpolate, load_dataset, run
+    from kfdet.console.library import (
+        check,
+        convert,
+        evaluate,
+        interpolate,
+        load_dataset,
+        run,
+        sweep,
+    )
     from kfdet.detection.detections import Detections
     from kfdet.detection.detector import Detector
     from kfdet.errors import InputError, KfdetError, Problem
@@ -39,6 +47,7 @@ __all__ = [
     "interpolate",
     "load_dataset",
     "run",
+    "sweep",
 ]
 
 _HOMES = {
@@ -55,6 +64,7 @@ _HOMES = {
     "interpolate": "kfdet.console.library",
     "load_dataset": "kfdet.console.library",
     "run": "kfdet.console.library",
+    "sweep": "kfdet.console.library",
 }
 """Where each public name is defined."""
 

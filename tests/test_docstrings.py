@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import shutil
 import subprocess
@@ -77,8 +78,16 @@ def test_the_guide_runs_as_written(
         assert Path(dataset).is_dir()
         return kfdet.Run.load(folder)
 
+    def sweep(dataset: str, folder: str, grid: dict[str, Any], **changes: Any) -> kfdet.Run:
+        kfdet.Parameters(**{name: values[0] for name, values in grid.items()}).check()
+        done = run(dataset, "older-run", **changes)
+        trial = {"settings": grid, "AP50": 0.5, "ms_per_image": 1.0, "minutes": 1.0}
+        (done.folder / "sweep.json").write_text(json.dumps({"trials": [trial]}))
+        return done
+
     monkeypatch.chdir(working_folder)
     monkeypatch.setattr(kfdet, "run", run)
+    monkeypatch.setattr(kfdet, "sweep", sweep)
     blocks = re.findall(r"(?m)^\n((?: {4}.*\n|\n(?= {4}))+)", (REPOSITORY / page).read_text())
     program = "".join(textwrap.dedent(block) for block in blocks if "kfdet." in block)
     names: dict[str, Any] = {}

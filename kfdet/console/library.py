@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -14,7 +15,7 @@ from kfdet.console.display import show_events
 from kfdet.errors import InputError, explain_missing_packages
 from kfdet.events import listening, with_aliases
 from kfdet.local.results import Run
-from kfdet.parameters import DEFAULTS, Interpolation, Parameters, join_list
+from kfdet.parameters import DEFAULTS, Interpolation, Parameters, SweepSettings, join_list
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,51 @@ def run(
     parameters = _changed(parameters, changes)
     with _progress(show_progress) as on_event:
         return run_pipeline(_one_text(dataset), folder, parameters, on_event, replace=replace_run)
+
+
+def sweep(
+    dataset: str | Path | Sequence[str | Path],
+    folder: str | Path,
+    grid: Mapping[str, str | Sequence[Any]],
+    parameters: Parameters = DEFAULTS,
+    *,
+    random: int = 0,
+    replace_run: bool = False,
+    show_progress: bool = True,
+    **changes: Any,
+) -> Run:
+    """Train several settings on the same frames, and keep the best one: what `kfdet sweep` does.
+
+    The settings that have finished are not trained again.
+
+    >>> run = kfdet.sweep("videos", "sweep", {"steps": [1, 2]})
+    >>> sorted(trial["settings"]["steps"] for trial in run.sweep["trials"])
+    [1, 2]
+
+    Args:
+        dataset: As for `run`.
+        folder: Folder of the run, which is that of the best setting; created if it does not exist.
+        grid: The values of each training parameter to try; where settings are drawn, also a range
+            such as "0.001..0.02".
+        parameters: The parameters that the grid does not name.
+        random: Train this many settings, drawn at random; 0: every combination.
+        replace_run: Whether a run of another dataset in `folder` may be replaced.
+        show_progress: Whether progress and warnings are shown while the run goes on.
+        changes: Single parameters in place of those in `parameters`, by name.
+
+    Raises:
+        InputError: Bad input; the message names the place and the remedy.
+        KfdetError: A stage failed; a note names the log.
+    """
+    from kfdet.local.runner import run as run_pipeline
+
+    axes = [f"{name}={_plain(values)}" for name, values in grid.items()]
+    settings = SweepSettings(grid=shlex.join(axes), random=random)
+    parameters = _changed(parameters, changes)
+    with _progress(show_progress) as on_event:
+        return run_pipeline(
+            _one_text(dataset), folder, parameters, on_event, replace=replace_run, sweep=settings
+        )
 
 
 @explain_missing_packages()

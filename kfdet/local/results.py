@@ -8,7 +8,7 @@ from typing import Any
 
 from kfdet.errors import InputError
 from kfdet.files import read_json_object
-from kfdet.local.folder import ARTIFACTS, METRICS, RECORD
+from kfdet.local.folder import ARTIFACTS, METRICS, RECORD, SWEEP
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,6 +60,12 @@ class Run:
     def report(self) -> Path:
         """The report, one HTML file."""
         return self.folder / "report.html"
+
+    @property
+    def sweep(self) -> dict[str, Any] | None:
+        """What sweep.json holds: `trials`, the best first, and the `chosen` settings."""
+        path = self.folder / SWEEP
+        return read_json_object(path) if path.is_file() else None
 
     @property
     def verdict(self) -> bool:

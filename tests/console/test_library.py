@@ -38,6 +38,21 @@ def test_lists_and_mappings(videos: Path) -> None:
     assert list(found.summary.labels) == ["box"]
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({}, "the grid names no parameter"),
+        ({"stepz": [1, 2]}, "no training parameter 'stepz'. Did you mean 'steps'"),
+        ({"steps": []}, "the grid gives steps no value"),
+        ({"learning_rate": "0.001..0.02"}, "has a range, from which values are drawn"),
+    ],
+)
+def test_a_grid_is_checked(grid: Any, message: str, videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(kfdet.InputError, match=message):
+        kfdet.sweep(videos, tmp_path / "sweep", grid)
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_checkpoint_may_be_a_path(tmp_path: Path) -> None:
     with pytest.raises(kfdet.InputError, match="none: no such checkpoint"):
         kfdet.run(tmp_path, tmp_path / "run", pretrained=tmp_path / "none")

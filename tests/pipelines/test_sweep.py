@@ -13,6 +13,7 @@ from kfdet.parameters import TrainingSettings
 from kfdet.pipelines.compilation import Compilation
 from kfdet.pipelines.compiler import compile_pipeline
 
+GOLDEN = Path(__file__).parent / "golden" / "sweep.yaml"
 PREPARATION = {"fingerprint", "planning", "negative-mining", "tfrecord-build"}
 
 
@@ -25,6 +26,12 @@ def compiled(folder: Path, **options: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return compiled(tmp_path_factory.mktemp("pipelines"))
+
+
+def test_the_compiled_pipeline_is_the_golden_one(tmp_path: Path) -> None:
+    compiled(tmp_path)
+    found = (tmp_path / "sweep.yaml").read_text()
+    assert found == GOLDEN.read_text(), "look at the difference, then: make golden"
 
 
 def loop_over_settings(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
