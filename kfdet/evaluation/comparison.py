@@ -12,14 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from kfdet.errors import InputError
-from kfdet.evaluation.interval import FEWEST_BLOCKS, resample, resampled_ap50
+from kfdet.evaluation.interval import (
+    FEWEST_BLOCKS,
+    count_blocks,
+    expanded_interval,
+    resample,
+    resampled_ap50,
+)
 from kfdet.evaluation.measurement import Measurement
 from kfdet.parameters import Promotion
 
 TOLERANCE = 0.01
 """How much lower AP50 may be for "not worse"."""
 
-_TAIL = 5.0  # per cent beyond each end: the lower end alone is a one-sided 95 % limit
+_SHARE = 0.9
+"""Of the interval: its lower end alone is a one-sided limit of 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,8 @@ class Comparison:
         AP50: Of the model; None where there is nothing to find.
         other: AP50 of the other one.
         difference: The first less the second.
-        interval: Where the difference lies in 90 % of the bootstrap's replicates; None with too few
-            videos or stretches of time.
+        interval: Where the difference lies with a probability of 90 %; None with too few videos or
+            stretches of time.
         only_new: Labels that only the model knows.
         only_old: Labels that only the other one knows.
     """
@@ -53,7 +60,7 @@ class Comparison:
             text = f"AP50 is {self.AP50:.3f}, that of {self.against} is {self.other:.3f}"
             text += f": {self.difference:+.3f}"
             if self.interval:
-                text += " ({:+.3f} to {:+.3f} in 90% of the replicates)".format(*self.interval)
+                text += " ({:+.3f} to {:+.3f} with a probability of 90%)".format(*self.interval)
             text += "."
         if self.only_new:
             text += f" Only the new model knows {', '.join(self.only_new)}."
@@ -111,13 +118,11 @@ def compare(
     whole = (new.blocks >= 0).astype(float)[None]
     ap50, other = (float(resampled_ap50(side, whole)[0]) for side in sides)
     interval = None
-    if new.blocks.max(initial=-1) + 1 >= FEWEST_BLOCKS:
+    blocks = count_blocks(new.blocks)
+    if blocks >= FEWEST_BLOCKS:
         times = resample(new.blocks, seed)
         differences = resampled_ap50(sides[0], times) - resampled_ap50(sides[1], times)
-        differences = differences[~np.isnan(differences)]
-        if len(differences):
-            low, high = np.percentile(differences, [_TAIL, 100 - _TAIL])
-            interval = round(float(low), 4), round(float(high), 4)
+        interval = expanded_interval(differences, blocks, _SHARE)
     known = np.isfinite([ap50, other]).all()
     return Comparison(
         against=against,

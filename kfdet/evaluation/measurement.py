@@ -10,7 +10,7 @@ from kfdet.evaluation.attribution import attribute, weigh
 from kfdet.evaluation.coco import CocoMetrics, Matches, evaluate_coco
 from kfdet.evaluation.error_analysis import ErrorAnalysis, analyse
 from kfdet.evaluation.ground_truth import GroundTruth
-from kfdet.evaluation.interval import Integers, ap50_interval, find_blocks
+from kfdet.evaluation.interval import Integers, ap50_interval, count_blocks, find_blocks
 from kfdet.evaluation.label_checks import LabelCheck, check_labels
 from kfdet.evaluation.matching import to_found
 from kfdet.evaluation.truth import Truth, describe_truth
@@ -66,7 +66,7 @@ def measure(
     return Measurement(
         coco=coco,
         analysis=analysis,
-        truth=describe_truth(side, truths, interval, int(blocks.max(initial=-1)) + 1),
+        truth=describe_truth(side, truths, interval, count_blocks(blocks)),
         labels_to_check=check_labels(truths, detections, attributions, analysis.threshold),
         matches=matches,
         blocks=blocks,

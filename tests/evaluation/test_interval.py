@@ -95,8 +95,8 @@ def test_the_interval_holds_the_value_narrows_and_repeats(hand):
 def test_blocks_are_stretches_of_few_videos(hand):
     truths = [hand.truth(frame, [(0, 0, 9, 9)]) for frame in range(0, 400, 5)]
     blocks = find_blocks(truths, {"a.mp4": 10.0})
-    assert blocks.max() + 1 == 20  # 40 s in 20 stretches of 2 s
-    assert np.bincount(blocks).tolist() == [4] * 20
+    assert blocks.max() + 1 == 10  # 40 s in 10 stretches of 4 s
+    assert np.bincount(blocks).tolist() == [8] * 10
     assert (np.diff(blocks) >= 0).all()
 
 

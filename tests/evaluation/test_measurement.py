@@ -94,7 +94,7 @@ def test_what_is_truth() -> None:
     of_full, of_part = measured(full).truth, measured(part).truth
     assert (of_full.frames, of_full.boxes) == (13, 65)
     assert (of_full.partly_drawn_frames, of_full.unpunished_share) == (0, 0)
-    assert of_full.blocks == 12
+    assert of_full.blocks == 10
     assert of_part.partly_drawn_frames > 0
     assert of_part.boxes + of_part.undrawn_boxes == TRACKS * of_part.frames
     assert 0 < of_part.unpunished_share < 0.2
