@@ -40,8 +40,8 @@ def deployment(
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
-        promote: What the model must be beside the one that the endpoint serves: always, not-worse
-            or better.
+        promote: Required result of the comparison with what the endpoint serves: not-worse or
+            better; always: none.
         rival: Bucket path of the model that the evaluation compared it with; empty: none.
         serving: How the endpoint is run.
         run: The ID of the run, for the record beside the endpoint.

@@ -348,10 +348,14 @@ class TrainingSettings(Settings):
         1.0, "Augmentation", "Strength of random changes of the colours; 0: none.", min=0, max=3
     )
     min_zoom: float = parameter(
-        0.75, "Augmentation", "Training pictures are shrunk at most to this size.", min=0.1, max=1
+        0.75, "Augmentation", "Training pictures are shrunk to this scale at most.", min=0.1, max=1
     )
     max_zoom: float = parameter(
-        1.35, "Augmentation", "Training pictures are enlarged at most to this size.", min=1, max=5
+        1.35,
+        "Augmentation",
+        "Training pictures are enlarged to this scale at most.",
+        min=1,
+        max=5,
     )
     jitter_boxes: float = parameter(
         0.0,
@@ -416,8 +420,8 @@ class Gate(Settings):
     promote: Promotion = parameter(
         "always",
         "Verdict",
-        "What it must be beside the model of --against, and on a cluster beside what the endpoint "
-        "serves: always, not-worse or better.",
+        "Required result of the comparison with the model of --against, and on a cluster with what "
+        "the endpoint serves: not-worse or better; always: none.",
     )
     against: str = parameter(
         "",

@@ -83,8 +83,8 @@ def deploy(
         Promotion,
         typer.Option(
             metavar="RULE",
-            help="What the model must be beside the one that the endpoint serves, on the run's own "
-            "evaluation frames: always, not-worse or better.",
+            help="Required result of the comparison with what the endpoint serves, on the run's "
+            "own evaluation frames: not-worse or better; always: none.",
         ),
     ] = "always",
     serving: ServingSettings,

@@ -83,7 +83,7 @@ def may_replace(
         name: The endpoint.
         model: Folder with numbered versions of a SavedModel.
         records: Folder of the TFRecord build, of whose validation or test side both are measured.
-        promote: What the model must be beside the other one.
+        promote: Required result of the comparison with the other one.
         started: When the model's run was started; "" supersedes nothing and is not superseded.
         seed: Seed of the bootstrap.
 
@@ -125,7 +125,7 @@ def confirm(
         name: The endpoint.
         model: Folder with numbered versions of a SavedModel.
         metrics: metrics.json of the evaluation.
-        promote: What the model must be beside the other one.
+        promote: Required result of the comparison with the other one.
         rival: What `find_rival` found before the evaluation.
         started: As for `may_replace`.
 

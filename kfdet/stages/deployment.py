@@ -55,8 +55,8 @@ def deploy(
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
-        promote: What the model must be beside the one that the endpoint serves; a model that is
-            not leaves the endpoint as it is.
+        promote: Required result of the comparison with what the endpoint serves; another result
+            leaves the endpoint as it is.
         rival: Bucket URI of the model that the evaluation compared it with; "": none.
         serving: How the endpoint is to be run, as far as somebody asks for something.
         started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
