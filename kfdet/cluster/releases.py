@@ -47,7 +47,7 @@ FIRST_WITH_COLLECTED: Release = (2, 14)
 CHANGELOG.md."""
 
 KSERVE = Product("KServe", (0, 15), (0, 20))
-"""Part of Kubeflow 1.11 (0.15), and the newest."""
+"""Part of Kubeflow 1.11 (0.15) and 26.03 (0.16), and the newest."""
 
 
 def parse_release(version: str) -> Release | None:
