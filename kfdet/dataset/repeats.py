@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, permutations
 
 import numpy as np
 
@@ -99,8 +99,7 @@ def unite_copies(items: Sequence[Item]) -> tuple[list[Item], list[Problem]]:
     problems: list[Problem] = []
     left_out: set[str] = set()
     for first, *others in copies.values():
-        alike = not any(_missing(a, b) for a in (first, *others) for b in (first, *others))
-        if first.kind == "video" or alike:
+        if first.kind == "video" or _alike([first, *others]):
             problems += [_copy(first, other) for other in others]
             continue
         kept = max((first, *others), key=lambda item: _WEIGHT.index(item.side))
@@ -112,17 +111,20 @@ def unite_copies(items: Sequence[Item]) -> tuple[list[Item], list[Problem]]:
     return [item for item in items if item.name not in left_out], problems
 
 
+def _alike(copies: Sequence[Item]) -> bool:
+    return not any(_missing(a, b) for a, b in permutations(copies, 2))
+
+
 def _missing(item: Item, other: Item) -> list[KeyBox]:
-    """The boxes of `item` that `other` does not have."""
-    return [
-        key
-        for key in item.keys
-        if not any(
-            key.label == theirs.label
-            and iou_matrix(np.array([key[3:7]]), np.array([theirs[3:7]]))[0, 0] >= SAME_BOX_IOU
-            for theirs in other.keys
-        )
-    ]
+    """The boxes of the image `item` that its copy `other` does not have."""
+    labels = np.array([key.label for key in other.keys])
+    boxes = np.array([key[3:7] for key in other.keys], np.float64).reshape(-1, 4)
+
+    def there(key: KeyBox) -> bool:
+        overlaps = iou_matrix(np.array([key[3:7]], np.float64), boxes[labels == key.label])
+        return bool((overlaps >= SAME_BOX_IOU).any())
+
+    return [key for key in item.keys if not there(key)]
 
 
 def _united(kept: Item, other: Item) -> Problem:
