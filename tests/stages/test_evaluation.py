@@ -7,11 +7,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import av
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import simplejpeg
+from rich.console import Console
 from support import blob_detector as blobs
 
 import kfdet
+from kfdet.console.summary import print_metrics
+from kfdet.deployment.deploy import read_metrics as read_figures
+from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
 from kfdet.files import read_zip
 from kfdet.parameters import Gate
@@ -117,6 +123,45 @@ def test_a_model_that_is_not_promoted_reaches_its_limits_all_the_same(
     metrics = read_metrics(tmp_path)
     assert metrics["reaches_limits"] is True
     assert metrics["comparison"]["difference"] == 0
+
+
+def interpolated_only(folder: Path, *, measured: bool) -> Path:
+    records = blobs.write_blob_records(folder, drawn_labels=())
+    examples = pq.read_table(records / "examples.parquet")
+    place = examples.column_names.index("measured")
+    flags = pa.array([measured] * len(examples))
+    pq.write_table(examples.set_column(place, "measured", flags), records / "examples.parquet")
+    return records
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: blobs.write_blob_records(folder, [[]] * 60),
+        lambda folder: interpolated_only(folder, measured=True),
+        lambda folder: interpolated_only(folder, measured=False),
+    ],
+    ids=["nothing but background", "interpolated boxes only", "no measured picture"],
+)
+def test_nothing_that_a_person_drew(
+    write, inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, model, training = inputs
+    outputs = [tmp_path / name for name in ("metrics.json", "report.html", "gallery")]
+    gate = Gate(promote="not-worse", against=str(model), min_recall=0.5, max_false_positives=0.1)
+    assert not evaluate(write(tmp_path / "records"), model, training, *outputs, gate, seed=0)
+    metrics = read_metrics(tmp_path)
+    assert metrics["AP50"] is metrics["AP"] is None
+    assert metrics["truth"]["boxes"] == 0
+    assert metrics["comparison"]["AP50"] is metrics["comparison"]["interval"] is None
+    assert metrics["verdict"] is metrics["reaches_limits"] is False
+    assert "AP50 could not be measured" in metrics["verdict_reasons"][0]
+    assert "Nothing could be compared" in metrics["verdict_reasons"][-1]
+    assert "could not be measured" in outputs[1].read_text()
+    assert Thresholds.from_metrics(metrics).overall >= 0, "it goes with the model"
+    assert read_figures(outputs[0]) == {}, "of an endpoint"
+    print_metrics(Console(), metrics)
+    assert "verdict" in capsys.readouterr().out
 
 
 def test_gallery(finished):
