@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         evaluate,
         interpolate,
         load_dataset,
+        load_endpoint,
         run,
         sweep,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "interpolate",
     "load_dataset",
+    "load_endpoint",
     "run",
     "sweep",
 ]
@@ -63,6 +65,7 @@ _HOMES = {
     "evaluate": "kfdet.console.library",
     "interpolate": "kfdet.console.library",
     "load_dataset": "kfdet.console.library",
+    "load_endpoint": "kfdet.console.library",
     "run": "kfdet.console.library",
     "sweep": "kfdet.console.library",
 }

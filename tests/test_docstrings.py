@@ -56,6 +56,7 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("module", modules_with_examples())
 def test_examples(module: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(working_folder)
+    monkeypatch.setenv("KUBECONFIG", "no-cluster-for-examples")
     result = doctest.testmod(import_module(module), extraglobs={"kfdet": kfdet}, optionflags=FLAGS)
     assert result.failed == 0  # what was expected instead is in the captured output
     assert result.attempted > 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kfdet.dataset.conversion import Conversion
     from kfdet.dataset.loading import Dataset
+    from kfdet.detection import Detector
     from kfdet.planning.check import Check
 
 
@@ -182,6 +183,44 @@ def evaluate(
         return evaluate_model(
             str(model), str(dataset), None if output is None else Path(output), settings
         )
+
+
+@explain_missing_packages()
+def load_endpoint(
+    name: str,
+    *,
+    namespace: str = "",
+    url: str = "",
+    threshold: float | Mapping[str, float] | None = None,
+) -> Detector:
+    """The detector behind an endpoint of your cluster.
+
+    The threshold is looked up now: after a deployment, load the endpoint again.
+
+    >>> with kfdet.load_endpoint("toys") as detector:  # doctest: +SKIP
+    ...     found = detector.detect("photo.jpg")
+
+    It asks the cluster of your kubeconfig, or in a pod its own one:
+
+    >>> try:
+    ...     kfdet.load_endpoint("toys")
+    ... except kfdet.InputError as error:
+    ...     print("there is no kubeconfig" in str(error))
+    True
+
+    Args:
+        name: The endpoint's name.
+        namespace: Its namespace; "": the pod's own, or that of the kubeconfig's context.
+        url: Its address, such as that of a forwarded port; "": the one that the cluster tells.
+        threshold: As for `Detector.load`; None: the one that evaluation recommends for what the
+            endpoint serves to most requests.
+
+    Raises:
+        InputError: There is no such endpoint, or no cluster is configured.
+    """
+    from kfdet.deployment.lookup import open_client
+
+    return open_client(name, namespace, url, threshold)
 
 
 @explain_missing_packages()

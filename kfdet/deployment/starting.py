@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from kfdet.cluster.connection import connect
-from kfdet.deployment.inference_service import is_managed, read
+from kfdet.deployment.lookup import find_endpoint
 from kfdet.deployment.publish import bundle_uri
 from kfdet.errors import InputError
 from kfdet.parameters import ENDPOINT_START, TrainingSettings
@@ -33,15 +32,8 @@ def with_located_start(settings: S, namespace: str = "") -> S:
 def _weights_of(start: str, namespace: str) -> str:
     """URI of the model.zip of what an endpoint serves to most requests."""
     name = start.removeprefix(ENDPOINT_START)
-    cluster = connect(namespace)
-    manifest = cluster.get(name) if name else None
-    if manifest is None or not is_managed(manifest):
-        raise InputError(
-            f"kfdet serves no endpoint of this name in the namespace {cluster.namespace}.",
-            file=start,
-            hint="`kfdet endpoints` lists them.",
-        )
-    uri = bundle_uri(read(manifest).serving.stable.storage_uri)
+    _, endpoint = find_endpoint(name, namespace)
+    uri = bundle_uri(endpoint.serving.stable.storage_uri)
     if not is_there(uri):
         raise InputError(
             f"the weights of what it serves are not in the bucket ({uri}).",

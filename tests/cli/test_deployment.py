@@ -18,6 +18,7 @@ from deployment.test_smoke_test import GIF, answer, write
 from support.fake_cluster import FakeCluster, running
 from support.object_store import ObjectStore
 
+import kfdet
 from kfdet.cli import main
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.names import NAMESPACE
@@ -28,6 +29,7 @@ from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.rollout import check_deployment
 from kfdet.deployment.starting import with_located_start
+from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
 from kfdet.evaluation.comparison import Comparison
 from kfdet.parameters import TrainingSettings
@@ -263,6 +265,36 @@ def test_a_refusal_stays_on_the_endpoint(
     fake.answers["PATCH", "/status"] = 403, {"reason": "Forbidden", "message": "no"}
     assert main(command) == 1
     assert "The refusal could not be noted at toys" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("given", "url", "threshold"),
+    [
+        ({}, "http://toys-default.example.com", 0.4),
+        ({"url": "http://localhost:8080"}, "http://localhost:8080", 0.4),
+        ({"threshold": 0.1}, "http://toys-default.example.com", 0.1),
+    ],
+    ids=["recommended", "forwarded", "another"],
+)
+def test_a_client_takes_address_and_threshold_from_the_endpoint(
+    fake: FakeCluster,
+    run: Path,
+    given: dict[str, Any],
+    url: str,
+    threshold: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extra = run / "model" / "1" / "assets.extra"
+    extra.mkdir()
+    (extra / "thresholds.json").write_text(Thresholds(0.4, {"ball": 0.3}).to_json())
+    assert main(["deploy", str(run), "--name", "toys"]) == 0
+    asked: list[Any] = []
+    monkeypatch.setattr(kfdet.Detector, "load", lambda *place, **how: asked.append((place, how)))
+    kfdet.load_endpoint("toys", **given)
+    assert asked == [((url,), {"name": "toys", "threshold": threshold})]
+    with pytest.raises(InputError, match="endpoint:cups: kfdet serves no endpoint of this name"):
+        kfdet.load_endpoint("cups")
 
 
 def test_start_from_what_an_endpoint_serves(

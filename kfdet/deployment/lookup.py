@@ -1,0 +1,61 @@
+"""An endpoint by its name, and a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kfdet.cluster.api import Cluster
+from kfdet.cluster.connection import connect
+from kfdet.deployment.endpoint import Endpoint
+from kfdet.deployment.inference_service import is_managed, read
+from kfdet.detection import Detector
+from kfdet.errors import InputError
+
+
+def find_endpoint(name: str, namespace: str = "") -> tuple[Cluster, Endpoint]:
+    """The endpoint of this name, and the cluster that it is on.
+
+    Args:
+        name: The endpoint.
+        namespace: Its namespace; "": as `kfdet.cluster.connection.connect` finds it.
+
+    Raises:
+        InputError: There is no such endpoint.
+    """
+    cluster = connect(namespace)
+    manifest = cluster.get(name) if name else None
+    if manifest is None or not is_managed(manifest):
+        raise InputError(
+            f"kfdet serves no endpoint of this name in the namespace {cluster.namespace}.",
+            file=f"endpoint:{name}",
+            hint="`kfdet endpoints` lists them.",
+        )
+    return cluster, read(manifest)
+
+
+def open_client(
+    name: str, namespace: str, url: str, threshold: float | Mapping[str, float] | None
+) -> Detector:
+    """The detector behind an endpoint, with the threshold that its evaluation recommends.
+
+    Args:
+        name: The endpoint.
+        namespace: As for `find_endpoint`.
+        url: Its address; "": the one inside the cluster for a pod, else the one outside.
+        threshold: In place of the recommended one.
+
+    Raises:
+        InputError: There is no such endpoint.
+    """
+    cluster, endpoint = find_endpoint(name, namespace)
+    address = url or (cluster.inside and endpoint.address) or endpoint.url
+    if not address:
+        raise InputError(
+            "has no address yet.",
+            file=f"endpoint:{name}",
+            hint="`kfdet endpoints` shows its state.",
+        )
+    recommended = endpoint.serving.stable.thresholds
+    if threshold is None and recommended:
+        threshold = recommended.overall
+    return Detector.load(address, name=name, threshold=threshold)
