@@ -29,6 +29,9 @@ _ORDER = (
     "submit",
     "schedule",
     "schedules",
+    "runs",
+    "download",
+    "prune",
     "compile",
     "deploy",
 )

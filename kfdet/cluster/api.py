@@ -58,6 +58,11 @@ class Cluster:
             return None
         return found
 
+    def services(self) -> list[Manifest]:
+        """All InferenceServices, also those that kfdet has not made."""
+        items: list[Manifest] = self._request("GET", self._collection)["items"]
+        return items
+
     def endpoints(self) -> list[Manifest]:
         """The InferenceServices that kfdet made."""
         query = {"labelSelector": f"{names.MANAGED_LABEL}={names.MANAGED_BY}"}

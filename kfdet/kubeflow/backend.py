@@ -193,10 +193,18 @@ class Backend:
         found: Answer = self._request("GET", f"/apis/v2beta1/runs/{quote(run_id)}")
         return found
 
-    def runs(self, experiment_id: str) -> Iterator[Answer]:
-        """The runs of an experiment, the newest first."""
-        query = {"experiment_id": experiment_id, "sort_by": "created_at desc"}
-        return self._pages("/apis/v2beta1/runs", "runs", query)
+    def runs(self, experiment_id: str = "") -> Iterator[Answer]:
+        """The runs of an experiment, or of all, the newest first."""
+        own = {"experiment_id": experiment_id} if experiment_id else self._owner()
+        return self._pages("/apis/v2beta1/runs", "runs", {**own, "sort_by": "created_at desc"})
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; what it has computed leaves the cache with it.
+
+        Entries of the cache refer to their run and are deleted with it: `ON DELETE CASCADE` in
+        backend/src/apiserver/model/task.go of Kubeflow Pipelines 2.17.
+        """
+        self._request("DELETE", f"/apis/v2beta1/runs/{quote(run_id)}")
 
     def workflow(self, run_id: str) -> Answer:
         """The Argo workflow of a run as it was last reported; {} before the first report."""

@@ -36,6 +36,18 @@ def read_json(uri: str) -> dict[str, Any]:
         return read_json_object(download(uri, Path(folder)))
 
 
+def kfdet_pipelines(backend: Backend) -> set[str]:
+    """The IDs of kfdet's pipelines, where they have been uploaded."""
+    from kfdet.pipelines import sweep, training
+
+    return {backend.find_version(each.NAME, "")[0] for each in (training, sweep)} - {""}
+
+
+def pipeline_of(run: Mapping[str, Any]) -> str:
+    """The ID of the pipeline of a run or of a recurring run; "" where it has none."""
+    return str((run.get("pipeline_version_reference") or {}).get("pipeline_id", ""))
+
+
 def parameters_of(run: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a run was started with."""
     given: dict[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
@@ -46,15 +58,15 @@ def dataset_fingerprint(workflow: Mapping[str, Any]) -> str:
     """The fingerprint of the dataset that a run has found; "" where it cannot be read."""
     if given := parameter_value(workflow, "planning", "fingerprint"):
         return str(given)
-    return _trace(workflow, "fingerprint", "state").get("fingerprint", "")
+    return str(_trace(workflow, "fingerprint", "state").get("fingerprint", ""))
 
 
-def deployment_outcome(workflow: Mapping[str, Any]) -> dict[str, str]:
+def deployment_outcome(workflow: Mapping[str, Any]) -> dict[str, Any]:
     """What the deployment stage of a run has left (see `kfdet.stages.deployment`), or {}."""
     return _trace(workflow, "deployment", "outcome")
 
 
-def _trace(workflow: Mapping[str, Any], stage: str, name: str) -> dict[str, str]:
+def _trace(workflow: Mapping[str, Any], stage: str, name: str) -> dict[str, Any]:
     """What a stage that is never cached has written; {} where it cannot be read."""
     uri = artifact_uri(workflow, stage, name)
     try:

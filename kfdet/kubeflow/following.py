@@ -25,7 +25,8 @@ _PATIENCE_SECONDS = 180.0
 _STARTING_SECONDS = 30.0
 """How long a pod may wait for the same before it is reported; every pod waits while it starts."""
 
-_ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+"""States of a run that does not go on."""
 _ERRORS = (
     re.compile(r"^[EF]\d{4} \S+ +\d+ \S+\] (.*)$", re.MULTILINE),  # KFP's driver and launcher
     re.compile(r"^(\w[\w.]*(?:Error|Exception): .*)$", re.MULTILINE),  # the end of a traceback
@@ -83,7 +84,7 @@ def follow(backend: Backend, run_id: str, on_event: Listener) -> FinishedRun:
                 raise
         else:
             unreachable_since = 0.0
-            if run.get("state") in _ENDED:
+            if run.get("state") in ENDED:
                 break
         time.sleep(_POLL_SECONDS)
     if run["state"] != "SUCCEEDED":

@@ -12,6 +12,7 @@ from typing import Any
 
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend
+from kfdet.kubeflow.earlier import kfdet_pipelines, parameters_of, pipeline_of
 from kfdet.kubeflow.submission import Order
 
 
@@ -40,18 +41,16 @@ def schedules(backend: Backend) -> list[Schedule]:
 
 
 def _schedules(backend: Backend) -> Iterator[Schedule]:
-    from kfdet.pipelines import sweep, training
-
-    pipelines = {backend.find_version(each.NAME, "")[0] for each in (training, sweep)} - {""}
+    pipelines = kfdet_pipelines(backend)
     for found in backend.recurring_runs():
-        if (found.get("pipeline_version_reference") or {}).get("pipeline_id") in pipelines:
+        if pipeline_of(found) in pipelines:
             trigger = found.get("trigger") or {}
             yield Schedule(
                 str(found["recurring_run_id"]),
                 str(found["display_name"]),
                 str((trigger.get("cron_schedule") or {}).get("cron", "")),
                 found.get("status") == "DISABLED",
-                (found.get("runtime_config") or {}).get("parameters") or {},
+                parameters_of(found),
             )
 
 

@@ -175,12 +175,17 @@ def plain_message(message: str) -> str:
 
 def artifact_uri(workflow: Mapping[str, Any], stage: str, name: str) -> str:
     """URI of an artifact that a stage reads or writes; "" where the workflow does not hold it."""
+    return next(artifact_uris(workflow, stage, name), "")
+
+
+def artifact_uris(workflow: Mapping[str, Any], stage: str, name: str) -> Iterator[str]:
+    """URIs of an artifact that a stage reads or writes, one per task where it is in a loop."""
     for given in _executor_inputs(workflow, stage):
         for side in ("outputs", "inputs"):
             found = given.get(side, {}).get("artifacts", {}).get(name, {}).get("artifacts", [])
             if found:
-                return str(found[0]["uri"])
-    return ""
+                yield str(found[0]["uri"])
+                break
 
 
 def parameter_value(workflow: Mapping[str, Any], stage: str, name: str) -> Any:

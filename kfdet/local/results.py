@@ -80,6 +80,19 @@ class Run:
         ]
 
 
+def find_runs(folder: Path) -> list[Run]:
+    """The finished runs in a folder or directly below it, the newest first.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError("there is no such folder.", file=folder)
+    records = [*folder.glob(RECORD), *folder.glob(f"*/{RECORD}")]
+    records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Run.load(path.parent) for path in records]
+
+
 def run_of(path: Path) -> Path | None:
     """The run's folder that `path` is, or whose model it is; None where it is neither."""
     folders = (path, path.resolve().parent if path.name == "model" else path)

@@ -51,7 +51,8 @@ def deploy(
         records: Folder of the TFRecord build, for validation pictures to test with.
         bundle: The zip of the evaluation, for another training to start from.
         outcome: JSON file to write: the newest `version` that the endpoint serves, the time when
-            the endpoint was `created`, and the `decision` with its reason.
+            the endpoint was `created`, whether this model was `promoted`, and the `decision` with
+            its reason.
         endpoint: Name of the InferenceService.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
@@ -109,7 +110,12 @@ def deploy(
     emit("info", message=reason)
     version = served.serving.newest.version if served else ""
     created = served.created if served else ""
-    content = {"version": version, "created": created, "decision": reason}
+    content = {
+        "version": version,
+        "created": created,
+        "promoted": decision.good,
+        "decision": reason,
+    }
     with atomic_file(outcome) as path:
         path.write_text(json.dumps(content) + "\n")
     return served.url if served else "", version, reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,38 @@ def download(uri: str, folder: Path) -> Path:
             raise no_objects(uri)
         fetch(store, location.bucket, beside, folder)
     return root
+
+
+def download_as(uri: str, target: Path) -> None:
+    """Copy an object to the file `target`, or all objects below `uri` to the folder of that name.
+
+    What is there with the same size already is not copied again.
+
+    Args:
+        uri: minio://bucket/key or s3://bucket/key, of which the content never changes.
+        target: Local path.
+
+    Raises:
+        InputError: There is no such object, or the store cannot be reached or refuses.
+        KfdetError: An object arrives damaged.
+    """
+    location = BucketPath.parse(uri)
+    with Store(uri) as store:
+        found = [
+            replace(entry, name=f"{target.name}/{entry.name}") for entry in entries(store, location)
+        ]
+        if not found:
+            own = [each for each in _siblings(store, location) if each.name == location.name]
+            found = [replace(entry, name=target.name) for entry in own]
+        if not found:
+            raise no_objects(uri)
+        missing = [entry for entry in found if not _is_here(target.parent / entry.name, entry.size)]
+        if missing:
+            fetch(store, location.bucket, missing, target.parent)
+
+
+def _is_here(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def is_there(uri: str) -> bool:

@@ -52,6 +52,12 @@ def list_folders(uri: str) -> list[str]:
     return sorted(each.object_name.removeprefix(start).rstrip("/") for each in found if each.is_dir)
 
 
+def list_names(uri: str) -> list[str]:
+    """Names of the objects below `uri`, sorted."""
+    with Store(uri) as store:
+        return [each.name for each in entries(store, BucketPath.parse(uri))]
+
+
 def no_objects(uri: str) -> InputError:
     """The error for an address without objects."""
     return InputError(

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import uuid
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
 from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect_backend
+from kfdet.kubeflow.pruning import find_old_runs, prune
 from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow
 
 pytestmark = [
@@ -541,3 +543,52 @@ def test_the_compiled_pipeline_is_accepted_as_a_file(backend: Backend, tmp_path:
     finally:
         backend._request("DELETE", f"/apis/v2beta1/pipelines/{pipeline}/versions/{version}")
         backend._request("DELETE", f"/apis/v2beta1/pipelines/{pipeline}")
+
+
+def test_the_results_of_a_run_are_listed_and_downloaded(
+    first: dict[str, Any], tmp_path: Path
+) -> None:
+    done = kfdet("runs", "--last", "50", "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = [each for each in json.loads(done.stdout) if each["id"] == first["run"]]
+    assert (found["state"], found["verdict"], found["endpoint"]) == ("succeeded", True, NAME)
+    for _ in range(2):  # the second time everything is here
+        done = kfdet("download", first["run"], "-o", str(tmp_path / "run"))
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["AP50"] == found["ap50"]
+    assert (tmp_path / "run" / "model" / "1" / "saved_model.pb").is_file()
+    assert zipfile.is_zipfile(tmp_path / "run" / "model.zip")
+
+
+def test_pruned_runs_leave_bucket_and_cache(backend: Backend, tmp_path: Path) -> None:
+    """With a dataset of its own, of which nothing else is in the cache."""
+    place = f"{DATASET}-prune"
+    make_sample(tmp_path / "dataset")
+    assert kfdet("upload", str(tmp_path / "dataset"), place).returncode == 0
+    quick = (*QUICK, "--seed", "1", "--min-ap50", "0")
+
+    def run(*options: str) -> dict[str, Any]:
+        done = kfdet("submit", place, "--json", *quick, *options)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    old, new = run(), run("--seed", "2")
+    listed = kfdet("prune", "--keep", "1", "--json")
+    assert listed.returncode == 0, listed.stderr
+    (mine,) = [each for each in json.loads(listed.stdout)["runs"] if each["run"] == old["run"]]
+    assert mine["bytes"] > 0
+    assert all(objects(each) for each in mine["places"] if "/runs/" in each)
+    old_run = next(
+        each
+        for each in find_old_runs(backend, connect_cluster(NAMESPACE), 1)
+        if each.id == old["run"]
+    )
+    prune(backend, old_run)  # not those of other tests
+    assert not any(objects(each) for each in mine["places"])
+    with pytest.raises(InputError):
+        backend.run(old["run"])
+    again = run()
+    states = {stage["stage"]: stage["state"] for stage in again["stages"]}
+    assert states["planning"] == states["training"] == "succeeded", "from the cache, but gone"
+    assert new["metrics"]
