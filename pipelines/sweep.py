@@ -69,8 +69,9 @@ def build_sweep_pipeline(
         settings = grid(**vars(sweep), **part(parameters, TrainingSettings), seed=seed)
         on_cluster(settings, "Grid", image, retries=0)  # a bad grid fails here
         records, found = prepare(dataset, parameters, cluster, image)
+        # without a name, as in `prepare`
         with dsl.ParallelFor(
-            settings.output, name="settings", parallelism=compilation.parallel_trainings
+            settings.output, parallelism=compilation.parallel_trainings
         ) as setting:
             trained = train(
                 records.outputs["records"],

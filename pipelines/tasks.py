@@ -107,7 +107,8 @@ def prepare(
         **part(parameters, DatasetSettings),
     )
     on_cluster(plan, "Planning", image, retries=1)  # bad datasets fail here
-    with dsl.ParallelFor(plan.outputs["Output"], name="groups") as group:
+    # without a name, by which KFP 2.15 would look for what dsl.Collected gathers, and not find it
+    with dsl.ParallelFor(plan.outputs["Output"]) as group:
         boxes = interpolation(
             dataset=dataset,
             plan=plan.outputs["plan"],

@@ -71,6 +71,28 @@ def test_no_field_is_newer_than_the_release(
     assert not {field for field in used if ADDED.get(field, (0, 0)) > release}
 
 
+@pytest.mark.parametrize("name", get_args(PipelineName))
+def test_a_loop_is_called_what_its_readers_call_it(name: PipelineName, tmp_path: Path) -> None:
+    """Before 2.16 the driver keeps it under the one name, and dsl.Collected asks for the other.
+
+    Source: backend/src/v2/compiler/argocompiler/dag.go of 2.15.0, github.com/kubeflow/pipelines
+    issues 11964 and 13239.
+    """
+    file = tmp_path / "pipeline.yaml"
+    compile_pipeline(file, pipeline=name)
+    spec = next(iter(messages(file)))
+    assert isinstance(spec, PipelineSpec)
+    dags = [spec.root.dag, *(each.dag for each in spec.components.values())]
+    loops = {
+        key: task
+        for dag in dags
+        for key, task in dag.tasks.items()
+        if task.HasField("parameter_iterator")
+    }
+    assert loops
+    assert {key: task.task_info.name for key, task in loops.items()} == {key: key for key in loops}
+
+
 @pytest.mark.parametrize("version", ["2", "newest", "2.x"])
 def test_a_version_that_is_none(version: str) -> None:
     with pytest.raises(InputError, match=r"kfp_version must be a version such as 2\.15, got"):
