@@ -272,10 +272,13 @@ def load_dataset(folder: str | Path) -> Dataset:
         InputError: The folder does not exist, or holds no video and no image.
     """
     from kfdet.dataset.loading import load
+    from kfdet.dataset.zipped import is_zip
     from kfdet.storage.address import is_bucket_uri
 
     if is_bucket_uri(str(folder)):
         raise InputError("is not on this machine.", file=str(folder), hint="Copy it here first.")
+    if is_zip(folder):
+        raise InputError("is a zip, whose videos cannot be opened.", file=folder, hint="Unpack it.")
     return load(Path(folder))
 
 

@@ -100,7 +100,7 @@ def _unread_in_zip(path: Path, there: Collection[str]) -> Iterator[Problem]:
             f"holds {len(packed)} videos and images, such as {packed[0]}, which kfdet does not "
             "read inside a zip.",
             str(path),
-            hint="Unpack it.",
+            hint="Unpack it, or give the zip itself if it is the whole dataset.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,12 @@ def test_a_checkpoint_may_be_a_path(tmp_path: Path) -> None:
         kfdet.run(tmp_path, tmp_path / "run", pretrained=tmp_path / "none")
 
 
-def test_a_dataset_is_loaded_from_a_folder_only() -> None:
+def test_a_dataset_is_loaded_from_a_folder_only(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(kfdet.InputError, match=r"minio://b/x: is not on this machine. Copy it"):
         kfdet.load_dataset("minio://b/x")
+    path = shutil.make_archive(str(tmp_path / "toys"), "zip", videos)
+    with pytest.raises(kfdet.InputError, match=r"toys\.zip: is a zip.* Unpack it"):
+        kfdet.load_dataset(path)
 
 
 def test_interpolation_has_four_methods(videos: Path) -> None:
