@@ -52,6 +52,14 @@ def read_truth(folder: Path) -> Truth:
     return dict(zip(places, boxes, strict=True))
 
 
+def boxes_by_frame(folder: Path) -> dict[int, list[Boxes]]:
+    """Return the true boxes of each frame."""
+    found: dict[int, list[Boxes]] = {}
+    for (_, frame), box in read_truth(folder).items():
+        found.setdefault(frame, []).append(box)
+    return found
+
+
 def key_boxes(truth: Truth, every: int, frames: int) -> list[KeyBox]:
     """Draw every `every`th box of each track and its last one, and mark where it is gone."""
     keys = []
@@ -123,16 +131,14 @@ def write_dataset(folder: Path, target: Path, every: int) -> None:
 
 def measure_run(folder: Path, run: Path) -> list[Row]:
     """Return AP50 and AP of a run's model on its validation frames, with their true boxes."""
-    by_frame: dict[int, list[Boxes]] = {}
-    for (_, frame), box in read_truth(folder).items():
-        by_frame.setdefault(frame, []).append(box)
+    by_frame = boxes_by_frame(folder)
     (records,) = {path.parent for path in (run / "artifacts").rglob("val-*.tfrecord")}
     labels = read_dataset(records)["labels"]
     answers = run_model(records, load_detector(run / "model", labels))
     truths, detections = [], []
     for truth, found in zip(answers.truths, answers.detections, strict=True):
         if truth.kind != "crop":
-            truths.append(_with_boxes(truth, by_frame.get(truth.frame, [])))
+            truths.append(with_boxes(truth, by_frame.get(truth.frame, [])))
             detections.append(found)
     coco, _ = evaluate_coco(truths, detections, labels)
     name = f"{run.name}, {len(truths)} frames"
@@ -146,7 +152,7 @@ def measure_run(folder: Path, run: Path) -> list[Row]:
     ]
 
 
-def _with_boxes(truth: GroundTruth, boxes: list[Boxes]) -> GroundTruth:
+def with_boxes(truth: GroundTruth, boxes: list[Boxes]) -> GroundTruth:
     """Return the picture with these boxes, all of them drawn."""
     count = len(boxes)
     return replace(
