@@ -6,9 +6,14 @@ Nothing heavy is imported, so that `kfdet --help` stays quick.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from kfdet.cluster.parameters import check_quantity
+from kfdet.cluster.parameters import (
+    ARCHITECTURE,
+    check_quantity,
+    parse_quantity,
+    read_json_text,
+)
 from kfdet.cluster.releases import (
     FIRST_WITH_COLLECTED,
     PIPELINES,
@@ -19,6 +24,8 @@ from kfdet.cluster.releases import (
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
 from kfdet.errors import InputError
 from kfdet.parameters import Settings, parameter
+
+_LEAST = {"stage_cpu": "500m", "stage_memory": "2Gi", "stage_disk": "1Gi"}
 
 PipelineName = Literal["training", "sweep"]
 
@@ -44,6 +51,57 @@ class Compilation(Settings):
         metavar="SIZE",
     )
 
+    stage_cpu: str = parameter(
+        "4",
+        "Cluster",
+        "CPU cores that a stage may use at most, and so its threads; training has its own.",
+        metavar="CORES",
+    )
+    stage_memory: str = parameter(
+        "4Gi",
+        "Cluster",
+        "Memory that a stage may use at most; training has its own.",
+        metavar="SIZE",
+    )
+    stage_disk: str = parameter(
+        "8Gi",
+        "Cluster",
+        "Disk of its node that a stage but training requests and may use at most, for copies of "
+        "datasets, frames and records.",
+        metavar="SIZE",
+    )
+    scratch_size: str = parameter(
+        "",
+        "Cluster",
+        "Size of a volume for the temporary files of each stage; empty: they are on the disk of "
+        "its node.",
+        metavar="SIZE",
+    )
+    scratch_class: str = parameter(
+        "",
+        "Cluster",
+        "Storage class of that volume; empty: the cluster's default.",
+        metavar="NAME",
+    )
+    stage_node_selector: str = parameter(
+        f'{{"{ARCHITECTURE}": "amd64"}}',
+        "Cluster",
+        "Labels of the nodes that the stages may run on, as JSON; training has its own.",
+        metavar="JSON",
+    )
+    stage_tolerations: str = parameter(
+        "[]",
+        "Cluster",
+        "Taints that the stages tolerate, as a JSON list; training has its own.",
+        metavar="JSON",
+    )
+    pull_secret: str = parameter(
+        "",
+        "Images",
+        "Secret in the namespace of the runs with which their images are pulled; empty: none.",
+        metavar="NAME",
+    )
+
     parallel_trainings: int = parameter(
         0,
         "Cluster",
@@ -67,7 +125,52 @@ class Compilation(Settings):
         """
         super().check()
         check_quantity("shared_memory", self.shared_memory, "1Gi or 1G")
+        check_quantity("stage_cpu", self.stage_cpu, "500m or 2")
+        check_quantity("stage_memory", self.stage_memory, "4Gi or 4G")
+        check_quantity("stage_disk", self.stage_disk, "20Gi or 20G")
+        for name, least in _LEAST.items():
+            if parse_quantity(getattr(self, name)) < parse_quantity(least):
+                raise InputError(
+                    f"{name} must be at least {least}, which some stages request, "
+                    f"got {getattr(self, name)!r}."
+                )
+        if self.scratch_size:
+            check_quantity("scratch_size", self.scratch_size, "100Gi or 100G")
+        elif self.scratch_class:
+            raise InputError(
+                "scratch_class is given, but no scratch_size.", hint="Write for example 100Gi."
+            )
+        self.node_labels()
+        self.tolerations()
         self.release()
+
+    def node_labels(self) -> dict[str, str]:
+        """Labels of the nodes that the stages but training may run on.
+
+        Raises:
+            InputError: They are not an object of texts as JSON.
+        """
+        return dict(
+            read_json_text(
+                "stage_node_selector", self.stage_node_selector, {"kubernetes.io/arch": "arm64"}
+            )
+        )
+
+    def tolerations(self) -> list[dict[str, Any]]:
+        """Taints that the stages but training tolerate, as Kubernetes writes them.
+
+        Raises:
+            InputError: They are not a list of objects as JSON, or have other fields.
+        """
+        example = [{"key": "batch", "operator": "Exists"}]
+        found = list(read_json_text("stage_tolerations", self.stage_tolerations, example))
+        known = {"key", "operator", "value", "effect", "tolerationSeconds"}
+        for name in {name for each in found for name in each} - known:
+            raise InputError(
+                f"stage_tolerations: a toleration has no field {name!r}.",
+                hint=f"Its fields are {', '.join(sorted(known))}.",
+            )
+        return found
 
     def release(self) -> Release:
         """The release of Kubeflow Pipelines to compile for.

@@ -65,10 +65,10 @@ def build_sweep_pipeline(
         Returns:
             Boxes, records, models, metrics, report, gallery, the verdict, and the comparison.
         """
-        image, seed = compilation.image, parameters.seed
+        seed = parameters.seed
         settings = grid(**vars(sweep), **part(parameters, TrainingSettings), seed=seed)
-        on_cluster(settings, "Grid", image, retries=0)  # a bad grid fails here
-        records, found = prepare(dataset, parameters, cluster, image)
+        on_cluster(settings, "Grid", compilation, retries=0)  # a bad grid fails here
+        records, found = prepare(dataset, parameters, cluster, compilation)
         # without a name, as in `prepare`
         with dsl.ParallelFor(
             settings.output, parallelism=compilation.parallel_trainings
@@ -86,8 +86,9 @@ def build_sweep_pipeline(
             records=records.outputs["records"],
             **vars(sweep),
         )
-        on_cluster(chosen, "Selection", image, cpu="500m", memory="2Gi")
-        results = finish(records, chosen.outputs["model"], found, parameters, cluster, image)
+        on_cluster(chosen, "Selection", compilation, cpu="500m", memory="2Gi")
+        model = chosen.outputs["model"]
+        results = finish(records, model, found, parameters, cluster, compilation)
         return SweepOutputs(
             *results,
             chosen=chosen.outputs["Output"],

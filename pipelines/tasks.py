@@ -16,6 +16,7 @@ from kfdet.cluster.parameters import (
     CheckedSettings,
     ClusterParameters,
     ServingSettings,
+    parse_quantity,
     pipeline_root,
 )
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
@@ -81,7 +82,7 @@ def pipeline(function: Callable[..., Any], name: str, description: str, bucket: 
 
 
 def prepare(
-    dataset: Any, parameters: Parameters, cluster: ClusterParameters, image: str
+    dataset: Any, parameters: Parameters, cluster: ClusterParameters, compilation: Compilation
 ) -> tuple[Any, Any]:
     """From the dataset to what training reads.
 
@@ -96,7 +97,7 @@ def prepare(
         accelerator_count=cluster.accelerator_count,
     )
     # bad parameters fail here, once; what it does takes seconds, and it waits for a store itself
-    on_cluster(found, "Fingerprint", image, retries=0)
+    on_cluster(found, "Fingerprint", compilation, retries=0)
     found.set_caching_options(False)  # a changed dataset has the same address
     plan = planning(
         dataset=dataset,
@@ -106,7 +107,7 @@ def prepare(
         **part(parameters, SplitSettings),
         **part(parameters, DatasetSettings),
     )
-    on_cluster(plan, "Planning", image, retries=1)  # bad datasets fail here
+    on_cluster(plan, "Planning", compilation, retries=1)  # bad datasets fail here
     # without a name, by which KFP 2.15 would look for what dsl.Collected gathers, and not find it
     with dsl.ParallelFor(plan.outputs["Output"]) as group:
         boxes = interpolation(
@@ -115,7 +116,7 @@ def prepare(
             group=group.index,
             **part(parameters, BoxSettings),
         )
-        on_cluster(boxes, "Interpolation", image, cpu="500m")
+        on_cluster(boxes, "Interpolation", compilation, cpu="500m")
         frames = frame_extraction(
             dataset=dataset,
             plan=plan.outputs["plan"],
@@ -123,7 +124,7 @@ def prepare(
             **part(parameters, SamplingSettings),
             **part(parameters, FrameSettings),
         )
-        on_cluster(frames, "Frame extraction", image, cpu="500m")
+        on_cluster(frames, "Frame extraction", compilation, cpu="500m")
     negatives = negative_mining(
         plan=plan.outputs["plan"],
         boxes=dsl.Collected(boxes.outputs["boxes"]),
@@ -131,7 +132,7 @@ def prepare(
         seed=seed,
         **part(parameters, NegativeSettings),
     )
-    on_cluster(negatives, "Negative mining", image)
+    on_cluster(negatives, "Negative mining", compilation)
     records = tfrecord_build(
         dataset=dataset,
         plan=plan.outputs["plan"],
@@ -140,7 +141,7 @@ def prepare(
         negatives=negatives.outputs["negatives"],
         seed=seed,
     )
-    on_cluster(records, "TFRecord build", image, memory="1Gi")
+    on_cluster(records, "TFRecord build", compilation, memory="1Gi")
     return records, found
 
 
@@ -166,18 +167,24 @@ def train(
     on_cluster(
         trained,
         "Training",
-        compilation.training_image,
+        compilation,
+        image=compilation.training_image,
         cpu=cluster.training_cpu,
         memory=cluster.training_memory,
         retries=5,
     )
+    trained.set_cpu_limit(cluster.training_cpu_limit)
+    trained.set_memory_limit(cluster.training_memory)
     mirror = {MIRROR_VARIABLE: MIRROR_VARIABLE}
     kubernetes.use_secret_as_env(trained, STORAGE_SECRET, mirror, optional=True)
     trained.set_accelerator_type(cluster.accelerator_type)
     trained.set_accelerator_limit(cluster.accelerator_count)
     # KFP 2.17 does not hand them into a loop by itself
     trained.register_pipeline_channels(
-        [cluster.training_cpu, cluster.training_memory, cluster.accelerator_type]
+        [
+            *(cluster.training_cpu, cluster.training_cpu_limit, cluster.training_memory),
+            cluster.accelerator_type,
+        ]
     )
     kubernetes.add_node_selector_json(trained, cluster.node_selector)
     kubernetes.add_toleration_json(trained, cluster.tolerations)
@@ -198,7 +205,7 @@ def finish(
     found: Any,
     parameters: Parameters,
     cluster: ClusterParameters,
-    image: str,
+    compilation: Compilation,
 ) -> Outputs:
     """Export, evaluate and, where it is good enough, serve the artifact `model`.
 
@@ -208,10 +215,10 @@ def finish(
         found: The task of the fingerprint, which also looks up what the endpoint serves.
         parameters: The seed and the gate.
         cluster: The endpoint.
-        image: Image of the stages.
+        compilation: What is compiled in.
     """
     exported = export(model=model)
-    on_cluster(exported, "Export", image, cpu="500m", memory="2Gi")
+    on_cluster(exported, "Export", compilation, cpu="500m", memory="2Gi")
     evaluated = evaluation(
         records=records.outputs["records"],
         exported_model=exported.outputs["saved_model"],
@@ -222,7 +229,7 @@ def finish(
         **part(parameters, Gate),
     )
     # the model to compare with may be in a bucket
-    on_cluster(evaluated, "Evaluation", image, cpu="500m", memory="2Gi")
+    on_cluster(evaluated, "Evaluation", compilation, cpu="500m", memory="2Gi")
     # A model that is not promoted is noted at the endpoint.
     wanted = dsl.If(
         evaluated.outputs["reaches_limits"] == True,  # noqa: E712
@@ -245,7 +252,7 @@ def finish(
             **part(cluster, ServingSettings),
             started=found.outputs["started"],
         )
-        on_cluster(served, "Deployment", image)
+        on_cluster(served, "Deployment", compilation)
         served.set_caching_options(False)
     return Outputs(
         boxes=records.outputs["all_boxes"],
@@ -269,28 +276,70 @@ def part(parameters: Settings, kind: type[Settings]) -> dict[str, Any]:
 def on_cluster(
     task: Any,
     title: str,
-    image: str,
+    compilation: Compilation,
     *,
+    image: str = "",
     cpu: Any = "200m",
     memory: Any = "512Mi",
     retries: int = 2,
 ) -> None:
     """Set what every stage needs in a pod: image, requests, retries, scratch, credentials.
 
+    A stage with an image of its own gets limits and nodes of its own, too, from the caller.
+
     Retries wait 60, 120, ... seconds, longer than an object store takes to come back. They are for
     nodes that vanish, and few, because KFP cannot tell bad input, which fails again. The longest
     duration counts from the first attempt's start and would also end a running attempt.
     """
     task.set_display_name(title)
-    task.set_container_image(image)
+    task.set_container_image(image or compilation.image)
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
+    if not image:
+        _limit(task, compilation)
     if retries:
         task.set_retry(retries, "60s", 2.0, "30d")
     kubernetes.set_security_context(task, run_as_non_root=True)
-    # HOME and TMPDIR of the images, whose root file system may be read-only
-    kubernetes.empty_dir_mount(task, "scratch", "/tmp")  # noqa: S108
+    if compilation.pull_secret:
+        kubernetes.set_image_pull_secrets(task, [compilation.pull_secret])
+    _add_scratch(task, compilation)
     # not only where a stage itself reads a bucket: the launcher beside it copies artifacts, and may
     # take its credentials from here. Optional: the cloud may give them to the pods.
     variables = {name: name for name in (*STORAGE_VARIABLES, *OPTIONAL_STORAGE_VARIABLES)}
     kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional=True)
+
+
+def _limit(task: Any, compilation: Compilation) -> None:
+    """Set the limits and the nodes of a stage other than training."""
+    # as numbers: KFP's SDK knows fewer notations than Kubernetes
+    task.set_cpu_limit(f"{parse_quantity(compilation.stage_cpu):f}")
+    task.set_memory_limit(str(int(parse_quantity(compilation.stage_memory))))
+    # KFP has no setting for disks, but its driver takes any name for that of an accelerator (2.17:
+    # backend/src/v2/driver/driver.go). Kubernetes makes the limit the request, too. Training, whose
+    # accelerators are GPUs, cannot state it.
+    task.set_accelerator_type("ephemeral-storage")
+    task.set_accelerator_limit(int(parse_quantity(compilation.stage_disk)))
+    for label, value in compilation.node_labels().items():
+        kubernetes.add_node_selector(task, label, value)
+    for each in compilation.tolerations():
+        kubernetes.add_toleration(
+            task,
+            *(each.get(name) for name in ("key", "operator", "value", "effect")),
+            toleration_seconds=each.get("tolerationSeconds"),
+        )
+
+
+def _add_scratch(task: Any, compilation: Compilation) -> None:
+    """Mount what is HOME and TMPDIR of the images, whose root file system may be read-only."""
+    place = "/tmp"  # noqa: S108
+    if compilation.scratch_size:
+        kubernetes.add_ephemeral_volume(
+            task,
+            "scratch",
+            place,
+            ["ReadWriteOnce"],
+            compilation.scratch_size,
+            compilation.scratch_class or None,
+        )
+    else:
+        kubernetes.empty_dir_mount(task, "scratch", place)

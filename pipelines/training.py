@@ -40,8 +40,7 @@ def build_training_pipeline(
         Returns:
             Boxes, records, models, metrics, report, gallery and the verdict.
         """
-        image = compilation.image
-        records, found = prepare(dataset, parameters, cluster, image)
+        records, found = prepare(dataset, parameters, cluster, compilation)
         trained = train(
             records.outputs["records"],
             part(parameters, TrainingSettings),
@@ -50,6 +49,7 @@ def build_training_pipeline(
             tensorboard_image,
             compilation,
         )
-        return finish(records, trained.outputs["model"], found, parameters, cluster, image)
+        model = trained.outputs["model"]
+        return finish(records, model, found, parameters, cluster, compilation)
 
     return pipeline(training_pipeline, NAME, DESCRIPTION, bucket)

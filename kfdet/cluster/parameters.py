@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from kfdet.errors import InputError
@@ -15,6 +16,19 @@ from kfdet.parameters import Settings, parameter
 
 _QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 """What Kubernetes' ParseQuantity accepts, without a sign; its Python client accepts inf, too."""
+
+_UNITS = {
+    "": Decimal(1),
+    "n": Decimal(10) ** -9,
+    "u": Decimal(10) ** -6,
+    "m": Decimal(10) ** -3,
+    "k": Decimal(10) ** 3,
+    **{unit: Decimal(10) ** (3 * i) for i, unit in enumerate("MGTPE", 2)},
+    **{f"{unit}i": Decimal(1024) ** i for i, unit in enumerate("KMGTPE", 1)},
+}
+
+ARCHITECTURE = "kubernetes.io/arch"
+"""The label of a node that names its processors; kfdet's images are for amd64."""
 
 _ROOTS = ("model_root", "checkpoint_root", "tensorboard_root")
 
@@ -148,8 +162,14 @@ class CheckedSettings(ServingSettings):
     training_cpu: str = parameter(
         "1", "Cluster", "CPU cores that training requests.", metavar="CORES"
     )
+    training_cpu_limit: str = parameter(
+        "16",
+        "Cluster",
+        "CPU cores that training may use at most, and so its threads.",
+        metavar="CORES",
+    )
     training_memory: str = parameter(
-        "4Gi", "Cluster", "Memory that training requests.", metavar="SIZE"
+        "4Gi", "Cluster", "Memory that training requests, which is its limit, too.", metavar="SIZE"
     )
 
     def check(self) -> None:
@@ -160,7 +180,13 @@ class CheckedSettings(ServingSettings):
         """
         super().check()
         check_quantity("training_cpu", self.training_cpu, "500m or 2")
+        check_quantity("training_cpu_limit", self.training_cpu_limit, "500m or 2")
         check_quantity("training_memory", self.training_memory, "4Gi or 4G")
+        if parse_quantity(self.training_cpu_limit) < parse_quantity(self.training_cpu):
+            raise InputError(
+                f"training_cpu_limit must be at least training_cpu, {self.training_cpu}, "
+                f"got {self.training_cpu_limit!r}."
+            )
         for name in _ROOTS:
             if "://" in getattr(self, name):  # on one machine they are folders
                 _check_root(name, getattr(self, name))
@@ -174,7 +200,10 @@ class ClusterParameters(CheckedSettings):
         0, "Cluster", "How many GPUs training requests; 0: it runs on the CPU.", min=0
     )
     node_selector: str = parameter(
-        "{}", "Cluster", "Labels of the nodes that training may run on, as JSON.", metavar="JSON"
+        f'{{"{ARCHITECTURE}": "amd64"}}',
+        "Cluster",
+        "Labels of the nodes that training may run on, as JSON.",
+        metavar="JSON",
     )
     tolerations: str = parameter(
         "[]",
@@ -210,8 +239,10 @@ class ClusterParameters(CheckedSettings):
             "tensorboard_root": self.tensorboard_root or f"minio://{bucket}/tensorboard",
             # text, because KFP's driver reads a number in a pod's resources as nothing
             "accelerator_count": str(self.accelerator_count),
-            "node_selector": _json("node_selector", self.node_selector, {"disktype": "ssd"}),
-            "tolerations": _json(
+            "node_selector": read_json_text(
+                "node_selector", self.node_selector, {"disktype": "ssd"}
+            ),
+            "tolerations": read_json_text(
                 "tolerations", self.tolerations, [{"key": "gpu", "operator": "Exists"}]
             ),
         }
@@ -234,6 +265,16 @@ def check_quantity(name: str, text: str, example: str) -> None:
         )
 
 
+def parse_quantity(text: str) -> Decimal:
+    """The number that a quantity of Kubernetes is."""
+    found = _QUANTITY.fullmatch(text)
+    assert found, text
+    unit = found[2] or ""
+    if unit[:1] in ("e", "E") and len(unit) > 1 and unit != "Ei":
+        return Decimal(text)
+    return Decimal(found[1]) * _UNITS[unit]
+
+
 def _check_root(name: str, uri: str) -> None:
     from kfdet.storage.address import BucketPath
 
@@ -244,8 +285,12 @@ def _check_root(name: str, uri: str) -> None:
         raise InputError(f"{name} must be a bucket path, got {uri!r}.", hint=error.hint) from error
 
 
-def _json(name: str, text: str, example: Any) -> Any:
-    """The value of a JSON text: an object of texts or a list of objects, as `example` is."""
+def read_json_text(name: str, text: str, example: Any) -> Any:
+    """The value of a JSON text: an object of texts or a list of objects, as `example` is.
+
+    Raises:
+        InputError: It is something else; names the parameter.
+    """
     hint = f"Write for example {json.dumps(example)}."
     try:
         value = json.loads(text)

@@ -18,7 +18,8 @@ from kfdet.kubeflow.workflow import artifact_uri, parameter_value
 
 _LATER = {
     *("endpoint", "canary_percent", "model_root"),
-    *("training_cpu", "training_memory", "node_selector", "tolerations", "accelerator_type"),
+    *("training_cpu", "training_cpu_limit", "training_memory"),
+    *("node_selector", "tolerations", "accelerator_type"),
 }
 """Parameters that do not change the evaluation."""
 

@@ -41,15 +41,18 @@ _HINTS = (
     ),
     (
         r"Unschedulable.*Insufficient (cpu|memory|ephemeral-storage)",
-        "No node has that much free: lower --training-cpu or --training-memory, or wait.",
+        "No node has that much free: lower --training-cpu or --training-memory, for other stages "
+        "--stage-disk, or wait.",
     ),
     (
         r"Unschedulable.*untolerated taint",
-        "The suitable nodes are reserved by taints: name these with --tolerations.",
+        "The suitable nodes are reserved by taints: name these with --tolerations for training, "
+        "with --stage-tolerations for the other stages.",
     ),
     (
         r"Unschedulable.*(node selector|affinity)",
-        "No node has these labels: compare --node-selector with `kubectl get nodes --show-labels`.",
+        "No node has these labels: compare --node-selector (training) and --stage-node-selector "
+        "(other stages) with `kubectl get nodes --show-labels`.",
     ),
     (
         r'secret "[^"]+" not found|couldn\'t find key',
@@ -63,12 +66,16 @@ _HINTS = (
     ),
     (
         r"OOMKilled",
-        "It used more memory than its node has or than a LimitRange of the namespace allows: "
-        "raise the limit, or lower --longest-side.",
+        "It used more memory than its limit or its node has: raise --stage-memory, or lower "
+        "--longest-side.",
     ),
     (
         _KILLED,
         "It was killed: out of memory or from outside.",
+    ),
+    (
+        r"exceeds the total limit of containers|ephemeral local storage usage",
+        "It needs more disk: raise --stage-disk, or give it a volume with --scratch-size.",
     ),
     (
         r"^pod deleted",

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from kfdet.cluster.parameters import ClusterParameters
+from kfdet.cluster.parameters import ClusterParameters, parse_quantity
 from kfdet.errors import InputError
 from kfdet.pipelines.compilation import Compilation
 
@@ -12,7 +13,8 @@ from kfdet.pipelines.compilation import Compilation
 def test_the_defaults_ask_for_nothing_special() -> None:
     arguments = ClusterParameters().arguments("toys")
     assert arguments["accelerator_count"] == "0"
-    assert (arguments["node_selector"], arguments["tolerations"]) == ({}, [])
+    assert arguments["node_selector"] == {"kubernetes.io/arch": "amd64"}  # as the images
+    assert arguments["tolerations"] == []
     assert arguments["endpoint"] == ""
 
 
@@ -57,7 +59,7 @@ QUANTITIES = ["0", "2", "1.5", ".5", "500m", "4Gi", "4G", "128k", "1e9", "1E", "
 
 @pytest.mark.parametrize("size", QUANTITIES)
 def test_quantities(size: str) -> None:
-    ClusterParameters(training_cpu=size, training_memory=size).check()
+    ClusterParameters(training_cpu=size, training_cpu_limit=size, training_memory=size).check()
     Compilation(shared_memory=size).check()
 
 
@@ -105,3 +107,28 @@ def test_what_is_out_of_range(given: dict[str, Any], message: str) -> None:
 
 def test_what_is_in_range() -> None:
     ClusterParameters(canary_percent=99, accelerator_count=8).check()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2", "2"), ("500m", "0.5"), ("1.5Gi", "1610612736"), ("128k", "128000"), ("1e3", "1000")],
+)
+def test_the_number_that_a_quantity_is(text: str, number: str) -> None:
+    assert parse_quantity(text) == Decimal(number)
+
+
+@pytest.mark.parametrize("size", QUANTITIES)
+def test_every_quantity_has_a_number(size: str) -> None:
+    assert parse_quantity(size) >= 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"training_cpu": "32"}, "training_cpu_limit must be at least training_cpu, 32, got '16'"),
+        ({"training_cpu_limit": "many"}, "training_cpu_limit must be a quantity"),
+    ],
+)
+def test_a_limit_below_what_is_requested(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ClusterParameters(**given).check()

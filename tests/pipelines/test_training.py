@@ -15,6 +15,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from kfdet.cluster.parameters import BUCKET, CLUSTER_DEFAULTS
 from kfdet.cluster.tensorboard import OPTIONAL_STORAGE_VARIABLES, STORAGE_VARIABLES
 from kfdet.components.image import IMAGE, TENSORBOARD_IMAGE, TRAINING_IMAGE
+from kfdet.errors import InputError
 from kfdet.parameters import DEFAULTS
 from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation
 from kfdet.pipelines.compiler import compile_pipeline
@@ -174,7 +175,9 @@ def test_training_asks_for_what_its_parameters_say(pods: dict[str, Any]) -> None
     assert "accelerator_type" in accelerator["resourceType"]
     assert "accelerator_count" in accelerator["resourceCount"]
     assert "training_cpu" in resources["resourceCpuRequest"]
-    assert "training_memory" in resources["resourceMemoryRequest"]
+    assert "training_cpu_limit" in resources["resourceCpuLimit"]
+    for name in ("resourceMemoryRequest", "resourceMemoryLimit"):
+        assert "training_memory" in resources[name]
     pod = pods["training"]
     assert pod["nodeSelector"]["nodeSelectorJson"] == {"componentInputParameter": "node_selector"}
     (toleration,) = pod["tolerations"]
@@ -185,7 +188,7 @@ def test_what_a_pod_is_patched_with_is_text(spec: dict[str, Any]) -> None:
     """KFP's driver reads a number as empty text, and training would silently get no GPU."""
     resources = json.dumps(containers(GOLDEN)["exec-training"]["resources"])
     names = re.findall(r"pipelinechannel--(\w+)", resources)
-    assert len(names) == 4
+    assert len(names) == 6
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert {parameters[name]["parameterType"] for name in names} == {"STRING"}
 
@@ -257,3 +260,62 @@ def test_of_two_runs_the_time_of_the_first_stage_decides(spec: dict[str, Any]) -
     dag = spec["components"][group["componentRef"]["name"]]["dag"]
     started = dag["tasks"]["deployment"]["inputs"]["parameters"]["started"]
     assert started == {"componentInputParameter": "pipelinechannel--fingerprint-started"}
+
+
+def test_every_other_stage_states_its_room(pods: dict[str, Any]) -> None:
+    for name, container in containers(GOLDEN).items():
+        if name == "exec-training":
+            continue
+        resources = container["resources"]
+        assert (resources["resourceCpuLimit"], resources["resourceMemoryLimit"]) == (
+            "4",
+            str(4 << 30),
+        )
+        assert resources["accelerator"]["resourceType"] == "ephemeral-storage"
+        assert resources["accelerator"]["resourceCount"] == str(8 << 30)
+        assert {"resourceCpuRequest", "resourceMemoryRequest"} < set(resources)
+        labels = pods[name.removeprefix("exec-")]["nodeSelector"]["labels"]
+        assert labels == {"kubernetes.io/arch": "amd64"}
+
+
+def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
+    compiled = tmp_path / "training.yaml"
+    compilation = Compilation(
+        stage_memory="16Gi",
+        stage_disk="1.5Ti",
+        scratch_size="2Ti",
+        scratch_class="fast",
+        stage_node_selector='{"pool": "batch"}',
+        stage_tolerations='[{"key": "batch", "operator": "Exists", "tolerationSeconds": 60}]',
+        pull_secret="registry",  # noqa: S106
+    )
+    compile_pipeline(compiled, compilation)
+    resources = containers(compiled)["exec-planning"]["resources"]
+    assert resources["resourceMemoryLimit"] == str(16 << 30)
+    assert resources["accelerator"]["resourceCount"] == str(1536 << 30)
+    for name, pod in documents(compiled)[1].items():
+        (volume,) = pod["genericEphemeralVolume"]
+        assert (volume["mountPath"], volume["size"]) == ("/tmp", "2Ti")  # noqa: S108
+        assert volume["storageClassName"] == "fast"
+        assert "/tmp" not in [v["mountPath"] for v in pod.get("emptyDirMounts", [])]  # noqa: S108
+        assert pod["imagePullSecret"][0]["secretName"] == "registry"
+        if name != "training":
+            assert pod["nodeSelector"]["labels"] == {"pool": "batch"}
+            (toleration,) = pod["tolerations"]
+            assert toleration["key"] == "batch"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stage_disk": "big"}, "stage_disk must be a quantity"),
+        ({"stage_memory": "1Gi"}, "stage_memory must be at least 2Gi, .* got '1Gi'"),
+        ({"scratch_size": "big"}, "scratch_size must be a quantity"),
+        ({"scratch_class": "fast"}, "scratch_class is given, but no scratch_size"),
+        ({"stage_node_selector": "[]"}, "stage_node_selector must be an object of texts"),
+        ({"stage_tolerations": '[{"taint": 1}]'}, "a toleration has no field 'taint'"),
+    ],
+)
+def test_what_no_cluster_takes(given: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Compilation(**given).check()  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ pytestmark = [
 
 NAME = f"e2e-{uuid.uuid4().hex[:6]}"
 DATASET = f"minio://kfdet/datasets/{NAME}"
-SMALL = ("--training-cpu", "500m", "--training-memory", "2Gi")
+SMALL = ("--training-cpu", "500m", "--training-memory", "3Gi")
 QUICK = (
     *("--every", "6", "--longest-side", "320", "--input-size", "128x192"),
     *("--steps", "12", "--batch-size", "4", *SMALL),
@@ -305,7 +305,7 @@ def test_a_schedule_is_made_listed_paused_and_removed(dataset: str) -> None:
 
 def test_kubeflows_own_sdk_submits(first: dict[str, Any]) -> None:
     script = Path(__file__).parents[3] / "examples" / "3-submit-with-the-sdk" / "submit.py"
-    given = ("training_cpu=500m", "training_memory=2Gi")  # as SMALL
+    given = ("training_cpu=500m", "training_memory=3Gi")  # as SMALL
     host = os.environ.get("KFDET_KFP_HOST", "")
     done = subprocess.run(
         [sys.executable, str(script), DATASET, *given],
