@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -122,6 +123,41 @@ class Cluster:
                     "deletion. Is KServe's controller running (kubectl get pods -n kserve)?"
                 )
             time.sleep(0.2)
+
+    def protect(self, name: str, owner: Manifest) -> None:
+        """Let a node be drained of one pod of an InferenceService at a time.
+
+        Args:
+            name: The InferenceService.
+            owner: Its manifest as the API server gives it; the PodDisruptionBudget goes with it.
+        """
+        reference = {
+            "apiVersion": names.API_VERSION,
+            "kind": "InferenceService",
+            "name": name,
+            "uid": owner["metadata"]["uid"],
+        }
+        budget = {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {
+                "name": name,
+                "labels": {names.MANAGED_LABEL: names.MANAGED_BY},
+                "ownerReferences": [reference],
+            },
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {names.POD_LABEL: name}}},
+        }
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        self._request("PATCH", self._budget(name), query, budget)
+
+    def unprotect(self, name: str) -> None:
+        """Delete the PodDisruptionBudget of an InferenceService, which would block with one pod."""
+        with contextlib.suppress(NoSuchObjectError):
+            self._request("DELETE", self._budget(name))
+
+    def _budget(self, name: str) -> str:
+        namespace = quote(self.namespace)
+        return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{quote(name)}"
 
     def pods(self, name: str) -> list[Manifest]:
         """The pods of an InferenceService."""

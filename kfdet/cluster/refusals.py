@@ -120,6 +120,8 @@ def _missing(refusal: _Refusal, request: Request) -> Exception | None:
             f"{refusal.message} in the namespace {request.namespace}.",
             hint=f"{_MANIFESTS} creates the account.",
         )
+    if refusal.details.get("kind") == "poddisruptionbudgets":
+        return NoSuchObjectError(refusal.message)
     if not request.concerns_endpoints:
         return None
     if refusal.details.get("name"):

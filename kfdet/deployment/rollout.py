@@ -309,7 +309,23 @@ def _switch(
     except KfdetError as error:
         raise KfdetError(f"{error} {_put_back(cluster, name, current, wanted, mode)}") from error
     progress.update(1)
-    return read(manifest)
+    served = read(manifest)
+    _protect(cluster, name, manifest, current, served)
+    return served
+
+
+def _protect(
+    cluster: Cluster, name: str, manifest: Manifest, current: Endpoint | None, served: Endpoint
+) -> None:
+    """Keep all but one of several pods while nodes are drained."""
+    several = current is not None and current.capacity.least_pods > 1
+    try:
+        if served.capacity.least_pods > 1:
+            cluster.protect(name, manifest)
+        elif several:
+            cluster.unprotect(name)
+    except KfdetError as error:  # an account without this right still deploys
+        warn(f"The PodDisruptionBudget of {name} could not be changed: {error}")
 
 
 def _put_back(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import imagesize
 
 from kfdet.detection.backend import Answer
-from kfdet.errors import KfdetError
+from kfdet.errors import InputError, KfdetError
+from kfdet.files import explain_os_error
 
 ATTEMPTS = 5
 """How often a request is sent in all, where the connection fails or a gateway has no server."""
@@ -18,7 +21,11 @@ ATTEMPTS = 5
 UNAVAILABLE = (502, 503, 504)
 """HTTP statuses of a gateway without a server that is ready."""
 
+TOKEN_VARIABLE = "KFDET_ENDPOINT_TOKEN"  # noqa: S105
+TOKEN_FILE_VARIABLE = "KFDET_ENDPOINT_TOKEN_FILE"  # noqa: S105
+
 _NOT_FOUND = 404
+_UNAUTHORIZED = (401, 403)
 _MOST_PICTURES, _MOST_BYTES, _MOST_PIXELS = 16, 16 << 20, 48_000_000
 """Of one request: within the limits that `kfdet serve` has by default."""
 
@@ -36,9 +43,41 @@ def refused(place: str, status: int, reason: str) -> EndpointError:
     """The error for an answer with HTTP status `status`."""
     if status == _NOT_FOUND:
         return EndpointError(f"{place}: there is no such model ({reason}). Check the model's name.")
+    if status in _UNAUTHORIZED:
+        return EndpointError(
+            f"{place} does not let this in ({status}): {reason}. Set {TOKEN_VARIABLE} or "
+            f"{TOKEN_FILE_VARIABLE} to a valid token, or to the file that holds it."
+        )
     if status in UNAVAILABLE:
         return EndpointError(f"{place} is not ready ({reason}). Wait for it, or look at its pods.")
     return EndpointError(f"{place} answers with an error, {status}: {reason}")
+
+
+def authorization() -> dict[str, str]:
+    """The header that proves to a gateway who asks; {} without a token.
+
+    From KFDET_ENDPOINT_TOKEN, or from the file that KFDET_ENDPOINT_TOKEN_FILE names. That is read
+    for every request: a cluster replaces a mounted token before it expires.
+
+    Raises:
+        InputError: The file cannot be read, or holds no token. The message does not show it.
+    """
+    token, file = os.environ.get(TOKEN_VARIABLE, ""), os.environ.get(TOKEN_FILE_VARIABLE, "")
+    if not token and not file:
+        return {}
+    if not token:
+        try:
+            token = Path(file).read_text(encoding="utf-8")
+        except OSError as error:
+            raise explain_os_error(error, Path(file)) from error
+        except UnicodeDecodeError as error:
+            raise InputError("holds no token.", file=file) from error
+    else:
+        file = TOKEN_VARIABLE
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError("holds no token.", file=file)
+    return {"authorization": f"Bearer {token}"}
 
 
 def model_seconds(server_timing: str) -> float | None:

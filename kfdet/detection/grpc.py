@@ -11,6 +11,7 @@ from kfdet.detection.endpoint import (
     ATTEMPTS,
     EndpointError,
     ask,
+    authorization,
     model_seconds,
     refused,
     unreachable,
@@ -86,7 +87,9 @@ class GrpcBackend:
         tensor.tensor_shape.dim.add(size=len(pictures))
         tensor.string_val.extend(pictures)
         try:
-            response, call = self._stub.Predict.with_call(request, timeout=self._timeout)
+            response, call = self._stub.Predict.with_call(
+                request, timeout=self._timeout, metadata=tuple(authorization().items())
+            )
         except grpc.RpcError as error:
             raise self._explained(error) from error
         arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
@@ -113,6 +116,10 @@ class GrpcBackend:
             return unreachable(self.place, "no answer in time")
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return unreachable(self.place, error.details())
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            return refused(self.place, 401, error.details())
+        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+            return refused(self.place, 403, error.details())
         if error.code() is grpc.StatusCode.NOT_FOUND:
             return refused(self.place, 404, error.details())
         return EndpointError(f"{self.place} answers with an error: {error.details()}")

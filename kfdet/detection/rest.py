@@ -19,6 +19,7 @@ from kfdet.detection.endpoint import (
     UNAVAILABLE,
     EndpointError,
     ask,
+    authorization,
     model_seconds,
     refused,
     unreachable,
@@ -70,7 +71,7 @@ class RestBackend:
             response = self._session.post(
                 self._url,
                 data=_request_body(pictures),
-                headers={"Content-Type": "application/json"},
+                headers={"content-type": "application/json", **authorization()},
                 timeout=self._timeout,
                 allow_redirects=False,
             )

@@ -46,7 +46,8 @@ class _PredictionService:
             return Request(inputs, signature_name, tuple(request.output_filter))
 
         def answer() -> Any:
-            prediction = self._limited.predict(len(data), read)
+            with self._limited.metrics.request("GRPC"):
+                prediction = self._limited.predict(len(data), read)
             context.set_trailing_metadata((("server-timing", prediction.server_timing),))
             return messages.predict_response(self._model, prediction)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kfdet.serving.admission import Admission
 from kfdet.serving.limits import Limits
+from kfdet.serving.metrics import Metrics
 from kfdet.serving.model import Prediction, ServedModel, invalid
 from kfdet.serving.picture_size import pixels_to_decode
 
@@ -44,6 +45,7 @@ class LimitedModel:
     def __init__(self, model: ServedModel, limits: Limits) -> None:
         self.model, self.limits = model, limits
         self.admission = Admission(limits)
+        self.metrics = Metrics(model.name)
 
     def predict(self, size: int, read: Callable[[], Request]) -> Prediction:
         """Read a request and answer it, when its turn comes.

@@ -24,6 +24,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
+from kfdet.cluster.names import METRICS_PATH
 from kfdet.serving import messages, tensor_json
 from kfdet.serving.http_limits import BodyLimit
 from kfdet.serving.limited import LimitedModel
@@ -31,6 +32,7 @@ from kfdet.serving.limited import Request as TensorRequest
 from kfdet.serving.model import ServedModel, ServingError, invalid
 
 _MOST_DIGITS = 18
+_TEXT = "text/plain; version=0.0.4"
 
 # As TensorFlow Serving maps them (model_servers/http_server.cc); all others are 500.
 _HTTP_STATUS = {
@@ -77,7 +79,8 @@ class _KServeModel(Model):  # type: ignore[misc]
             request, layout = tensor_json.decode(tensor_json.parse(body), self._limited.model)
             return request
 
-        prediction = self._limited.predict(len(body), read)
+        with self._limited.metrics.request("REST"):
+            prediction = self._limited.predict(len(body), read)
         return tensor_json.encode(prediction, layout), prediction.server_timing
 
 
@@ -100,6 +103,7 @@ def create_server(limited: LimitedModel, port: int) -> RESTServer:
     )
     # The first route that fits a URL answers: these come before KServe's, and the last after.
     app.include_router(_routes(limited.model, plane))
+    app.add_api_route(METRICS_PATH, lambda: Response(limited.metrics.text(), media_type=_TEXT))
     server.create_application()
     # Added last, it sees a request first.
     app.add_middleware(BodyLimit, most=limited.limits.request_bytes)

@@ -518,6 +518,29 @@ def test_what_an_administrator_sets_stays(
         assert check_deployment(cluster, "toys", 0).capacity.own[path] == wanted  # type: ignore[union-attr]
 
 
+def test_nodes_are_drained_of_one_pod_at_a_time(
+    fake: FakeCluster, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    deploy(cluster, FIRST)
+    assert not fake.budgets
+    rescale(cluster, "toys", Options(serving=ServingSettings(replicas="2")))
+    budget = fake.budgets["toys"]
+    assert budget["spec"] == {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": {"serving.kserve.io/inferenceservice": "toys"}},
+    }
+    assert budget["metadata"]["ownerReferences"][0]["uid"] == "uid-of-toys"
+    rescale(cluster, "toys", Options(serving=ServingSettings(replicas="1")))
+    assert not fake.budgets, "with one pod, it would not protect anything"
+    rescale(cluster, "toys", Options(serving=ServingSettings(replicas="2")))
+    fake.budgets.clear()  # by hand
+    rescale(cluster, "toys", Options(serving=ServingSettings(replicas="1")))
+    fake.answers["PATCH", "/poddisruptionbudgets/toys"] = (403, {"message": "forbidden"})
+    served = rescale(cluster, "toys", Options(serving=ServingSettings(replicas="2")))
+    assert served.capacity.least_pods == 2
+    assert "PodDisruptionBudget of toys could not be changed" in caplog.text
+
+
 def test_a_switch_that_fails_restores_the_replicas(fake: FakeCluster, cluster: Cluster) -> None:
     deploy(cluster, FIRST)
 

@@ -117,6 +117,11 @@ def test_the_deployer_may_deploy_and_nothing_else(built: Any, overlay: str) -> N
             "resources": [f"{names.PLURAL}/status"],
             "verbs": ["patch"],
         },
+        {
+            "apiGroups": ["policy"],
+            "resources": ["poddisruptionbudgets"],
+            "verbs": ["create", "patch", "delete"],
+        },
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
     ]
     binding = one(objects, "RoleBinding", names.DEPLOYER_ACCOUNT)

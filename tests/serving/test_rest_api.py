@@ -14,6 +14,9 @@ import requests
 import tensorflow as tf
 from support.toy_server import Served, picture
 
+from kfdet.cluster.names import METRICS_PATH
+from kfdet.deployment.watching import Traffic, read_traffic
+
 RED, GREEN = picture(40, 20, (200, 60, 0)), picture(16, 16, (10, 240, 0), "JPEG")
 
 
@@ -191,3 +194,18 @@ def test_kserves_own_inference_is_not_served(served: Served) -> None:
     response = requests.post(url, json={"inputs": [tensor]}, timeout=30)
     assert response.status_code == 501
     assert response.json() == {"error": "only the V1 protocol is served"}
+
+
+def test_metrics_under_tensorflow_servings_names(served: Served) -> None:
+    url = served.model_url.partition("/v1/")[0] + METRICS_PATH
+
+    def counted() -> Traffic:
+        return read_traffic(requests.get(url, timeout=30).text)
+
+    before = counted()
+    body = {"instances": [b64(RED)]}
+    assert requests.post(f"{served.model_url}:predict", json=body, timeout=30).ok
+    assert not requests.post(f"{served.model_url}:predict", data=b"{", timeout=30).ok
+    now = counted().since(before)
+    assert (now.requests, now.errors, now.timed) == (2, 1, 1)
+    assert 0 < now.seconds < 30

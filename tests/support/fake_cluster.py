@@ -50,6 +50,7 @@ class FakeCluster:
 
     Attributes:
         objects: The InferenceServices.
+        budgets: The PodDisruptionBudgets.
         requests: (method, last part of the path) of each request.
         answers: (method, path's end) -> status and body, before anything else.
         groups: The API groups.
@@ -59,6 +60,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
+        self.budgets: dict[str, Manifest] = {}
         self.requests: list[tuple[str, str]] = []
         self.answers: dict[tuple[str, str], Answer] = {}
         self.groups = {names.GROUP}
@@ -83,6 +85,13 @@ class FakeCluster:
             return 200, {"items": self._pods(selector.split("=")[1])}
         if path.endswith(f"/{names.PLURAL}"):
             return 200, {"items": list(self.objects.values())}
+        if "/poddisruptionbudgets/" in path and method == "PATCH":
+            self.budgets[path.rsplit("/", 1)[-1]] = body
+            return 200, body
+        if "/poddisruptionbudgets/" in path and self.budgets.pop(path.rsplit("/", 1)[-1], None):
+            return 200, {}
+        if "/poddisruptionbudgets/" in path:
+            return 404, {"reason": "NotFound", "details": {"kind": "poddisruptionbudgets"}}
         if f"/{names.PLURAL}/" not in path:
             return 404, "404 page not found\n"
         if method == "PATCH" and path.endswith("/status"):
@@ -103,6 +112,7 @@ class FakeCluster:
             owned = {"manager": names.FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields(body)}
             self.objects[name]["metadata"] = {**body["metadata"], "managedFields": [owned]}
             self.objects[name]["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
+            self.objects[name]["metadata"]["uid"] = f"uid-of-{name}"
             self.after_apply(body)
         if name not in self.objects:
             return 404, {"reason": "NotFound", "details": {"name": name, "kind": names.PLURAL}}

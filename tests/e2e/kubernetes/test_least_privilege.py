@@ -66,6 +66,7 @@ def deployer() -> Cluster:
 ALLOWED = [
     *((verb, names.GROUP, names.PLURAL) for verb in ("get", "list", "watch", "create", "patch")),
     ("delete", names.GROUP, names.PLURAL),
+    *((verb, "policy", "poddisruptionbudgets") for verb in ("create", "patch", "delete")),
     ("get", "", "pods"),
     ("list", "", "pods"),
 ]
