@@ -25,6 +25,7 @@ def deployment(
     serving: ServingSettings,
     run: str,
     dataset: str,
+    model_registry: str,
     started: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("url", str), ("version", str), ("decision", str)]
@@ -46,6 +47,8 @@ def deployment(
         serving: How the endpoint is run.
         run: The ID of the run, for the record beside the endpoint.
         dataset: Fingerprint of the run's dataset, likewise.
+        model_registry: Address of the Kubeflow Model Registry that lists it; empty: that of the
+            cluster, if it has one.
         started: When the run was started; of two runs the one that was started later wins.
 
     Returns:
@@ -67,5 +70,6 @@ def deployment(
         serving=serving,
         run=run,
         dataset=dataset,
+        model_registry=model_registry,
         started=started,
     )

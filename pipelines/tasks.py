@@ -249,6 +249,7 @@ def finish(
             rival=found.outputs["serving"],
             run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             dataset=found.outputs["digest"],
+            model_registry=cluster.model_registry,
             **part(cluster, ServingSettings),
             started=found.outputs["started"],
         )

@@ -79,6 +79,12 @@ def deploy(
     model_root: Annotated[
         str, typer.Option(metavar="URI", help="Bucket path that keeps every deployed version.")
     ] = "minio://kfdet/models",
+    model_registry: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Address of the Kubeflow Model Registry that lists what is served."
+        ),
+    ] = "",
     promote: Annotated[
         Promotion,
         typer.Option(
@@ -111,6 +117,7 @@ def deploy(
     from kfdet.cluster.connection import connect
     from kfdet.deployment.deploy import deploy as deploy_model
     from kfdet.deployment.deploy import read_metrics
+    from kfdet.deployment.registry import find_registry
     from kfdet.deployment.rollout import Options
     from kfdet.events import timestamp
     from kfdet.local.results import run_of
@@ -133,6 +140,7 @@ def deploy(
             comparison=comparison,
             started=timestamp(),
             **_provenance(run),
+            registry=find_registry(model_registry, inside=cluster.inside),
         )
     _show(served, as_json)
 

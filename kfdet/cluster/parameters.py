@@ -139,6 +139,13 @@ class CheckedSettings(ServingSettings):
         metavar="URI",
         show_default="models in the dataset's bucket",
     )
+    model_registry: str = parameter(
+        "",
+        "Serving",
+        "Address of the Kubeflow Model Registry that lists what is deployed; none: do not list it.",
+        metavar="URL",
+        show_default="that of the cluster, if it has one",
+    )
     checkpoint_root: str = parameter(
         "",
         "Cluster",

@@ -11,6 +11,7 @@ from typing import Any
 from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Endpoint, Release
 from kfdet.deployment.publish import publish, version_of
+from kfdet.deployment.registry import Origin, register
 from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
 from kfdet.detection.saved_model import find_saved_model, read_thresholds
@@ -35,6 +36,7 @@ def deploy(
     started: str = "",
     run: str = "",
     dataset: str = "",
+    registry: str = "",
 ) -> Endpoint:
     """Serve a model under a name; if anything fails, the endpoint stays as it was.
 
@@ -52,6 +54,7 @@ def deploy(
         started: When the model's run was started, or that somebody deploys it by hand.
         run: The run that trained it.
         dataset: Fingerprint of the dataset that it learned from.
+        registry: Address of the Kubeflow Model Registry that lists what is served; "": none.
 
     Returns:
         The endpoint afterwards.
@@ -70,7 +73,10 @@ def deploy(
         version, uri, metrics, thresholds, _start(model), promotion, started, run, dataset
     )
     test = functools.partial(smoke_test, cluster, pictures)
-    return roll_out(cluster, name, current, release, options, test)
+    served = roll_out(cluster, name, current, release, options, test)
+    if registry:
+        register(registry, Origin(name, cluster.namespace), release)
+    return served
 
 
 def _start(model: Path) -> str:

@@ -13,6 +13,7 @@ from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.gate import confirm, note_refusal
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
+from kfdet.deployment.registry import find_registry
 from kfdet.deployment.rollout import Options, rescale
 from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.detection.saved_model import find_saved_model
@@ -40,6 +41,7 @@ def deploy(
     started: str = "",
     run: str = "",
     dataset: str = "",
+    model_registry: str = "none",
 ) -> tuple[str, str, str]:
     """Serve the model under a name; the previous version stays until the new one has answered.
 
@@ -64,6 +66,8 @@ def deploy(
             started later wins, whichever deploys first; the other one leaves the endpoint as it is.
         run: The ID of the run, for the record beside the endpoint.
         dataset: Fingerprint of the run's dataset, likewise.
+        model_registry: Address of the Kubeflow Model Registry that lists it; "": that of the
+            cluster, if it has one.
 
     Returns:
         The endpoint's URL, the newest version that it serves, both "" where there is still none,
@@ -100,6 +104,7 @@ def deploy(
                 started=started,
                 run=run,
                 dataset=dataset,
+                registry=find_registry(model_registry, inside=cluster.inside),
             )
         except SupersededError as error:  # by what, and whether that is newer, is looked up again
             if not left:
