@@ -25,6 +25,7 @@ from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
 from kfdet.cluster.connection import connect
 from kfdet.deployment.endpoint import Release
+from kfdet.deployment.gate import Decision, note_refusal
 from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out, share_out
 from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
@@ -122,6 +123,16 @@ def endpoint(cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]) ->
     after = read(cluster.get(NAME) or {})
     assert after.serving.stable.version == before["version"]
     assert cluster.get(NAME + names.CANDIDATE_SUFFIX) is None
+
+
+def test_a_noted_refusal_restarts_no_pod(cluster: Cluster, run: Path, endpoint: Any) -> None:
+    before = {pod["metadata"]["uid"] for pod in cluster.pods(NAME)}
+    note_refusal(cluster, NAME, run / "model", Decision(False, "Worse.", endpoint))
+    time.sleep(10)  # KServe reconciles within a second
+    assert {pod["metadata"]["uid"] for pod in cluster.pods(NAME)} == before
+    refused = read(cluster.get(NAME) or {}).refused
+    assert refused
+    assert refused.reason == "Worse."
 
 
 def test_a_model_that_is_not_in_the_bucket(cluster: Cluster, run: Path, endpoint: Any) -> None:
