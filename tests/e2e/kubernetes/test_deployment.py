@@ -30,6 +30,7 @@ from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out, share_out
 from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
 from kfdet.errors import KfdetError
+from kfdet.stages import deployment as deployment_stage
 
 pytestmark = [
     pytest.mark.slow,
@@ -227,3 +228,36 @@ def test_replicas_and_what_an_administrator_sets(
     deploy(run, capsys, "--replicas", "2")
     assert (cluster.get(NAME) or {})["spec"]["predictor"]["minReplicas"] == 1
     assert main([*scale, "1", "--force"]) == 0
+
+
+# --- of two runs the one that was started later ---
+
+
+def test_an_older_run_leaves_a_newer_version_alone(
+    cluster: Cluster,
+    run: Path,
+    endpoint: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A superseded deployment succeeds and says so; a retry does not take the endpoint back."""
+    monkeypatch.setattr(deployment_stage, "connect_to_deploy", lambda: cluster)
+    (records,) = run.rglob("records")
+    (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("older")
+    try:
+        for _ in range(2):
+            _, version, decision = deployment_stage.deploy(
+                *(run / "model", run / "metrics.json", records, run / "metrics.json"),
+                tmp_path / "outcome",
+                endpoint=NAME,
+                model_root="minio://kfdet/models",
+                canary_percent=0,
+                promote="always",
+                rival="",
+                started="2020-01-01T00:00:00.000+00:00",
+            )
+            assert version == endpoint.serving.stable.version
+            assert decision.startswith("Superseded")
+    finally:
+        note.unlink()
+    assert "Superseded" in json.loads((tmp_path / "outcome").read_text())["decision"]

@@ -30,11 +30,15 @@ from support.stage_names import STAGES
 
 from kfdet.cluster.connection import connect as connect_cluster
 from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
+from kfdet.cluster.parameters import pipeline_root
 from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect_backend
+from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.pruning import find_old_runs, prune
+from kfdet.kubeflow.submission import upload_pipeline
 from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow
+from kfdet.pipelines.compilation import Compilation
 
 pytestmark = [
     pytest.mark.slow,
@@ -592,3 +596,42 @@ def test_pruned_runs_leave_bucket_and_cache(backend: Backend, tmp_path: Path) ->
     states = {stage["stage"]: stage["state"] for stage in again["stages"]}
     assert states["planning"] == states["training"] == "succeeded", "from the cache, but gone"
     assert new["metrics"]
+
+
+# --- failures ---
+
+
+def test_a_bad_parameter_from_the_ui_fails_once(backend: Backend, dataset: str) -> None:
+    pipeline_id, version_id, _ = upload_pipeline(backend, Compilation())
+    run_id = backend.start(
+        f"{NAME} bad",
+        backend.experiment("kfdet"),
+        {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
+        {"dataset": dataset, "network": "resnet"},
+        pipeline_root("kfdet"),
+    )
+    run = wait_for(lambda: (found := backend.run(run_id)).get("finished_at") and found, 600)
+    assert run["state"] == "FAILED"
+    ended = tasks(backend, run_id)
+    assert set(ended) == {"fingerprint"}
+    assert ended["fingerprint"].attempt == 1
+    assert "network must be one of" in ended["fingerprint"].message
+
+
+def test_two_equal_trainings_at_once(backend: Backend, dataset: str) -> None:
+    """One waits for the other, and then has nothing left to train."""
+    seed = fresh()
+    root = ("--checkpoint-root", f"{CHECKPOINTS}-twice")
+    runs = [start(backend, *LONG, *seed, *root) for _ in range(2)]
+    logs = Logs(backend)
+    pods = [wait_for(lambda r=r: running_pod(backend, r, "training")) for r in runs]
+
+    def waits() -> bool:
+        found = zip(runs, pods, strict=True)
+        texts = [logs.read(backend.workflow(run), run, pod) for run, pod in found]
+        return any("waiting until it ends" in text for text in texts)
+
+    wait_for(waits, 300)
+    for run_id in runs:
+        done = kfdet("submit", "--follow", run_id, "--json")
+        assert done.returncode == 0, done.stderr
