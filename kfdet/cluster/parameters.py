@@ -124,6 +124,12 @@ class CheckedSettings(ServingSettings):
         "deployment.",
         metavar="NAME",
     )
+    endpoint_namespace: str = parameter(
+        "",
+        "Serving",
+        "Namespace of the InferenceService; empty: that of the run.",
+        metavar="NAME",
+    )
     canary_percent: int = parameter(
         0,
         "Serving",

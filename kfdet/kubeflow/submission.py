@@ -195,7 +195,8 @@ def prepare(
             hint="Use another S3 store; manifests/overlays/standalone brings one.",
         )
     found = fingerprint(dataset)
-    parameters = with_located_start(parameters, backend.namespace)
+    where = cluster.endpoint_namespace or backend.namespace
+    parameters = with_located_start(parameters, where)
     for each in trainings(parameters, sweep):
         check_start(each, here=False)
     bucket = BucketPath.parse(datasets[0]).bucket
@@ -261,12 +262,12 @@ def find_unchanged(backend: Backend, order: Order) -> str:
     """
     for run, workflow in equal_runs(backend, order.experiment_id, order.version, order.arguments):
         same = dataset_fingerprint(workflow) == order.fingerprint
-        if same and _still_served(workflow, str(order.arguments["endpoint"])):
+        if same and _still_served(workflow, order.arguments):
             return str(run["run_id"])
     return ""
 
 
-def _still_served(workflow: Mapping[str, Any], endpoint: str) -> bool:
+def _still_served(workflow: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
     """Whether a run deployed nothing, or the endpoint is as it was when the run had ended."""
     from kfdet.cluster.connection import connect
     from kfdet.deployment.inference_service import read
@@ -275,7 +276,8 @@ def _still_served(workflow: Mapping[str, Any], endpoint: str) -> bool:
         return True
     outcome = deployment_outcome(workflow)
     try:
-        manifest = connect(workflow["metadata"]["namespace"]).get(endpoint)
+        namespace = arguments["endpoint_namespace"] or workflow["metadata"]["namespace"]
+        manifest = connect(namespace).get(arguments["endpoint"])
         found = read(manifest) if manifest else None
     except KfdetError:  # perhaps there is no access from here: the run will see
         return False
@@ -298,7 +300,7 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     check_name(cluster.endpoint)
     if backend.same_cluster:
-        target = connect(backend.namespace or NAMESPACE)
+        target = connect(cluster.endpoint_namespace or backend.namespace or NAMESPACE)
         check_deployment(target, cluster.endpoint, cluster.canary_percent)
         version = target.kserve_version()
         if version and (doubt := KSERVE.doubt(version)):
@@ -318,8 +320,10 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     deployed = any(
         task.stage == "deployment" and task.state == "succeeded" for task in finished.progress.tasks
     )
-    endpoint = parameters_of(finished.run).get("endpoint", "") if deployed else ""
-    namespace = finished.workflow.get("metadata", {}).get("namespace", "")
+    given = parameters_of(finished.run)
+    endpoint = given.get("endpoint", "") if deployed else ""
+    own = finished.workflow.get("metadata", {}).get("namespace", "")
+    namespace = given.get("endpoint_namespace") or own
     url = _url(namespace, endpoint) if endpoint else ""
     return Result(metrics, unread, sweep, endpoint, url)
 

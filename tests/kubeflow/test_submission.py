@@ -361,6 +361,20 @@ def test_the_endpoint_of_a_run_that_deployed(
     assert (found.endpoint, found.url) == ("toys", "")
 
 
+@pytest.mark.parametrize(("given", "expected"), [("", "default"), ("models", "models")])
+def test_an_endpoint_in_a_namespace_of_its_own(
+    given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(connection, "connect", asked.append)
+    manifest = workflow(*ran("root.condition-2.condition-3.deployment"))
+    manifest["metadata"]["namespace"] = "default"
+    run = a_run("r9", endpoint="toys", endpoint_namespace=given)
+    with pytest.raises(AttributeError):  # there is no cluster
+        result(Backend(), FinishedRun(run, manifest, read_workflow(manifest)))  # type: ignore[arg-type]
+    assert asked == [expected]
+
+
 def test_several_datasets(object_store: ObjectStore) -> None:
     object_store.client.make_bucket("toys")
     for name in ("cups", "mugs"):

@@ -26,7 +26,14 @@ from kfdet.deployment.endpoint import Canary, Release, Serving
 from kfdet.deployment.inference_service import build
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
-OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+BESIDE = "serving-namespace"
+"""An overlay that is applied beside another one."""
+
+OVERLAYS = sorted(
+    path.parent.name
+    for path in MANIFESTS.glob("overlays/*/kustomization.yaml")
+    if path.parent.name != BESIDE
+)
 WITH_MINIO = ["standalone", "standalone-gpu", "standalone-openshift"]
 WITHOUT_SECRETS = "existing-s3-identity"
 WITH_SECRETS = [name for name in OVERLAYS if name != WITHOUT_SECRETS]
@@ -50,6 +57,18 @@ def built(kustomize: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any
     for example in copy.glob("overlays/*/*.env.example"):
         text = re.sub(r"(?m)^(\w+)=$", r"\1=made-up-for-a-test", example.read_text())
         example.with_suffix("").write_text(text)
+
+    overlays = copy / "overlays"
+    reader = f"{names.READER_SECRET}.env"
+    shutil.copy(overlays / "standalone" / reader, overlays / BESIDE)
+    # as its comment says
+    runs = overlays / "runs"
+    shutil.copytree(overlays / "standalone", runs)
+    text = (runs / "kustomization.yaml").read_text()
+    last = "  - ../../components/tensorboard\n"
+    assert last in text
+    separate = f"{last}  - ../../components/separate-serving\n"
+    (runs / "kustomization.yaml").write_text(text.replace(last, separate))
 
     @cache
     def build_overlay(overlay: str) -> tuple[Object, ...]:
@@ -255,6 +274,28 @@ def test_the_launcher_of_other_pipelines_keeps_its_settings(overlay: str) -> Non
     assert providers["s3"]["default"] == {"forcePathStyle": False, "credentials": {"fromEnv": True}}
     # the launcher crashes on this one in an override: it reads the default's (config/s3.go)
     assert all("maxRetries" not in each for each in providers["s3"]["overrides"])
+
+
+def test_endpoints_in_a_namespace_of_their_own(built: Any) -> None:
+    together = {(o["kind"], o["metadata"]["name"]) for o in built("standalone")}
+    runs = {(o["kind"], o["metadata"]["name"]) for o in built("runs")}
+    beside = built(BESIDE)
+    serving = {(o["kind"], o["metadata"]["name"]) for o in beside}
+    namespace = ("Namespace", "kfdet-serving")
+    assert runs | serving == together | {namespace}
+    # what fetches models there and shows logs here
+    assert runs & serving == {("Secret", names.READER_SECRET)}
+    inside = [o for o in beside if o["kind"] != "Namespace"]
+    assert {o["metadata"]["namespace"] for o in inside} == {"kfdet-serving"}
+    (deployer,) = one(beside, "RoleBinding", names.DEPLOYER_ACCOUNT)["subjects"]
+    assert deployer["namespace"] == names.NAMESPACE
+    (rule,) = one(built("runs"), "NetworkPolicy", "kfdet-minio")["spec"]["ingress"]
+    (label,) = [
+        each["namespaceSelector"]["matchLabels"]
+        for each in rule["from"]
+        if "namespaceSelector" in each
+    ]
+    assert label.items() <= one(beside, *namespace)["metadata"]["labels"].items()
 
 
 def test_the_examples_hold_no_password() -> None:
@@ -481,7 +522,9 @@ RUNTIMES = {"kfdet-tensorflow-serving-v1": "7f90b63c1519"}
 
 def test_a_changed_runtime_has_another_name() -> None:
     """KServe restarts all endpoints of a runtime that changes, at once and untested."""
-    runtime = next(yaml.safe_load_all((MANIFESTS / "base" / "serving-runtime.yaml").read_text()))
+    runtime = next(
+        yaml.safe_load_all((MANIFESTS / "base" / "serving" / "runtime.yaml").read_text())
+    )
     digest = hashlib.sha256(json.dumps(runtime["spec"], sort_keys=True).encode()).hexdigest()
     name = runtime["metadata"]["name"]
     assert name == names.RUNTIME
