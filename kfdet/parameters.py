@@ -14,7 +14,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -585,7 +585,7 @@ def flatten(
     """
     own = inspect.signature(function, eval_str=True)
     groups = {name: p.annotation for name, p in own.parameters.items()}
-    groups = {name: kind for name, kind in groups.items() if is_dataclass(kind)}
+    groups = {n: k for n, k in groups.items() if isinstance(k, type) and issubclass(k, Settings)}
     arguments: list[inspect.Parameter] = []
     documentation = inspect.getdoc(function) or ""
     for name, argument in own.parameters.items():

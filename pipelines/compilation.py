@@ -109,6 +109,13 @@ class Compilation(Settings):
         min=0,
     )
 
+    notify_secret: str = parameter(
+        "",
+        "Cluster",
+        "Secret with the address of a webhook, under the key url, that is told how each run ends.",
+        metavar="NAME",
+    )
+
     kfp_version: str = parameter(
         "",
         "Cluster",

@@ -96,4 +96,4 @@ def build_sweep_pipeline(
             comparison=chosen.outputs["comparison"],
         )
 
-    return pipeline(sweep_pipeline, NAME, DESCRIPTION, bucket)
+    return pipeline(sweep_pipeline, NAME, DESCRIPTION, bucket, compilation)

@@ -4,13 +4,15 @@ kfp.local runs them on one machine, a Kubeflow Pipelines backend on a cluster. W
 has (Secrets, volumes, requests, retries) is set here as well; kfp.local ignores it.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import Field
 from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
 
-from kfdet.cluster.names import STORAGE_SECRET
+from kfdet.cluster.names import NOTIFY_VARIABLE, STORAGE_SECRET
 from kfdet.cluster.parameters import (
     CLUSTER_DEFAULTS,
     CheckedSettings,
@@ -27,6 +29,7 @@ from kfdet.components.fingerprint import fingerprint
 from kfdet.components.frame_extraction import frame_extraction
 from kfdet.components.interpolation import interpolation
 from kfdet.components.negative_mining import negative_mining
+from kfdet.components.notification import notification
 from kfdet.components.planning import planning
 from kfdet.components.tfrecord_build import tfrecord_build
 from kfdet.components.training import training
@@ -61,7 +64,13 @@ class Outputs(NamedTuple):
     verdict: bool
 
 
-def pipeline(function: Callable[..., Any], name: str, description: str, bucket: str) -> Any:
+def pipeline(
+    function: Callable[..., Any],
+    name: str,
+    description: str,
+    bucket: str,
+    compilation: Compilation,
+) -> Any:
     """A function of tasks as a pipeline; its dataclasses of settings become parameters.
 
     Args:
@@ -69,6 +78,7 @@ def pipeline(function: Callable[..., Any], name: str, description: str, bucket: 
         name: Name of the pipeline.
         description: What it does.
         bucket: Name of the bucket where everything is kept unless a parameter names another.
+        compilation: What is compiled in.
     """
     defaults = CLUSTER_DEFAULTS.arguments(bucket)
 
@@ -76,9 +86,41 @@ def pipeline(function: Callable[..., Any], name: str, description: str, bucket: 
         default = defaults.get(field.name, field.default)
         return type(default), default
 
+    flat = flatten(function, optional)
+    if compilation.notify_secret:
+        flat = _with_notification(flat, compilation)
     return dsl.pipeline(name=name, description=description, pipeline_root=pipeline_root(bucket))(
-        flatten(function, optional)
+        flat
     )
+
+
+def _with_notification(function: Callable[..., Any], compilation: Compilation) -> Any:
+    """The same tasks, and one that runs when they have ended, however that was.
+
+    KFP lets a pipeline return nothing out of such a group; only kfp.local needs what it returns.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def notifying(*args: Any) -> None:
+        given = signature.bind(*args).arguments
+        told = notification(
+            run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            dataset=given["dataset"],
+            endpoint=given["endpoint"],
+        )
+        on_cluster(told, "Notification", compilation, retries=0)
+        told.set_caching_options(False)
+        variable = {"url": NOTIFY_VARIABLE}
+        kubernetes.use_secret_as_env(told, compilation.notify_secret, variable, optional=True)
+        with dsl.ExitHandler(told, name="run"):
+            function(*args)
+
+    without_outputs = signature.replace(return_annotation=inspect.Signature.empty)
+    notifying.__dict__["__signature__"] = without_outputs
+    notifying.__annotations__ = dict(function.__annotations__)
+    return notifying
 
 
 def prepare(

@@ -52,4 +52,4 @@ def build_training_pipeline(
         model = trained.outputs["model"]
         return finish(records, model, found, parameters, cluster, compilation)
 
-    return pipeline(training_pipeline, NAME, DESCRIPTION, bucket)
+    return pipeline(training_pipeline, NAME, DESCRIPTION, bucket, compilation)

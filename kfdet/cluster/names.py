@@ -22,6 +22,10 @@ STORAGE_SECRET = "kfdet-storage"  # noqa: S105
 READER_SECRET = "kfdet-storage-reader"  # noqa: S105
 """The same with credentials that only read: of the serving pods and TensorBoard."""
 
+NOTIFY_VARIABLE = "KFDET_NOTIFY_URL"
+"""Environment variable of the notification stage: a webhook's address, from a Secret, because
+whoever knows it can write there."""
+
 RUNTIME = "kfdet-tensorflow-serving-v1"
 """ServingRuntime of new versions. KServe restarts all endpoints whose runtime changes; so a changed
 one gets another name, and an endpoint comes to it with its next version."""
