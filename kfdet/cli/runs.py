@@ -156,7 +156,7 @@ def prune(
     from kfdet.storage.removal import size_of
 
     backend = connect_backend(host, namespace)
-    old = find_old_runs(backend, connect(backend.namespace or NAMESPACE), keep)
+    old = find_old_runs(backend, connect, backend.namespace or NAMESPACE, keep)
     sizes = [sum(size_of(place) for place in each.places) for each in old]
     if not as_json:
         for each, size in zip(old, sizes, strict=True):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -100,12 +100,15 @@ class _Run:
         return self.answer.get("state") not in ENDED
 
 
-def find_old_runs(backend: Backend, cluster: Cluster, keep: int) -> list[OldRun]:
+def find_old_runs(
+    backend: Backend, connect: Callable[[str], Cluster], namespace: str, keep: int
+) -> list[OldRun]:
     """The runs that may go, the newest first.
 
     Args:
         backend: The API server.
-        cluster: Where the endpoints are.
+        connect: Gives the cluster with the endpoints, for a namespace.
+        namespace: That of the runs; runs that deploy into another one are asked for it.
         keep: How many successful runs of each dataset stay; those that are newer than the last of
             these stay as well, whatever came of them.
 
@@ -118,7 +121,8 @@ def find_old_runs(backend: Backend, cluster: Cluster, keep: int) -> list[OldRun]
         for answer in backend.runs()
         if pipeline_of(answer) in pipelines
     ]
-    served = json.dumps(cluster.services())
+    places = {str(parameters_of(run.answer).get("endpoint_namespace") or "") for run in runs}
+    served = json.dumps([connect(each or namespace).services() for each in sorted({"", *places})])
     planned = json.dumps([dict(each.arguments) for each in schedules(backend)])
     kept = _kept(runs, served, planned, keep)
     used = _Used(

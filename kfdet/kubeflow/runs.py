@@ -93,20 +93,21 @@ def _summarize(backend: Backend, run: Answer) -> RunSummary:
         str(parameters.get("dataset", "")),
         metrics.get("AP50"),
         metrics.get("verdict"),
-        _serving(workflow, str(parameters.get("endpoint", ""))),
+        _serving(workflow, parameters),
     )
 
 
-def _serving(workflow: Answer, endpoint: str) -> str:
+def _serving(workflow: Answer, parameters: Mapping[str, Any]) -> str:
     """The endpoint, if it serves what this run deployed."""
     from kfdet.cluster.connection import connect
     from kfdet.deployment.inference_service import read
 
-    outcome = deployment_outcome(workflow)
+    outcome, endpoint = deployment_outcome(workflow), str(parameters.get("endpoint", ""))
     if not (endpoint and outcome.get("promoted")):
         return ""
     try:
-        manifest = connect(workflow["metadata"]["namespace"]).get(endpoint)
+        namespace = parameters.get("endpoint_namespace") or workflow["metadata"]["namespace"]
+        manifest = connect(namespace).get(endpoint)
         serving = read(manifest).serving if manifest else None
     except KfdetError:
         return ""

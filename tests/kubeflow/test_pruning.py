@@ -140,7 +140,7 @@ def serving(uri: str, previous: str = "") -> dict[str, Any]:
 def old(*runs: Any, keep: int = 1, served: Any = (), planned: Any = ()) -> list[str]:
     backend: Any = Backend(*runs, planned=planned)
     cluster: Any = Cluster(*served)
-    return [each.id for each in find_old_runs(backend, cluster, keep)]
+    return [each.id for each in find_old_runs(backend, lambda _: cluster, "kubeflow", keep)]
 
 
 def test_nothing_to_do() -> None:
@@ -172,7 +172,7 @@ def test_a_dataset_with_a_run_that_goes_on_is_left_alone() -> None:
     assert old(*runs) == ["r1"]
     backend: Any = Backend(*runs)
     cluster: Any = Cluster()
-    (first,) = find_old_runs(backend, cluster, 1)
+    (first,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
     assert not any("checkpoints" in place for place in first.places)
 
 
@@ -207,7 +207,7 @@ def places(*runs: Any, served: Any = (), planned: Any = ()) -> tuple[str, ...]:
     """What goes with the oldest run."""
     backend: Any = Backend(*runs, planned=planned)
     cluster: Any = Cluster(*served)
-    return find_old_runs(backend, cluster, 1)[-1].places
+    return find_old_runs(backend, lambda _: cluster, "kubeflow", 1)[-1].places
 
 
 FOLDER = "minio://b/runs/kfdet-training/r1"
@@ -245,15 +245,25 @@ def test_an_interrupted_removal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     )
     backend: Any = Backend(a_run(1, deploys="aa"), a_run(2))
     cluster: Any = Cluster()
-    (first,) = find_old_runs(backend, cluster, 1)
+    (first,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
     with pytest.raises(KeyboardInterrupt):
         prune(backend, first)
     assert list(backend.found) == ["r2"], "out of the cache before anything else"
-    (again,) = find_old_runs(backend, cluster, 1)
+    (again,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
     assert (again.id, again.places, again.listed) == ("r1", first.places, False)
     cluster.manifests.append(serving("s3://b/models/toys/aa"))  # deployed again by hand
-    (again,) = find_old_runs(backend, cluster, 1)
+    (again,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
     assert again.places == (FOLDER, *TRAINING)
     prune(backend, again)
-    assert find_old_runs(backend, cluster, 1) == []
+    assert find_old_runs(backend, lambda _: cluster, "kubeflow", 1) == []
     assert not set(MODEL) & set(removed)
+
+
+def test_endpoints_of_every_namespace_count() -> None:
+    runs = (a_run(1, deploys="aa", endpoint_namespace="serving"), a_run(2))
+    asked: dict[str, Any] = {
+        "kubeflow": Cluster(),
+        "serving": Cluster(serving("s3://b/models/toys/aa")),
+    }
+    backend: Any = Backend(*runs)
+    assert find_old_runs(backend, asked.__getitem__, "kubeflow", 1) == []

@@ -403,7 +403,7 @@ ORDER = submission.Order(
     "toys",
     "e",
     {"pipeline_id": "p", "pipeline_version_id": "v1"},
-    {"seed": 0, "endpoint": "toys"},
+    {"seed": 0, "endpoint": "toys", "endpoint_namespace": ""},
     "minio://b/runs",
     "f1",
 )
@@ -434,7 +434,7 @@ def test_a_run_that_did_the_same(
     found: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given: dict[str, Any] = {"seed": 0, "endpoint": "toys", "version": "v1"} | earlier_run
+    given: dict[str, Any] = {**ORDER.arguments, "version": "v1"} | earlier_run
     state = given.pop("state", "SUCCEEDED")
     run = a_run("r1", given.pop("version"), **given) | {"state": state}
     monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)

@@ -585,7 +585,7 @@ def test_pruned_runs_leave_bucket_and_cache(backend: Backend, tmp_path: Path) ->
     assert all(objects(each) for each in mine["places"] if "/runs/" in each)
     old_run = next(
         each
-        for each in find_old_runs(backend, connect_cluster(NAMESPACE), 1)
+        for each in find_old_runs(backend, connect_cluster, NAMESPACE, 1)
         if each.id == old["run"]
     )
     prune(backend, old_run)  # not those of other tests
