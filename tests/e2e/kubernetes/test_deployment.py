@@ -126,11 +126,17 @@ def endpoint(cluster: Cluster, run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert cluster.get(NAME + names.CANDIDATE_SUFFIX) is None
 
 
+def running(cluster: Cluster) -> set[str]:
+    """The pods that are not being ended."""
+    found = [pod["metadata"] for pod in cluster.pods(NAME)]
+    return {pod["uid"] for pod in found if "deletionTimestamp" not in pod}
+
+
 def test_a_noted_refusal_restarts_no_pod(cluster: Cluster, run: Path, endpoint: Any) -> None:
-    before = {pod["metadata"]["uid"] for pod in cluster.pods(NAME)}
+    before = running(cluster)
     note_refusal(cluster, NAME, run / "model", Decision(False, "Worse.", endpoint))
     time.sleep(10)  # KServe reconciles within a second
-    assert {pod["metadata"]["uid"] for pod in cluster.pods(NAME)} == before
+    assert running(cluster) == before
     refused = read(cluster.get(NAME) or {}).refused
     assert refused
     assert refused.reason == "Worse."
@@ -208,13 +214,9 @@ def test_replicas_and_what_an_administrator_sets(
     """Server-side apply leaves to others what they have set; kfdet keeps what it was asked for."""
     from kubernetes import client, config
 
-    def pods() -> int:
-        found = cluster.pods(NAME)
-        return sum("deletionTimestamp" not in pod["metadata"] for pod in found)
-
     scale = ["scale", NAME, "-n", NAMESPACE, "--replicas"]
-    assert main([*scale, "2"]) == 0
-    assert pods() == 2
+    assert main([*scale, "2", "--serving-cpu", "100m"]) == 0
+    assert len(running(cluster)) == 2
     (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("scaled")
     try:
         assert deploy(run, capsys)["replicas"] == 2
@@ -241,7 +243,7 @@ def test_an_older_run_leaves_a_newer_version_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A superseded deployment succeeds and says so; a retry does not take the endpoint back."""
-    monkeypatch.setattr(deployment_stage, "connect_to_deploy", lambda: cluster)
+    monkeypatch.setattr(deployment_stage, "connect_to_deploy", lambda _: cluster)
     (records,) = run.rglob("records")
     (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("older")
     try:

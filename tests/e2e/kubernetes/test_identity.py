@@ -168,7 +168,9 @@ def test_a_run_without_any_secret(core: Any, metadata_service: str, tmp_path: Pa
         "AWS_ENDPOINT_URL": address,
         "AWS_REGION": "us-east-1",
     }
-    environment = [{"name": name, "value": value} for name, value in variables.items()]
+    environment = [  # in place of what the stages take from a Secret
+        {"name": name, "value": value, "valueFrom": None} for name, value in variables.items()
+    ]
     patch = json.dumps({"containers": [{"name": "main", "env": environment}]})
     bucket = {
         "bucketName": "kfdet",
