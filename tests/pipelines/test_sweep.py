@@ -66,7 +66,7 @@ def test_the_loop_is_handed_what_its_pods_are_patched_with(spec: dict[str, Any])
     _, component = loop_over_settings(spec)
     executor = spec["deploymentSpec"]["executors"]["exec-training"]["container"]
     names = set(re.findall(r"pipelinechannel--\w+", json.dumps(executor["resources"])))
-    assert len(names) == 4
+    assert len(names) == 5
     assert names <= set(component["inputDefinitions"]["parameters"])
 
 
