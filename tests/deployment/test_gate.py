@@ -160,7 +160,7 @@ def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
     current = Endpoint(
         "toys", "default", Serving(Release("1", "s3://x")), True, "http://toys", "", "", None
     )
-    monkeypatch.setattr(stage, "connect_to_deploy", lambda: None)
+    monkeypatch.setattr(stage, "connect_to_deploy", lambda _: None)
     monkeypatch.setattr(stage, "confirm", lambda *_, **__: Decision(False, "Worse.", current))
     monkeypatch.setattr(stage, "read_json_object", lambda _: {})
     monkeypatch.setattr(stage, "deploy_model", None)
