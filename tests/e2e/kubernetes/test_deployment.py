@@ -216,7 +216,10 @@ def test_replicas_and_what_an_administrator_sets(
 
     scale = ["scale", NAME, "-n", NAMESPACE, "--replicas"]
     assert main([*scale, "2", "--serving-cpu", "100m"]) == 0
-    assert len(running(cluster)) == 2
+    deadline = time.monotonic() + 60
+    while len(running(cluster)) != 2:
+        assert time.monotonic() < deadline
+        time.sleep(1)
     (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("scaled")
     try:
         assert deploy(run, capsys)["replicas"] == 2
