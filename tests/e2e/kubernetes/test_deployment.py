@@ -132,8 +132,17 @@ def running(cluster: Cluster) -> set[str]:
     return {pod["uid"] for pod in found if "deletionTimestamp" not in pod}
 
 
+def settled(cluster: Cluster) -> set[str]:
+    """The pods, once the rollout of what was done before is over."""
+    before: set[str] = set()
+    while before != (now := running(cluster)):
+        before = now
+        time.sleep(15)
+    return now
+
+
 def test_a_noted_refusal_restarts_no_pod(cluster: Cluster, run: Path, endpoint: Any) -> None:
-    before = running(cluster)
+    before = settled(cluster)
     note_refusal(cluster, NAME, run / "model", Decision(False, "Worse.", endpoint))
     time.sleep(10)  # KServe reconciles within a second
     assert running(cluster) == before
