@@ -18,7 +18,7 @@ def deployment(
     bundle: dsl.Input[dsl.Artifact],
     outcome: dsl.Output[dsl.Artifact],
     endpoint: str,
-    endpoint_namespace: str,
+    serving_namespace: str,
     model_root: str,
     canary_percent: int,
     promote: str,
@@ -40,7 +40,7 @@ def deployment(
         bundle: The zip with the weights, for another training to start from.
         outcome: Which version the endpoint serves now, and why, as JSON.
         endpoint: Name of the InferenceService.
-        endpoint_namespace: Its namespace; empty: that of the run.
+        serving_namespace: Its namespace; empty: that of the run.
         model_root: Bucket path that keeps every deployed version.
         canary_percent: Percentage of the requests that the new model gets; 0: all.
         promote: Required result of the comparison with what the endpoint serves: not-worse or
@@ -65,7 +65,7 @@ def deployment(
         Path(bundle.path),
         Path(outcome.path),
         endpoint=endpoint,
-        endpoint_namespace=endpoint_namespace,
+        serving_namespace=serving_namespace,
         model_root=model_root,
         canary_percent=canary_percent,
         promote=promote,  # type: ignore[arg-type]  # KFP knows text only

@@ -285,7 +285,7 @@ def finish(
             records=records.outputs["records"],
             bundle=evaluated.outputs["bundle"],
             endpoint=cluster.endpoint,
-            endpoint_namespace=cluster.endpoint_namespace,
+            serving_namespace=cluster.serving_namespace,
             model_root=cluster.model_root,
             canary_percent=cluster.canary_percent,
             promote=parameters.promote,

@@ -124,7 +124,7 @@ class CheckedSettings(ServingSettings):
         "deployment.",
         metavar="NAME",
     )
-    endpoint_namespace: str = parameter(
+    serving_namespace: str = parameter(
         "",
         "Serving",
         "Namespace of the InferenceService; empty: that of the run.",

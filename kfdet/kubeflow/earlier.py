@@ -17,7 +17,7 @@ from kfdet.kubeflow.backend import Answer, Backend
 from kfdet.kubeflow.workflow import artifact_uri, parameter_value
 
 _LATER = {
-    *("endpoint", "endpoint_namespace", "canary_percent", "model_root"),
+    *("endpoint", "serving_namespace", "canary_percent", "model_root"),
     *("training_cpu", "training_cpu_limit", "training_memory"),
     *("node_selector", "tolerations", "accelerator_type"),
 }

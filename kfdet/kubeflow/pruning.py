@@ -121,7 +121,7 @@ def find_old_runs(
         for answer in backend.runs()
         if pipeline_of(answer) in pipelines
     ]
-    places = {str(parameters_of(run.answer).get("endpoint_namespace") or "") for run in runs}
+    places = {str(parameters_of(run.answer).get("serving_namespace") or "") for run in runs}
     served = json.dumps([connect(each or namespace).services() for each in sorted({"", *places})])
     planned = json.dumps([dict(each.arguments) for each in schedules(backend)])
     kept = _kept(runs, served, planned, keep)

@@ -106,7 +106,7 @@ def _serving(workflow: Answer, parameters: Mapping[str, Any]) -> str:
     if not (endpoint and outcome.get("promoted")):
         return ""
     try:
-        namespace = parameters.get("endpoint_namespace") or workflow["metadata"]["namespace"]
+        namespace = parameters.get("serving_namespace") or workflow["metadata"]["namespace"]
         manifest = connect(namespace).get(endpoint)
         serving = read(manifest).serving if manifest else None
     except KfdetError:

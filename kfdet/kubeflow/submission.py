@@ -195,7 +195,7 @@ def prepare(
             hint="Use another S3 store; manifests/overlays/standalone brings one.",
         )
     found = fingerprint(dataset)
-    where = cluster.endpoint_namespace or backend.namespace
+    where = cluster.serving_namespace or backend.namespace
     parameters = with_located_start(parameters, where)
     for each in trainings(parameters, sweep):
         check_start(each, here=False)
@@ -276,7 +276,7 @@ def _still_served(workflow: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
         return True
     outcome = deployment_outcome(workflow)
     try:
-        namespace = arguments["endpoint_namespace"] or workflow["metadata"]["namespace"]
+        namespace = arguments["serving_namespace"] or workflow["metadata"]["namespace"]
         manifest = connect(namespace).get(arguments["endpoint"])
         found = read(manifest) if manifest else None
     except KfdetError:  # perhaps there is no access from here: the run will see
@@ -300,7 +300,7 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
     check_name(cluster.endpoint)
     if backend.same_cluster:
-        target = connect(cluster.endpoint_namespace or backend.namespace or NAMESPACE)
+        target = connect(cluster.serving_namespace or backend.namespace or NAMESPACE)
         check_deployment(target, cluster.endpoint, cluster.canary_percent)
         version = target.kserve_version()
         if version and (doubt := KSERVE.doubt(version)):
@@ -323,7 +323,7 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     given = parameters_of(finished.run)
     endpoint = given.get("endpoint", "") if deployed else ""
     own = finished.workflow.get("metadata", {}).get("namespace", "")
-    namespace = given.get("endpoint_namespace") or own
+    namespace = given.get("serving_namespace") or own
     url = _url(namespace, endpoint) if endpoint else ""
     return Result(metrics, unread, sweep, endpoint, url)
 

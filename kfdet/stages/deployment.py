@@ -37,7 +37,7 @@ def deploy(
     canary_percent: int,
     promote: Promotion,
     rival: str,
-    endpoint_namespace: str = "",
+    serving_namespace: str = "",
     serving: ServingSettings = SERVING_DEFAULTS,
     started: str = "",
     run: str = "",
@@ -62,7 +62,7 @@ def deploy(
         promote: Required result of the comparison with what the endpoint serves; another result
             leaves the endpoint as it is.
         rival: Bucket URI of the model that the evaluation compared it with; "": none.
-        endpoint_namespace: Namespace of the InferenceService; "": that of the run.
+        serving_namespace: Namespace of the InferenceService; "": that of the run.
         serving: How the endpoint is to be run, as far as somebody asks for something.
         started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
             started later wins, whichever deploys first; the other one leaves the endpoint as it is.
@@ -79,7 +79,7 @@ def deploy(
         InputError: The cluster or the bucket does not allow it.
         KfdetError: The model does not become ready, or does not answer well.
     """
-    cluster = connect_to_deploy(endpoint_namespace)
+    cluster = connect_to_deploy(serving_namespace)
     values = read_json_object(metrics)
     for left in reversed(range(_TRIES)):
         decision = confirm(cluster, endpoint, saved_model, values, promote, rival, started=started)

@@ -57,7 +57,7 @@ def take_fingerprint(
         path.write_text(json.dumps({"dataset": dataset, "fingerprint": found}) + "\n")
     rival = ""
     if cluster.endpoint and parameters.promote != "always":
-        rival = find_rival(connect_to_deploy(cluster.endpoint_namespace), cluster.endpoint)
+        rival = find_rival(connect_to_deploy(cluster.serving_namespace), cluster.endpoint)
     return found, rival, started
 
 
@@ -83,7 +83,7 @@ def _check(parameters: Parameters, cluster: CheckedSettings, accelerator_count: 
                 file=settings.pretrained,
                 hint="Give the path of its weights: minio://BUCKET/models/NAME/bundles/VERSION.zip.",
             )
-        settings = with_located_start(settings, cluster.endpoint_namespace)
+        settings = with_located_start(settings, cluster.serving_namespace)
     check_start(settings, here=False)
     if settings.overrides.strip() or settings.input_size:
         from kfdet.training.run import check_experiment  # takes seconds to import

@@ -40,7 +40,7 @@ COMMANDS = (
         "compile",
         "deploy",
     ),
-    *("endpoints", "rollback"),
+    *("endpoints", "rollback", "promote", "scale"),
 )
 
 

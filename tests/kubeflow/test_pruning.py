@@ -260,7 +260,7 @@ def test_an_interrupted_removal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_endpoints_of_every_namespace_count() -> None:
-    runs = (a_run(1, deploys="aa", endpoint_namespace="serving"), a_run(2))
+    runs = (a_run(1, deploys="aa", serving_namespace="serving"), a_run(2))
     asked: dict[str, Any] = {
         "kubeflow": Cluster(),
         "serving": Cluster(serving("s3://b/models/toys/aa")),

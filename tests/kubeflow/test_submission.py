@@ -369,7 +369,7 @@ def test_an_endpoint_in_a_namespace_of_its_own(
     monkeypatch.setattr(connection, "connect", asked.append)
     manifest = workflow(*ran("root.condition-2.condition-3.deployment"))
     manifest["metadata"]["namespace"] = "default"
-    run = a_run("r9", endpoint="toys", endpoint_namespace=given)
+    run = a_run("r9", endpoint="toys", serving_namespace=given)
     with pytest.raises(AttributeError):  # there is no cluster
         result(Backend(), FinishedRun(run, manifest, read_workflow(manifest)))  # type: ignore[arg-type]
     assert asked == [expected]
@@ -403,7 +403,7 @@ ORDER = submission.Order(
     "toys",
     "e",
     {"pipeline_id": "p", "pipeline_version_id": "v1"},
-    {"seed": 0, "endpoint": "toys", "endpoint_namespace": ""},
+    {"seed": 0, "endpoint": "toys", "serving_namespace": ""},
     "minio://b/runs",
     "f1",
 )
