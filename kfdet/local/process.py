@@ -64,20 +64,20 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
     def compute_key(self, component_name: str, arguments: dict[str, Any], **rest: Any) -> str:
         """The key of a task: KFP's, from what a path holds where the path itself may change.
 
-        Of the dataset, its name, and for its fingerprint what that is: it takes no process to find
-        out, and the other stages have it from there. Of the run's folder, nothing. Of a checkpoint
-        to start from, its files; of a model to compare with, its name and files.
+        Of the dataset, its name, and for its fingerprint what that is and nothing else: it takes no
+        process to find out, the other stages have it from there, and the parameters that this stage
+        checks on a cluster were checked before the run began. Of the run's folder, nothing. Of a
+        checkpoint to start from, its files; of a model to compare with, its name and files.
         """
         _task.stage = component_name.removeprefix("comp-").replace("-", "_")
         arguments = portable(self._serialize_value_for_key(arguments), self._folder)
-        dataset, start = arguments.get("dataset"), arguments.get("pretrained")
         if _task.stage == FINGERPRINT:
-            arguments["dataset"] = fingerprint(str(dataset))
-        elif dataset:
+            arguments = {"dataset": fingerprint(str(arguments["dataset"]))}
+        elif dataset := arguments.get("dataset"):
             places = split_datasets(dataset)
             names = [each if "://" in each else Path(each).name for each in places]
             arguments["dataset"] = join_datasets(names)
-        if start:
+        if start := arguments.get("pretrained"):
             arguments["pretrained"] = starting_point.identity(located(start, self._folder))
         if against := arguments.get("against"):
             arguments["against"] = _model_identity(located(against, self._folder))

@@ -100,17 +100,18 @@ def test_a_dataset_counts_by_its_name(one: str, other: str, same: bool, tmp_path
 
 
 def test_the_fingerprint_is_taken_again_after_a_change(tmp_path: Path) -> None:
-    def key() -> str:
+    def key(min_ap50: float = 0.5) -> str:
         return open_cache(tmp_path / "run").compute_key(
             component_name="comp-fingerprint",
             image="image",
             full_command=["python3"],
-            arguments={"dataset": str(tmp_path / "toys")},
+            arguments={"dataset": str(tmp_path / "toys"), "min_ap50": min_ap50},
         )
 
     (tmp_path / "toys").mkdir()
     before = key()
     assert key() == before
+    assert key(min_ap50=0.8) == before  # parameters were checked before the run
     (tmp_path / "toys" / "new.mp4").touch()
     assert key() != before
 
