@@ -51,7 +51,9 @@ CANARY = "kfdet.io/canary"
 THRESHOLDS = "kfdet.io/thresholds"
 PROMOTION = "kfdet.io/promotion"
 REFUSED = "kfdet.io/refused"
-"""In status.annotations: KServe copies those of the metadata to the pods, which would restart."""
+CONFIRMED = "kfdet.io/confirmed"
+"""Both in status.annotations: KServe copies those of the metadata to the pods, which would restart.
+"""
 
 MODE = f"{GROUP}/deploymentMode"
 AUTOSCALER = f"{GROUP}/autoscalerClass"

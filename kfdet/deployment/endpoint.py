@@ -146,6 +146,7 @@ class Endpoint:
         created: Time of its creation, as RFC 3339.
         mode: How KServe runs it; None before KServe has processed it.
         refused: The last version that was not promoted over what it serves; None: there is none.
+        confirmed: When the last run was started that gave its newest version once more; "": none.
         capacity: How many pods it has, and what each may use.
     """
 
@@ -158,7 +159,14 @@ class Endpoint:
     created: str
     mode: Mode | None
     refused: Refusal | None = None
+    confirmed: str = ""
     capacity: Capacity = NO_CAPACITY
+
+    @property
+    def newest(self) -> Release:
+        """The release that came last, with the start of the last run that gave it."""
+        newest = self.serving.newest
+        return replace(newest, started=max(newest.started, self.confirmed))
 
 
 def check_name(name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,14 +11,14 @@ from kfdet.cluster import names
 from kfdet.cluster.api import Cluster
 from kfdet.deployment.candidate import newer_than
 from kfdet.deployment.endpoint import Endpoint, Refusal, Release
+from kfdet.deployment.notes import note
 from kfdet.deployment.publish import describe_version, version_of
 from kfdet.deployment.rollout import check_deployment
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
-from kfdet.errors import InputError, KfdetError
+from kfdet.errors import InputError
 from kfdet.evaluation.comparison import common_labels, decide
 from kfdet.evaluation.promotion import compare_models
-from kfdet.events import warn
 from kfdet.parameters import Promotion
 from kfdet.storage.copies import local_model
 from kfdet.storage.download import is_there
@@ -156,7 +155,7 @@ def _without_comparison(
 ) -> Decision | None:
     """The decision where there is nothing to compare; None where there is."""
     version = version_of(find_saved_model(model))
-    newest = current.serving.newest if current else None
+    newest = current.newest if current else None
     if newest and newest.version != version and newer_than(newest, started):
         return Decision(False, _superseded(name, newest, started), current)
     if promote == "always":
@@ -184,10 +183,7 @@ def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -
         decision.reason,
         decision.comparison,
     )
-    try:
-        cluster.annotate_status(name, {names.REFUSED: json.dumps(asdict(refusal), sort_keys=True)})
-    except KfdetError as error:  # an account without this right still refuses
-        warn(f"The refusal could not be noted at {name}: {error}")
+    note(cluster, name, names.REFUSED, asdict(refusal))
 
 
 def _superseded(name: str, newest: Release, started: str) -> str:

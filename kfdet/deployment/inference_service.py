@@ -165,8 +165,12 @@ def read(manifest: Manifest) -> Endpoint:
         )
         previous = json.loads(annotations.get(names.PREVIOUS, "null"))
         serving = Serving(stable, _release(previous) if previous else None, _read_canary(manifest))
-        remembered = json.loads((status.get("annotations") or {}).get(names.REFUSED, "null"))
+        notes = status.get("annotations") or {}
+        remembered = json.loads(notes.get(names.REFUSED, "null"))
         refused = Refusal(**remembered) if remembered else None
+        confirmation = json.loads(notes.get(names.CONFIRMED, "{}"))
+        again = confirmation.get("version") == serving.newest.version
+        confirmed = str(confirmation["started"]) if again else ""
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise KfdetError(
             f"InferenceService {metadata['name']}: an annotation of kfdet is missing or damaged "
@@ -182,6 +186,7 @@ def read(manifest: Manifest) -> Endpoint:
         created=metadata.get("creationTimestamp") or "",
         mode=mode_of(manifest),
         refused=refused if refused and refused.current == stable.version else None,
+        confirmed=confirmed,
         capacity=read_capacity(manifest),
     )
 

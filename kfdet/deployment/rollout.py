@@ -13,6 +13,7 @@ from kfdet.deployment.candidate import SmokeTest, let_newer_one_end, try_out
 from kfdet.deployment.capacity import Capacity, changed_capacity, first_capacity
 from kfdet.deployment.endpoint import Endpoint, Mode, Release, Serving, check_name, is_standard
 from kfdet.deployment.inference_service import build, is_managed, read
+from kfdet.deployment.notes import note_confirmation
 from kfdet.deployment.readiness import SupersededError, wait_until_ready
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import Progress, warn
@@ -113,11 +114,12 @@ def roll_out(
         KfdetError: The release does not become ready or does not answer well.
     """
     mode = _mode_for(cluster, name, current, options.serving)
-    if current and current.ready and current.serving.stable.version == release.version:
-        # With the runtime that it was tried with.
-        release = replace(release, runtime=current.serving.stable.runtime)
-        unchanged = replace(current.serving, stable=release, canary=None)
-        return _switch(cluster, name, current, unchanged, mode, options)
+    if current and current.ready and _is_same(current.serving.stable, release):
+        # As it was recorded: any other annotation would restart the pods.
+        unchanged = replace(current.serving, canary=None)
+        served = _switch(cluster, name, current, unchanged, mode, options)
+        note_confirmation(cluster, served, release.started)
+        return served
 
     if current is None:
         wanted = Serving(release)
@@ -219,6 +221,10 @@ def find_endpoint(cluster: Cluster, name: str) -> Endpoint:
 def _existing(cluster: Cluster, name: str) -> tuple[Endpoint, Mode]:
     endpoint = find_endpoint(cluster, name)
     return endpoint, _mode_for(cluster, name, endpoint, SERVING_DEFAULTS)
+
+
+def _is_same(release: Release, other: Release) -> bool:
+    return (release.version, release.storage_uri) == (other.version, other.storage_uri)
 
 
 def _mode_for(

@@ -11,6 +11,7 @@ from kfdet.deployment.deploy import deploy as deploy_model
 from kfdet.deployment.deploy import read_metrics
 from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.gate import confirm, note_refusal
+from kfdet.deployment.notes import note_confirmation
 from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.registry import find_registry
@@ -91,6 +92,7 @@ def deploy(
         if served and _serves(served, saved_model, canary_percent):
             reason = f"{endpoint} serves this version already."
             served = rescale(cluster, endpoint, Options(serving=serving))
+            note_confirmation(cluster, served, started)
             break
         try:
             served = deploy_model(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support import blob_detector as blobs
 
+from kfdet.cluster import names
 from kfdet.deployment import gate
 from kfdet.deployment.endpoint import Endpoint, Release, Serving
 from kfdet.deployment.gate import Decision, confirm, find_rival, may_replace
@@ -139,6 +140,22 @@ def test_a_version_that_serves_already_stays(
     decision = confirm(None, "toys", models["right"], METRICS, "better", "")  # type: ignore[arg-type]
     assert decision.good
     assert "serves this version already" in decision.reason
+
+
+def test_a_version_that_a_later_run_gave_again_is_newer(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = build("toys", "default", Serving(Release("1", RIVAL, started="2026-01")), "Standard")
+    note = {"version": "1", "started": "2026-03"}
+    manifest["status"] = {"annotations": {names.CONFIRMED: json.dumps(note)}}
+    monkeypatch.setattr(gate, "check_deployment", lambda *_, **__: read(manifest))
+    arguments = (None, "toys", models["right"], METRICS, "always", "")
+    assert confirm(*arguments, started="2026-04").good  # type: ignore[arg-type]
+    decision = confirm(*arguments, started="2026-02")  # type: ignore[arg-type]
+    assert decision.reason.startswith("Superseded: toys serves version 1 of a run that was started")
+    note["version"] = "0"  # of what was served before
+    manifest["status"] = {"annotations": {names.CONFIRMED: json.dumps(note)}}
+    assert confirm(*arguments, started="2026-02").good  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -32,6 +30,8 @@ from kfdet.errors import InputError, KfdetError
 FIRST = Release("111111111111", "s3://kfdet/models/toys/111111111111", {"AP50": 0.9})
 SECOND = Release("222222222222", "s3://kfdet/models/toys/222222222222", {"AP50": 0.95})
 THIRD = Release("333333333333", "s3://kfdet/models/toys/333333333333")
+OLDER = replace(SECOND, started="2026-01-02T03:04:05.000+00:00")
+NEWER = replace(THIRD, started="2026-01-02T03:04:06.000+00:00")
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +93,31 @@ def test_the_version_before_is_kept_and_comes_back_twice(
 def test_the_same_version_again_needs_no_candidate(fake: FakeCluster, cluster: Cluster) -> None:
     deploy(cluster, FIRST)
     fake.requests.clear()
-    better = Release(FIRST.version, FIRST.storage_uri, {"AP50": 0.91})
-    assert deploy(cluster, better).serving == Serving(better)
+    assert deploy(cluster, FIRST).serving == Serving(FIRST)
     assert changes(fake) == [("PATCH", "toys")]
+
+
+def test_the_same_version_from_a_later_run_changes_no_annotation(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    """KServe copies them to the pods, which would restart; the later start is in the status."""
+    deploy(cluster, OLDER)
+    before = fake.objects["toys"]["metadata"]["annotations"]
+    again = replace(OLDER, started=NEWER.started, run="another", metrics={"AP50": 0.91})
+    assert deploy(cluster, again).serving == Serving(OLDER)
+    assert fake.objects["toys"]["metadata"]["annotations"] == before
+    found = check_deployment(cluster, "toys", 0)
+    assert found
+    assert found.newest == replace(OLDER, started=NEWER.started)
+    assert found.serving.stable == OLDER, "which is what the next change of the endpoint applies"
+
+
+def test_the_same_version_in_another_bucket_is_tried(fake: FakeCluster, cluster: Cluster) -> None:
+    deploy(cluster, FIRST)
+    fake.requests.clear()
+    moved = replace(FIRST, storage_uri="s3://other/toys/111111111111")
+    assert deploy(cluster, moved).serving == serving_now(fake) == Serving(moved)
+    assert ("PATCH", "toys-candidate") in changes(fake)
 
 
 def test_a_candidate_that_does_not_start(fake: FakeCluster, cluster: Cluster) -> None:
@@ -223,25 +245,25 @@ def test_who_is_slower_by_the_time_of_a_request(
 
 # --- of two runs the one that was started later ---
 
-OLDER = replace(SECOND, started="2026-01-02T03:04:05.000+00:00")
-NEWER = replace(THIRD, started="2026-01-02T03:04:06.000+00:00")
-
 
 def test_an_older_run_waits_for_the_candidate_of_a_newer_one(
-    fake: FakeCluster, cluster: Cluster
+    fake: FakeCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.apply(build("toys-candidate", "default", Serving(NEWER), "Standard"))
+    get, looks = Cluster.get, list[str]()
 
-    def ends() -> None:
-        time.sleep(0.1)
-        fake.objects["toys"] = build("toys", "default", Serving(NEWER), "Standard")
-        del fake.objects["toys-candidate"]
+    def ends_after_two_looks(self: Cluster, name: str) -> Manifest | None:
+        found = get(self, name)
+        looks.append(name)
+        if looks.count("toys-candidate") == 2:
+            fake.objects["toys"] = build("toys", "default", Serving(NEWER), "Standard")
+            fake.objects.pop("toys-candidate", None)
+        return found
 
-    other = threading.Thread(target=ends)
-    other.start()
+    monkeypatch.setattr(Cluster, "get", ends_after_two_looks)
     with pytest.raises(SupersededError, match="Version 333333333333, of a newer run"):
         deploy(cluster, OLDER)
-    other.join()
+    assert looks.count("toys-candidate") == 3
     assert serving_now(fake) == Serving(NEWER)
 
 
