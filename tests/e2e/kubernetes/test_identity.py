@@ -1,8 +1,8 @@
-"""A run without any Secret, on the cluster that KUBECONFIG names: `make e2e`.
+"""A run without credentials in any Secret, on the cluster that KUBECONFIG names: `make e2e`.
 
 A pod plays the metadata service of a cloud's node and gives out temporary credentials of the store,
 with a session token. Argo gives its address to the pods of the run, as a cloud's own webhook would.
-While it runs, the namespace has no Secret with the store's credentials.
+While it runs, the Secret of the runs holds the address of the store and no key.
 """
 
 from __future__ import annotations
@@ -146,32 +146,29 @@ def changed(core: Any, name: str, key: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def without_secret(core: Any) -> Iterator[None]:
-    """The namespace without the credentials of the runs."""
+def without_keys(core: Any) -> Iterator[str]:
+    """The Secret of the runs with the address of the store only, which is returned."""
     found = core.read_namespaced_secret(STORAGE_SECRET, NAMESPACE)
-    kept = {"labels": found.metadata.labels, "annotations": found.metadata.annotations}
-    core.delete_namespaced_secret(STORAGE_SECRET, NAMESPACE)
-    try:
-        yield
-    finally:
-        metadata = {"name": STORAGE_SECRET, **kept}
-        core.create_namespaced_secret(NAMESPACE, {"metadata": metadata, "data": found.data})
-
-
-def test_a_run_without_any_secret(core: Any, metadata_service: str, tmp_path: Path) -> None:
-    make_sample(tmp_path / "dataset")
-    assert kfdet("upload", str(tmp_path / "dataset"), DATASET).returncode == 0
-    url = core.read_namespaced_secret(STORAGE_SECRET, NAMESPACE).data["AWS_ENDPOINT_URL"]
-    address = base64.b64decode(url).decode().strip()
-    variables = {
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_service,
-        "AWS_ENDPOINT_URL": address,
-        "AWS_REGION": "us-east-1",
+    metadata = {
+        "name": STORAGE_SECRET,
+        "labels": found.metadata.labels,
+        "annotations": found.metadata.annotations,
     }
-    environment = [  # in place of what the stages take from a Secret
-        {"name": name, "value": value, "valueFrom": None} for name, value in variables.items()
-    ]
-    patch = json.dumps({"containers": [{"name": "main", "env": environment}]})
+
+    def replace(data: dict[str, str]) -> None:
+        body = {"metadata": metadata, "data": data}
+        core.replace_namespaced_secret(STORAGE_SECRET, NAMESPACE, body)
+
+    address = found.data["AWS_ENDPOINT_URL"]
+    replace({"AWS_ENDPOINT_URL": address, "AWS_REGION": base64.b64encode(b"us-east-1").decode()})
+    try:
+        yield base64.b64decode(address).decode().strip()
+    finally:
+        replace(found.data)
+
+
+def providers_of(address: str) -> str:
+    """The launcher's setting for a store whose credentials are in the environment."""
     bucket = {
         "bucketName": "kfdet",
         "endpoint": address.partition("://")[2],
@@ -181,7 +178,16 @@ def test_a_run_without_any_secret(core: Any, metadata_service: str, tmp_path: Pa
         "credentials": {"fromEnv": True},
     }
     default = {"forcePathStyle": False, "credentials": {"fromEnv": True}}
-    providers = json.dumps({"s3": {"default": default, "overrides": [bucket]}})
+    return json.dumps({"s3": {"default": default, "overrides": [bucket]}})
+
+
+def test_a_run_without_credentials_in_a_secret(
+    core: Any, metadata_service: str, tmp_path: Path
+) -> None:
+    make_sample(tmp_path / "dataset")
+    assert kfdet("upload", str(tmp_path / "dataset"), DATASET).returncode == 0
+    environment = [{"name": "AWS_EC2_METADATA_SERVICE_ENDPOINT", "value": metadata_service}]
+    patch = json.dumps({"containers": [{"name": "main", "env": environment}]})
     defaults = json.dumps({"spec": {"podSpecPatch": patch}})
     quick = (
         *("--every", "6", "--longest-side", "320", "--input-size", "128x192"),
@@ -189,9 +195,9 @@ def test_a_run_without_any_secret(core: Any, metadata_service: str, tmp_path: Pa
         *("--training-memory", "2Gi", "--seed", str(uuid.uuid4().int % 10**6)),
     )
     with (
-        changed(core, LAUNCHER, "providers", providers),
+        without_keys(core) as address,
+        changed(core, LAUNCHER, "providers", providers_of(address)),
         changed(core, ARGO, "workflowDefaults", defaults),
-        without_secret(core),
     ):
         time.sleep(5)  # Argo looks at its settings
         done = kfdet("submit", DATASET, "--json", *quick)
