@@ -126,11 +126,10 @@ def smoke_test(cluster: Cluster, pictures: Sequence[LabelledPicture], endpoint: 
 
 
 def _check_numbers(name: str, picture: LabelledPicture, found: Detections) -> None:
-    finite = np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()
-    if not finite or found.scores.min(initial=0) < 0 or found.scores.max(initial=0) > 1:
+    if found.scores.min(initial=0) < 0 or found.scores.max(initial=0) > 1:
         raise KfdetError(
-            f"{name} answers to {picture.name} with invalid boxes or scores: the model or its "
-            "serving runtime is broken."
+            f"{name} answers to {picture.name} with invalid scores: the model or its serving "
+            "runtime is broken."
         )
 
 

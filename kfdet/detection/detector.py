@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from kfdet.detection.backend import OUTPUTS, Backend
+from kfdet.detection.answers import read_row
+from kfdet.detection.backend import Backend
 from kfdet.detection.detections import Detections
 from kfdet.detection.endpoint import EndpointError
 from kfdet.detection.pictures import Encoded, Source, encode
@@ -71,8 +72,8 @@ class Detector:
                 comes with the model (`thresholds`). Nothing is left out where that is not known:
                 behind an endpoint, and before a model is measured.
             name: The model's name at an endpoint; the name of an InferenceService is its model's.
-            timeout: Seconds that one answer of an endpoint may take. Connections that fail are
-                retried for some seconds.
+            timeout: Seconds that an endpoint's answer to one request (at most 16 pictures) may
+                take, whatever it does: connections that fail are tried again within them.
 
         Raises:
             InputError: There is no model, or the address has another form.
@@ -135,6 +136,11 @@ class Detector:
         if not encoded:
             return []
         answer = self._backend.predict([picture.data for picture in encoded])
+        if len(answer.rows) != len(encoded):
+            raise EndpointError(
+                f"{self._backend.place} gives {len(answer.rows)} answers to {len(encoded)} "
+                "pictures. Use a model that kfdet exported."
+            )
         seconds = None if answer.seconds is None else answer.seconds / len(encoded)
         return [
             self._detections(row, picture, seconds)
@@ -160,21 +166,11 @@ class Detector:
     def _detections(
         self, row: Mapping[str, Any], picture: Encoded, seconds: float | None
     ) -> Detections:
-        missing = [name for name in OUTPUTS if name not in row]
-        if missing:
-            raise EndpointError(
-                f"{self._backend.place} answers without {', '.join(missing)}; it has "
-                f"{', '.join(sorted(row))}. Use a model that kfdet exported."
-            )
-        count = int(row["num_detections"])
-        shares = np.asarray(row["detection_boxes"], np.float64).reshape(-1, 4)[:count]
-        scores = np.asarray(row["detection_scores"], np.float64)[:count]
-        order = np.argsort(-scores, kind="stable")
-        names = row["detection_class_names"]
+        shares, labels, scores = read_row(row, self._backend.place)
         found = Detections(
-            boxes=shares[order][:, [1, 0, 3, 2]] * np.tile(picture.size, 2),
-            labels=tuple(names[index] for index in order),
-            scores=scores[order],
+            boxes=shares[:, [1, 0, 3, 2]] * np.tile(picture.size, 2),
+            labels=labels,
+            scores=scores,
             size=picture.size,
             model_seconds=seconds,
             picture=picture.original,

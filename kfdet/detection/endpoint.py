@@ -82,7 +82,7 @@ def authorization() -> dict[str, str]:
 
 def model_seconds(server_timing: str) -> float | None:
     """The model's own time in a Server-Timing header; None if it is not there."""
-    found = re.search(r"\bmodel;dur=([0-9.]+)", server_timing)
+    found = re.search(r"\bmodel;dur=(\d{1,15}(?:\.\d{1,15})?)(?![\w.])", server_timing)
     return float(found[1]) / 1000 if found else None
 
 

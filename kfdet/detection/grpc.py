@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from kfdet.detection.answers import MOST_BYTES
 from kfdet.detection.backend import Answer
 from kfdet.detection.endpoint import (
     ATTEMPTS,
@@ -50,7 +55,7 @@ class GrpcBackend:
     Args:
         address: HOST:PORT.
         model: The model's name.
-        timeout: Seconds that one answer may take.
+        timeout: Seconds that the answer to one request may take, with all attempts.
     """
 
     labels = None
@@ -65,7 +70,7 @@ class GrpcBackend:
             options=[
                 ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_receive_message_length", MOST_BYTES),
             ],
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -92,7 +97,13 @@ class GrpcBackend:
             )
         except grpc.RpcError as error:
             raise self._explained(error) from error
-        arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+        try:
+            arrays = {name: read_tensor(proto) for name, proto in response.outputs.items()}
+        except (TypeError, ValueError, OverflowError, KeyError) as error:
+            raise EndpointError(
+                f"{self.place} answers with tensors that are not valid: {str(error)[:200]}. "
+                "Check the address: there is another server behind it."
+            ) from error
         rows: list[dict[str, Any]] = []
         for index in range(len(pictures)):
             row = {
@@ -100,26 +111,41 @@ class GrpcBackend:
                 for name, array in arrays.items()
                 if array.shape[:1] == (len(pictures),)
             }
-            if "detection_class_names" in row:
-                names = row["detection_class_names"].tolist()
-                row["detection_class_names"] = [name.decode() for name in names]
+            names = row.get("detection_class_names")
+            if isinstance(names, np.ndarray) and names.dtype == object:
+                row["detection_class_names"] = [name.decode("utf-8", "replace") for name in names]
             rows.append(row)
         timing = dict(call.trailing_metadata()).get("server-timing", "")
-        return Answer(rows, model_seconds(timing))
+        return Answer(rows, model_seconds(timing if isinstance(timing, str) else ""))
 
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
 
     def _explained(self, error: Any) -> EndpointError:
+        details = str(error.details())[:200]
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return unreachable(self.place, "no answer in time")
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return unreachable(self.place, error.details())
+            return unreachable(self.place, details)
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            return refused(self.place, 401, error.details())
+            return refused(self.place, 401, details)
         if error.code() is grpc.StatusCode.PERMISSION_DENIED:
-            return refused(self.place, 403, error.details())
+            return refused(self.place, 403, details)
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            return refused(self.place, 404, error.details())
-        return EndpointError(f"{self.place} answers with an error: {error.details()}")
+            return refused(self.place, 404, details)
+        return EndpointError(f"{self.place} answers with an error: {details}")
+
+
+def read_tensor(proto: Any) -> npt.NDArray[Any]:
+    """The tensor in a TensorProto.
+
+    Raises:
+        TypeError, ValueError, OverflowError, KeyError: It is not one, or too large to be an answer.
+    """
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    # TensorFlow fills a tensor of any shape up with its last value.
+    if min(shape, default=0) < 0 or math.prod(shape) > MOST_BYTES:
+        raise ValueError(f"a shape of {len(shape)} dimensions that has no or far too many values")
+    array: npt.NDArray[Any] = tf.make_ndarray(proto)
+    return array

@@ -6,14 +6,18 @@ It needs the base install only.
 from __future__ import annotations
 
 import base64
+import json
+import time
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+import urllib3
 
+from kfdet.detection.answers import MOST_BYTES
 from kfdet.detection.backend import Answer
+from kfdet.detection.deadline import within
 from kfdet.detection.endpoint import (
     ATTEMPTS,
     UNAVAILABLE,
@@ -26,6 +30,11 @@ from kfdet.detection.endpoint import (
 )
 
 _BACKOFF_SECONDS = 0.2
+_AGAIN = (*UNAVAILABLE, requests.codes.too_many_requests)
+_CHUNK = 1 << 16
+_CLOSE_TO_ZERO = 0.001
+_SHOWN = 200
+"""Characters of a server's own message that are shown."""
 
 
 class RestBackend:
@@ -34,7 +43,7 @@ class RestBackend:
     Args:
         url: Address of the server, without the model's path.
         model: The model's name.
-        timeout: Seconds that one answer may take.
+        timeout: Seconds that the answer to one request may take, with all attempts.
     """
 
     labels = None
@@ -46,16 +55,6 @@ class RestBackend:
         self._url = f"{url}/v1/models/{quote(model, safe='')}:predict"
         self._timeout = timeout
         self._session = requests.Session()
-        retries = Retry(
-            ATTEMPTS - 1,
-            status_forcelist=(*UNAVAILABLE, requests.codes.too_many_requests),
-            respect_retry_after_header=False,  # a server may ask for an hour
-            allowed_methods=None,  # POST, too: detecting twice does no harm.
-            backoff_factor=_BACKOFF_SECONDS,
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retries))
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for all pictures.
@@ -67,30 +66,68 @@ class RestBackend:
 
     def _predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for pictures that fit into one request."""
-        try:
-            response = self._session.post(
-                self._url,
-                data=_request_body(pictures),
-                headers={"content-type": "application/json", **authorization()},
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise unreachable(self.place, _reason(error)) from error
+        response, content = self._ask(_request_body(pictures))
         if response.status_code != requests.codes.ok:
-            raise refused(self.place, response.status_code, _message(response))
+            raise refused(self.place, response.status_code, _message(response, content))
         try:
-            rows = response.json()["predictions"]
-            if len(rows) != len(pictures):
-                raise ValueError(f"{len(rows)} answers to {len(pictures)} pictures")
-        except (KeyError, TypeError, ValueError) as error:
-            raise EndpointError(
-                f"{self.place} does not answer as TensorFlow Serving does. "
-                "Check the URL: there is another server behind it."
-            ) from error
-        return Answer(
-            [row if isinstance(row, dict) else {} for row in rows],
-            model_seconds(response.headers.get("server-timing", "")),
+            rows = json.loads(content)["predictions"]
+            if not isinstance(rows, list) or len(rows) != len(pictures):
+                raise ValueError(f"not a list of {len(pictures)} answers")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise self._something_else() from error
+        return Answer(rows, model_seconds(response.headers.get("server-timing", "")))
+
+    def _ask(self, body: bytes) -> tuple[requests.Response, bytes]:
+        """The first answer that is no refusal to try again, or the last, with its content."""
+        deadline = time.monotonic() + self._timeout
+        for attempt in range(ATTEMPTS):
+            headers = {"content-type": "application/json", **authorization()}
+            post = partial(self._post, body, headers, deadline)
+            failure: Exception | None = None
+            try:
+                response, content = within(deadline - time.monotonic(), post)
+            except (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+                self._session.close()
+                self._session = requests.Session()  # the other one may still be in use
+                raise unreachable(self.place, "no answer in time") from error
+            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+                failure = error
+            pause = _BACKOFF_SECONDS * 2**attempt
+            last = attempt == ATTEMPTS - 1 or time.monotonic() + pause >= deadline
+            if failure is None:
+                # A Retry-After is not followed: it may ask for an hour.
+                if last or response.status_code not in _AGAIN:
+                    return response, content
+            elif last or isinstance(failure, ValueError):  # an address that is none
+                raise unreachable(self.place, _reason(failure)) from failure
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _post(
+        self, body: bytes, headers: dict[str, str], deadline: float
+    ) -> tuple[requests.Response, bytes]:
+        content = bytearray()
+        with self._session.post(
+            self._url,
+            data=body,
+            # Compressed, a few bytes could become an answer of any length.
+            headers={**headers, "accept-encoding": "identity"},
+            timeout=max(deadline - time.monotonic(), _CLOSE_TO_ZERO),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+                content += chunk
+                if len(content) > MOST_BYTES:
+                    raise self._something_else()
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        return response, bytes(content)
+
+    def _something_else(self) -> EndpointError:
+        return EndpointError(
+            f"{self.place} does not answer as TensorFlow Serving does. "
+            "Check the URL: there is another server behind it."
         )
 
     def close(self) -> None:
@@ -117,8 +154,9 @@ def _reason(error: Exception) -> str:
     return "no answer in time" if isinstance(error, requests.Timeout) else type(error).__name__
 
 
-def _message(response: requests.Response) -> str:
+def _message(response: requests.Response, content: bytes) -> str:
     try:
-        return str(response.json()["error"])
-    except (KeyError, TypeError, ValueError):
-        return response.text.strip()[:200] or response.reason
+        text = str(json.loads(content)["error"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        text = content.decode("utf-8", "replace").strip() or str(response.reason)
+    return text[:_SHOWN]
