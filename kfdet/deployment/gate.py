@@ -183,7 +183,7 @@ def note_refusal(cluster: Cluster, name: str, model: Path, decision: Decision) -
         decision.reason,
         decision.comparison,
     )
-    note(cluster, name, names.REFUSED, asdict(refusal))
+    note(cluster, name, "refusal", names.REFUSED, asdict(refusal))
 
 
 def _superseded(name: str, newest: Release, started: str) -> str:

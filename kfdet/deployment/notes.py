@@ -13,19 +13,20 @@ from kfdet.errors import KfdetError
 from kfdet.events import warn
 
 
-def note(cluster: Cluster, name: str, key: str, value: Mapping[str, Any]) -> None:
+def note(cluster: Cluster, name: str, what: str, key: str, value: Mapping[str, Any]) -> None:
     """Note something on an endpoint.
 
     Args:
         cluster: Where the endpoint is.
         name: The endpoint.
+        what: What it is, for the warning where the account has no right to it.
         key: Name of the annotation.
         value: What JSON can hold.
     """
     try:
         cluster.annotate_status(name, {key: json.dumps(value, sort_keys=True)})
     except KfdetError as error:  # an account without this right still deploys and refuses
-        warn(f"{key} could not be noted at {name}: {error}")
+        warn(f"The {what} could not be noted at {name}: {error}")
 
 
 def note_confirmation(cluster: Cluster, endpoint: Endpoint, started: str) -> None:
@@ -39,4 +40,4 @@ def note_confirmation(cluster: Cluster, endpoint: Endpoint, started: str) -> Non
     newest = endpoint.newest
     if started > newest.started:
         confirmation = {"version": newest.version, "started": started}
-        note(cluster, endpoint.name, names.CONFIRMED, confirmation)
+        note(cluster, endpoint.name, "start of this run", names.CONFIRMED, confirmation)
