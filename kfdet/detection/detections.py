@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.boxes.tables import Boxes
+from kfdet.boxes.tables import UNTRACKED, Boxes
 from kfdet.errors import InputError, KfdetError
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Detections:
         vocabulary: All labels that the detector knows, class id 1 first, so that `draw` gives each
             the colour that it has in the report; empty if unknown.
         threshold: The score below which detections were left out; None: nothing was left out.
+        tracks: (N,) number of the object's track within its video, UNTRACKED for an object that
+            belongs to none; None: nobody tracked them.
     """
 
     boxes: Boxes
@@ -70,6 +72,7 @@ class Detections:
     picture: bytes | Picture | None = None
     vocabulary: tuple[str, ...] = ()
     threshold: float | None = None
+    tracks: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,9 +81,9 @@ class Detections:
         width, height = self.size
         noun = "detection" if len(self) == 1 else "detections"
         lines = [f"{len(self)} {noun} on a picture of {width}x{height} pixels"]
-        rows = zip(self.labels, self.scores, self.boxes, strict=True)
-        for label, score, box in islice(rows, _SHOWN):
-            lines.append(f"  {score:3.0%}  {label} ({', '.join(f'{side:.0f}' for side in box)})")
+        rows = zip(self.names(), self.scores, self.boxes, strict=True)
+        for name, score, box in islice(rows, _SHOWN):
+            lines.append(f"  {score:3.0%}  {name} ({', '.join(f'{side:.0f}' for side in box)})")
         if len(self) > _SHOWN:
             lines.append(f"  ... and {len(self) - _SHOWN} more")
         return "\n".join(lines)
@@ -101,6 +104,16 @@ class Detections:
             boxes=self.boxes[mask],
             labels=tuple(np.array(self.labels, object)[mask]),
             scores=self.scores[mask],
+            tracks=None if self.tracks is None else self.tracks[mask],
+        )
+
+    def names(self) -> tuple[str, ...]:
+        """N labels, with the number of the track where there is one: "mug #3"."""
+        if self.tracks is None:
+            return self.labels
+        return tuple(
+            label if track == UNTRACKED else f"{label} #{track}"
+            for label, track in zip(self.labels, self.tracks.tolist(), strict=True)
         )
 
     def draw(
@@ -110,7 +123,7 @@ class Detections:
         threshold: float | None = None,
         colors: Mapping[str, Color] | Sequence[Color] | None = None,
     ) -> Image.Image:
-        """The picture with boxes, labels and scores drawn on a copy of it.
+        """The picture with boxes, names and scores drawn on a copy of it.
 
         Args:
             picture: Draw on this picture (height, width, 3) uint8 RGB instead of the detected one.
@@ -125,7 +138,7 @@ class Detections:
         try:
             from PIL import Image
 
-            from kfdet.detection.drawing import draw_boxes, palette
+            from kfdet.detection.drawing import colors_of, draw_boxes, palette
         except ModuleNotFoundError as error:
             raise KfdetError(
                 "Drawing needs the packages Pillow and OpenCV: "
@@ -140,5 +153,6 @@ class Detections:
         if threshold is None:
             threshold = DRAWN_SCORE if self.threshold is None else 0.0
         shown = self.above(threshold)
-        colors = colors or palette(self.vocabulary) or None
-        return Image.fromarray(draw_boxes(pixels, shown.boxes, shown.labels, shown.scores, colors))
+        chosen = colors_of(shown.labels, colors or palette(self.vocabulary) or None)
+        drawn = draw_boxes(pixels, shown.boxes, shown.names(), shown.scores, chosen)
+        return Image.fromarray(drawn)

@@ -42,6 +42,21 @@ def palette(labels: Sequence[str]) -> dict[str, Color]:
     return {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
 
 
+def colors_of(
+    labels: Sequence[str], colors: Mapping[str, Color] | Sequence[Color] | None
+) -> Sequence[Color]:
+    """A colour for each of N labels: its own of `colors`, or else one that its text decides.
+
+    Args:
+        labels: N labels.
+        colors: By label, or N colours, which are returned as they are.
+    """
+    if colors is not None and not isinstance(colors, Mapping):
+        return colors
+    own = colors or {}
+    return [own.get(label) or PALETTE[zlib.crc32(label.encode()) % len(PALETTE)] for label in labels]
+
+
 def draw_boxes(
     image: Picture,
     boxes: npt.ArrayLike,
@@ -73,7 +88,7 @@ def draw_boxes(
     height, width = canvas.shape[:2]
     line = max(1, round(min(height, width) / 200))
     order = np.arange(len(corners)) if scores is None else np.argsort(scores, kind="stable")
-    chosen = [_color(i, labels[i], colors) for i in range(len(corners))]
+    chosen = colors_of(labels, colors)
     broken = np.resize(np.asarray(dashed, bool), len(corners)) if np.size(dashed) else order < 0
     for i in order:
         # Whole pixels keep level lines sharp; the box ends before its right and bottom edge.
@@ -107,14 +122,6 @@ def _dashed_rectangle(
     for y in range(top, bottom, 2 * dash):
         for x in (left, right):
             cv2.line(canvas, (x, y), (x, min(y + dash, bottom)), color, width)
-
-
-def _color(index: int, label: str, colors: Mapping[str, Color] | Sequence[Color] | None) -> Color:
-    if isinstance(colors, Mapping):
-        return colors.get(label) or PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
-    if colors is not None:
-        return colors[index]
-    return PALETTE[zlib.crc32(label.encode()) % len(PALETTE)]
 
 
 def _free_place(

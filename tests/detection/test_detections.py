@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.toy_server import picture
 
+from kfdet.boxes.tables import UNTRACKED
 from kfdet.detection import Detections
 from kfdet.detection.drawing import palette
 from kfdet.errors import InputError
@@ -32,6 +34,23 @@ def test_threshold(scores, kept):
     assert len(sure) == len(kept) == len(sure.boxes) == len(sure.scores)
     assert sure.boxes.shape[1] == 4
     assert len(found) == len(scores)
+
+
+def test_tracks_stay_with_their_detections():
+    found = detections(0.9, 0.5, 0.4, tracks=np.array([7, UNTRACKED, 3]))
+    assert found.names() == ("label 0 #7", "label 1", "label 2 #3")
+    sure = found.where([True, False, True])
+    assert sure.tracks.tolist() == [7, 3]
+    assert "label 2 #3 (20, 0, 28, 8)" in repr(sure)
+    assert detections(0.9).names() == ("label 0",)
+
+
+def test_a_track_has_the_colour_of_its_label():
+    black = np.zeros((60, 80, 3), np.uint8)
+    plain = Detections(np.array([[10.0, 10, 70, 50]]), ("mug",), np.array([0.9]), (80, 60))
+    tracked = replace(plain, tracks=np.array([12]))
+    edges = [np.asarray(found.draw(black))[30, 8:12].tolist() for found in (plain, tracked)]
+    assert edges[0] == edges[1]
 
 
 def test_a_threshold_for_each_label():
