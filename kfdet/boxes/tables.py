@@ -76,3 +76,12 @@ def iou_matrix(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     iou: npt.NDArray[np.float64] = np.zeros_like(overlap)
     np.divide(overlap, union, out=iou, where=union > 0)
     return iou
+
+
+def iou_pairs(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Intersection over union of boxes with their counterparts: (..., 4) and (..., 4) to (...)."""
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    overlap = np.clip(sides, 0, None).prod(axis=-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
+    iou: npt.NDArray[np.float64] = overlap / np.maximum(areas - overlap, 1e-9)
+    return iou

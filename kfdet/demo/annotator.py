@@ -6,9 +6,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from kfdet.boxes.tables import Boxes
+from kfdet.boxes.tables import iou_pairs
 from kfdet.demo.rendering import Video, runs
 from kfdet.demo.script import FRAMES, HEIGHT, LABELS, WIDTH, Array
 
@@ -67,7 +66,7 @@ def _draw(
     times = np.arange(first, last + 1)
     while True:  # where the path bends, a person adds a key box
         shown = np.stack([np.interp(times, keys, drawn[keys, c]) for c in range(4)], axis=1)
-        fit = _overlap(shown, video.boxes[number, first : last + 1])
+        fit = iou_pairs(shown, video.boxes[number, first : last + 1])
         fit[np.array(keys) - first] = 1
         if fit.min() >= 0.8:
             break
@@ -78,15 +77,6 @@ def _draw(
         _row(track_element, t, box, False, bool(video.occluded[number, previous]), t in keys)
     if last < FRAMES - 1:
         _row(track_element, last + 1, shown[-1], True, bool(video.occluded[number, previous]), True)
-
-
-def _overlap(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
-    """Intersection over union row by row."""
-    size = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
-    both = size.prod(axis=1)
-    areas = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1)
-    result: npt.NDArray[np.float64] = both / np.maximum(areas - both, 1e-9)
-    return result
 
 
 def _row(

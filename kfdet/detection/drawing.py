@@ -54,7 +54,9 @@ def colors_of(
     if colors is not None and not isinstance(colors, Mapping):
         return colors
     own = colors or {}
-    return [own.get(label) or PALETTE[zlib.crc32(label.encode()) % len(PALETTE)] for label in labels]
+    return [
+        own.get(label) or PALETTE[zlib.crc32(label.encode()) % len(PALETTE)] for label in labels
+    ]
 
 
 def draw_boxes(

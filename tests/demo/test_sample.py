@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from defusedxml import ElementTree
 
+from kfdet.boxes.tables import iou_pairs
 from kfdet.demo import annotator, sample
 from kfdet.demo.rendering import Video, render
 from kfdet.demo.script import FRAMES, LABELS
@@ -113,7 +114,7 @@ def test_interpolated_rows_are_linear_between_keys_and_near_the_truth(
         assert boxes.min() >= 0
         assert (boxes <= [640, 360, 640, 360]).all()
         truth = video.boxes[number, list(shown)]
-        assert annotator._overlap(boxes, truth).min() > 0.7
+        assert iou_pairs(boxes, truth).min() > 0.7
 
 
 def test_sample_lands_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
