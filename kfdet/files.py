@@ -72,9 +72,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def _atomic(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     # touch() and mkdir(), unlike the tempfile module, leave the permissions to the umask: reading
     # the umask means setting it, for every thread of the process.
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    # A name may have 255 bytes, and a character up to 4.
+    temporary = path.parent / f".{path.name[:50]}.{secrets.token_hex(6)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.lstat()  # a name that no file can have is known before the work
         create(temporary)
         yield temporary
         if temporary.is_dir() and path.is_dir():

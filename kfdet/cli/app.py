@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from kfdet import __version__
+from kfdet.console.printable import SafeConsole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,10 +122,10 @@ app = _Application(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-out = Console(highlight=False)
+out = SafeConsole(highlight=False)
 """Results."""
 
-err = Console(stderr=True, highlight=False)
+err = SafeConsole(stderr=True, highlight=False)
 """Progress, warnings and errors."""
 
 Datasets = Annotated[

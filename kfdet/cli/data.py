@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from kfdet.cli.app import Datasets, Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
+from kfdet.console.printable import printable
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
 from kfdet.parameters import DatasetSettings, Interpolation, Parameters, SplitSettings
@@ -55,7 +56,7 @@ def check(
         print(json.dumps(found.to_dict()))
     else:
         _print_problems(found.problems)
-        print(found.description)
+        print(printable(found.description))
     if found.errors or (strict and found.problems):
         raise typer.Exit(2)
 

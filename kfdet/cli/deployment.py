@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
 from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
+from kfdet.console.printable import SafeConsole
 from kfdet.parameters import Promotion
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
             _age(endpoint.created),
             escape(endpoint.url) or "-",
         )
-    Console(width=_WIDE).print(table)  # half an address is of no use
+    SafeConsole(width=_WIDE).print(table)  # half an address is of no use
 
 
 @app.command()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import Host, Profile
+from kfdet.console.printable import SafeConsole
 
 if TYPE_CHECKING:
     from kfdet.kubeflow.runs import RunSummary
@@ -72,7 +72,7 @@ def runs(
             "-" if each.minutes is None else f"{each.minutes:.1f}",
             escape(each.endpoint) or "-",
         )
-    Console(width=_WIDE).print(table)
+    SafeConsole(width=_WIDE).print(table)
 
 
 def _summarize(run: Run) -> RunSummary:

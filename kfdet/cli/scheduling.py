@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err
 from kfdet.cli.options import DatasetUris, Experiment, Host, Profile, with_parameters
 from kfdet.cluster.parameters import ClusterParameters
+from kfdet.console.printable import SafeConsole
 from kfdet.errors import InputError
 from kfdet.parameters import Parameters, SweepSettings
 from kfdet.pipelines.compilation import Compilation
@@ -128,4 +128,4 @@ def schedules(
             escape(str(each.arguments.get("dataset", ""))),
             escape(str(each.arguments.get("endpoint", ""))) or "-",
         )
-    Console(width=_WIDE).print(table)
+    SafeConsole(width=_WIDE).print(table)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kfdet.cli.app import app
+from kfdet.console.printable import printable
 from kfdet.serving.limits import Limits
 from kfdet.signals import exit_on_sigterm
 
@@ -105,4 +106,4 @@ def _announce(event: dict[str, Any]) -> None:
     """Print a server's addresses as soon as it answers, and its warnings."""
     shown = ("model", "version", "rest", "grpc", "message")
     text = " ".join(f"{name}={event[name]}" for name in shown if name in event)
-    print(f"{event['event']}: {text}", file=sys.stderr, flush=True)
+    print(printable(f"{event['event']}: {text}"), file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.markup import escape
 
+from kfdet.console.printable import SafeConsole
 from kfdet.console.views import Bar, LogView, NotebookView, TerminalView
 from kfdet.events import stage_title
 
@@ -73,7 +74,7 @@ def show_events(console: Console | None = None) -> Iterator[Callable[[dict[str, 
         console: Where to draw: bars in a terminal, an output area in a notebook, lines in a file.
             By default the notebook, or else standard error.
     """
-    display = Display(console or Console(stderr=True, highlight=False))
+    display = Display(console or SafeConsole(stderr=True, highlight=False))
     with display.live():
         yield display.event
 

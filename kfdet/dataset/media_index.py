@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from kfdet.dataset.formats.model import SourceAnnotations
 from kfdet.dataset.formats.pictures import LAYOUT_FOLDERS, frame_name
+
+_TOLD_APART = 64
+"""Media of equal names in one place whose spelling is compared; more are ambiguous anyway."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Media of one name in folders that end alike; looked at part by part, from the right."""
+
+    names: list[str]
+    above: dict[str, _Place] = field(default_factory=dict)
+    by_folder: defaultdict[tuple[str, ...], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
 
 class MediaIndex:
     """Finds media files (paths relative to the dataset, forward slashes) by the names tools write.
 
-    A name may be a whole path, its end, a file name, or a file name without or with another suffix;
-    letter case counts only where it decides between several.
+    A name may be a whole path, its end, a file name, or a file name without or with another suffix.
+    Letter case, and whether an accent is a character of its own (as macOS writes it), count only
+    where they decide between several.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
+        self._places: dict[int, _Place] = {}
         for name in names:
             path = PurePosixPath(name)
-            self._by_name[path.name.casefold()].append(name)
-            self._by_stem[path.stem.casefold()].append(name)
+            self._by_name[_folded(path.name)].append(name)
+            self._by_stem[_folded(path.stem)].append(name)
 
     def find(self, wanted: str, near: str = "") -> list[str]:
         """Media that `wanted` may mean: one where it is clear, several where it is not.
@@ -34,19 +52,40 @@ class MediaIndex:
             near: Path of the annotation file; decides between equal names in several folders.
         """
         path = PurePosixPath(wanted.replace("\\", "/"))
-        base = path.name.casefold()
+        base = _folded(path.name)
         found = (
             self._by_name.get(base)
             or self._by_stem.get(base)
-            or self._by_stem.get(path.stem.casefold())
+            or self._by_stem.get(_folded(path.stem))
             or []
         )
         if len(found) > 1:
-            found = _best(found, [_common_tail(name, path) for name in found])
-        if len(found) > 1:
-            folder = _inner_folder(near)
-            found = _best(found, [int(_inner_folder(name) == folder) for name in found])
+            place = self._place(found)
+            for folder in reversed(path.parent.parts):
+                if _folded(folder) not in place.above:
+                    break
+                place = place.above[_folded(folder)]
+            found = place.by_folder.get(_inner_folder(near), place.names)
+        if 1 < len(found) <= _TOLD_APART:
+            found = _best(found, [_likeness(PurePosixPath(name), path) for name in found])
         return found
+
+    def _place(self, names: list[str]) -> _Place:
+        """Media of one name by their folders, sorted when they are first asked for.
+
+        However many annotations name them, each is then looked at once.
+        """
+        top = self._places.get(id(names))
+        if top is None:
+            top = self._places[id(names)] = _Place([])
+            for name in names:
+                inner, place = _inner_folder(name), top
+                for folder in ("", *reversed(PurePosixPath(name).parent.parts)):
+                    if folder:
+                        place = place.above.setdefault(_folded(folder), _Place([]))
+                    place.names.append(name)
+                    place.by_folder[inner].append(name)
+        return top
 
 
 def gather_frames(
@@ -87,15 +126,25 @@ def _best(names: list[str], scores: list[int]) -> list[str]:
     return [name for name, score in zip(names, scores, strict=True) if score == best]
 
 
-def _common_tail(name: str, wanted: PurePosixPath) -> int:
-    """How many of the folders above two files of one name are equal."""
-    folders = PurePosixPath(name).parent.parts, wanted.parent.parts
-    pairs = zip(*map(reversed, folders), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _likeness(name: PurePosixPath, wanted: PurePosixPath) -> int:
+    """How many parts of two paths are spelt alike, from the right; the suffix may differ."""
+    ends = (name.name == wanted.name, wanted.name == name.stem, wanted.stem == name.stem)
+    pairs = zip(reversed(name.parent.parts), reversed(wanted.parent.parts), strict=False)
+    return (
+        int(any(ends)) * 2
+        + ends[0]
+        + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    )
 
 
 def _inner_folder(name: str) -> tuple[str, ...]:
     """The folders above a file without those that only say what kind of file it is."""
-    return tuple(
-        part for part in PurePosixPath(name).parts[:-1] if part.lower() not in LAYOUT_FOLDERS
-    )
+    folders = map(_folded, PurePosixPath(name).parts[:-1])
+    return tuple(folder for folder in folders if folder not in LAYOUT_FOLDERS)
+
+
+def _folded(text: str) -> str:
+    """The same text for all spellings of a name by case and by accents."""
+    if text.isascii():
+        return text.lower()
+    return normalize("NFD", normalize("NFD", text).casefold())

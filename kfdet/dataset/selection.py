@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal
+from unicodedata import normalize
 
 from kfdet.boxes.tables import NO_LABEL, UNTRACKED
 from kfdet.dataset.formats.model import Item, KeyBox
@@ -20,10 +21,11 @@ def matches(name: str, pattern: str) -> bool:
 
     It may mean the whole path, a folder above it, or the file's name with or without suffix.
     """
-    path = PurePosixPath(name)
+    path = PurePosixPath(normalize("NFC", name))  # macOS writes accents as characters of their own
     folders = [folder.as_posix() for folder in path.parents if folder.name]
-    names = [name, path.name, path.stem, *folders]
-    return any(fnmatchcase(each, pattern.strip("/")) for each in names)
+    names = [path.as_posix(), path.name, path.stem, *folders]
+    wanted = normalize("NFC", pattern.strip("/"))
+    return any(fnmatchcase(each, wanted) for each in names)
 
 
 def describe(settings: DatasetSettings) -> str:

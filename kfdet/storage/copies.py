@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from kfdet.dataset.formats.archive import list_members, unpack
 from kfdet.dataset.formats.registry import detect_format
 from kfdet.dataset.layout import is_dataset_file, is_video
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.dataset.zipped import files_in_zip, is_zip, unpack_dataset
 from kfdet.errors import InputError
-from kfdet.events import path_alias
+from kfdet.events import path_alias, warn
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import download, fetch
 from kfdet.storage.listing import entries, no_objects
@@ -92,7 +93,16 @@ def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
                 hint="Upload the dataset again, and start a new run.",
             )
         wanted = filter(is_dataset_file, found) if names is None else names
+        wanted = [name for name in wanted if _is_path(name, uri)]
         fetch(store, location.bucket, [found[name] for name in wanted], folder)
+
+
+def _is_path(name: str, uri: str) -> bool:
+    """Whether an object's key is the path of a file in the dataset's folder; warns where not."""
+    possible = all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/"))
+    if not possible:
+        warn(f"{uri}: the object {name!r} is not used: no file in a folder can have this name.")
+    return possible
 
 
 @contextmanager
@@ -136,11 +146,10 @@ def local_model(model: str) -> Iterator[str]:
             path = str(download(model, Path(scratch)))
         if path.endswith(".zip") and Path(path).is_file():
             unpacked = Path(scratch, "unpacked")
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    archive.extractall(unpacked)
-            except (OSError, zipfile.BadZipFile) as error:
-                raise InputError(f"cannot be unpacked: {error}", file=model) from error
+            unpacked.mkdir()
+            with path_alias(Path(path), model):
+                names = [member.name for member in list_members(Path(path))]
+                unpack(Path(path), unpacked, names, shutil.disk_usage(scratch).free)
             path = str(unpacked)
         if path == model:
             yield model

@@ -1,7 +1,9 @@
-"""From a bucket to a folder: parallel, and compared with the checksum of the upload."""
+"""From a bucket to a folder: parallel, and compared with the listing and with checksums."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from kfdet.storage.store import Store
 
 _CHUNK = 1 << 20
 _TRIES = 3
+_DIGEST = re.compile("[0-9a-fA-F]{32}")
 
 
 def download(uri: str, folder: Path) -> Path:
@@ -148,35 +151,57 @@ def _fetch_file(
 ) -> None:
     with atomic_file(target) as temporary:
         for _ in range(_TRIES):
-            sums = store.call_with_retries(
-                _receive, store.client, bucket, entry.key, temporary, advance
+            damage = store.call_with_retries(
+                _receive, store.client, bucket, entry, temporary, advance
             )
-            if sums[0] == sums[1]:
+            if not damage:
                 return
             advance(-temporary.stat().st_size)
         raise KfdetError(
-            f"{store.uri}: object {entry.key} arrived damaged {_TRIES} times: its CRC32C is "
-            f"{sums[0]}, that of the upload was {sums[1]}. Upload it again."
+            f"{store.uri}: object {entry.key} arrived damaged {_TRIES} times: {damage}. "
+            "Upload it again."
         )
 
 
 def _receive(
-    client: Any, bucket: str, key: str, target: Path, advance: Callable[[int], None]
-) -> tuple[str, str]:
-    """CRC32C of what arrives, and of what was uploaded (the same where it is unknown)."""
+    client: Any, bucket: str, entry: Entry, target: Path, advance: Callable[[int], None]
+) -> str:
+    """What of the object that arrives is not as listed and uploaded; "" where all is."""
     crc, received = Crc32c(), 0
-    response = client.get_object(bucket, key)
+    response = client.get_object(bucket, entry.key)
     try:
+        uploaded = response.headers.get(CHECKSUM_HEADER)
+        digest = None if uploaded else _md5(entry.etag, response.headers)
         with target.open("wb") as file:
             for chunk in response.stream(_CHUNK):
                 file.write(chunk)
                 crc.update(chunk)
+                if digest:
+                    digest.update(chunk)
                 received += len(chunk)
                 advance(len(chunk))
-        return crc.text, response.headers.get(CHECKSUM_HEADER, crc.text)
+                if received > entry.size:
+                    break
     except BaseException:
         advance(-received)
         raise
     finally:
         response.close()
         response.release_conn()
+    if received != entry.size:
+        more = "more" if received > entry.size else f"{received:,}"
+        return f"it has {more} bytes, {entry.size:,} are listed"
+    if uploaded and uploaded != crc.text:
+        return f"its CRC32C is {crc.text}, that of the upload was {uploaded}"
+    if digest and digest.hexdigest() != entry.etag.lower():
+        return f"its MD5 is {digest.hexdigest()}, the listing's ETag is {entry.etag}"
+    return ""
+
+
+def _md5(etag: str, headers: Any) -> Any:
+    """An MD5 to compare with an ETag; None where that is something else.
+
+    It is for objects of several parts, and where the store encrypts.
+    """
+    encrypted = any(name.lower().startswith("x-amz-server-side-encryption") for name in headers)
+    return None if encrypted or not _DIGEST.fullmatch(etag) else hashlib.md5(usedforsecurity=False)

@@ -8,8 +8,10 @@ import pytest
 from support.object_store import BUCKET, ObjectStore
 
 from kfdet.errors import InputError, KfdetError
-from kfdet.storage.download import download
+from kfdet.storage.download import download, fetch
+from kfdet.storage.listing import Entry
 from kfdet.storage.multipart import CHECKSUM_HEADER
+from kfdet.storage.store import Store
 
 
 @pytest.fixture
@@ -71,6 +73,32 @@ def test_damaged_content_is_refused(filled: ObjectStore, tmp_path: Path) -> None
     with pytest.raises(KfdetError, match=r"bad/a.xml arrived damaged 3 times: its CRC32C is"):
         download(f"minio://{BUCKET}/bad", tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("size", "etag", "message"),
+    [
+        (3000, "", "it has 14 bytes, 3,000 are listed"),
+        (13, "", "it has more bytes, 13 are listed"),
+        (14, "0" * 32, "its MD5 is [0-9a-f]{32}, the listing's ETag"),
+    ],
+)
+def test_what_is_not_as_listed_is_refused(
+    size: int, etag: str, message: str, filled: ObjectStore, tmp_path: Path
+) -> None:
+    entry = Entry("checkpoint", "run/checkpoint", size, etag)
+    with Store(f"minio://{BUCKET}/run") as store, pytest.raises(KfdetError, match=message):
+        fetch(store, BUCKET, [entry], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("etag", ["", "0" * 32 + "-2", "W/abc"])
+def test_a_tag_that_is_no_digest_is_not_compared(
+    etag: str, filled: ObjectStore, tmp_path: Path
+) -> None:
+    with Store(f"minio://{BUCKET}/run") as store:
+        fetch(store, BUCKET, [Entry("checkpoint", "run/checkpoint", 14, etag)], tmp_path)
+    assert (tmp_path / "checkpoint").read_bytes() == b"run/checkpoint"
 
 
 def test_a_key_that_leaves_the_folder(filled: ObjectStore, tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from kfdet.dataset.formats.pictures import safe_path
 from kfdet.errors import InputError
@@ -21,6 +23,11 @@ MAX_RATIO = 250
 RATIO_FREE_BYTES = 32 << 20
 """Sizes up to this need no ratio check: text of one repeated box compresses a few hundred times."""
 _CHUNK = 1 << 20
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, ValueError, FileExistsError, NotADirectoryError),
+)
+"""What Python raises for a damaged zip, beside OSError without a number (bzip2)."""
 
 
 def member_names(path: Path) -> list[str]:
@@ -57,13 +64,44 @@ def open_annotation(path: Path, member: str = "annotations.xml") -> Iterator[Bin
                 hint="Export the task as 'CVAT for video 1.1', or unpack the zip.",
             )
         _refuse_bomb(found[0], path)
-        try:
-            with archive.open(found[0]) as stream:
-                yield stream  # type: ignore[misc]
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise InputError(
-                f"the zip is damaged: {error}.", file=path, hint="Export it again."
-            ) from error
+        with _explain_damage(path):
+            member_file = archive.open(found[0])
+        with member_file:
+            yield _Member(member_file, path)  # type: ignore[misc]
+
+
+class _Member:
+    """A member of a zip that is read: damage is an InputError there, and only there."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._file, self._path = file, path
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, b"" at the end."""
+        with _explain_damage(self._path):
+            return self._file.read(size)
+
+    def close(self) -> None:
+        """Close it, as parsers do at the end."""
+        self._file.close()
+
+
+@contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotImplementedError as error:  # what Windows does with files above 2 GB
+        raise InputError(
+            "the zip is compressed in a way that kfdet does not know.",
+            file=path,
+            hint="Unpack it yourself, or make the zip with another program.",
+        ) from error
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, _DAMAGE):
+            raise  # of the disk, not of the zip
+        raise InputError(
+            f"the zip is damaged: {error}.", file=path, hint="Make it again."
+        ) from error
 
 
 @contextmanager
@@ -126,26 +164,10 @@ def unpack(path: Path, folder: Path, names: Iterable[str], most_bytes: int) -> N
         for name, info in wanted.items():
             _refuse_bomb(info, path, most_bytes)
             target = folder / name
-            try:
+            with _explain_damage(path):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as stream, target.open("xb") as file:
                     shutil.copyfileobj(stream, file, _CHUNK)
-            except NotImplementedError as error:  # what Windows does with files above 2 GB
-                raise InputError(
-                    f"{name!r} in the zip is compressed in a way that kfdet does not know.",
-                    file=path,
-                    hint="Unpack it yourself, or make the zip with another program.",
-                ) from error
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                FileExistsError,
-                NotADirectoryError,
-            ) as error:
-                raise InputError(
-                    f"the zip is damaged: {error}.", file=path, hint="Make it again."
-                ) from error
 
 
 def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -167,7 +189,7 @@ def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except (*_DAMAGE, NotImplementedError) as error:
         raise InputError(
             "is not a zip file, or it is cut off.", file=path, hint="Export it again."
         ) from error
