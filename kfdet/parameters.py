@@ -23,6 +23,9 @@ from kfdet.errors import InputError
 Interpolation = Literal["auto", "linear", "cubic", "tracked"]
 Freeze = Literal["none", "backbone", "decoder"]
 Mirror = Literal["horizontal", "vertical", "both", "none"]
+DetectionFormat = Literal[
+    "drawn", "jsonl", "csv", "parquet", "coco", "yolo", "cvat-images", "label-studio"
+]
 Network = Literal[
     "ssd_mobilenet_v2_fpnlite",
     "ssd_mobilenet_v3_small_fpnlite",
@@ -398,6 +401,56 @@ class SweepSettings(Settings):
         min=0,
         metavar="NUMBER",
     )
+
+
+MAX_IN_FLIGHT = 64
+"""Requests that one detector may have under way at an endpoint at a time."""
+
+
+@dataclass(frozen=True)
+class StreamSettings(Settings):
+    """Which frames of a video or camera are detected on, and which detections are kept."""
+
+    every: int = parameter(1, "Frames", "Detect on every Nth frame only.", min=1)
+    start: float = parameter(0.0, "Frames", "Begin at this second of each video.", min=0)
+    stop: float = parameter(
+        0.0,
+        "Frames",
+        "End before this second of each video, or after so many seconds of a camera; 0: at its "
+        "end.",
+        min=0,
+    )
+    longest_side: int = parameter(
+        0,
+        "Frames",
+        "Shrink frames to this length of their longest side in pixels before they go to the "
+        "model; 0: keep their size. Boxes are in pixels of the source all the same.",
+        min=0,
+    )
+    max_in_flight: int = parameter(
+        0,
+        "Frames",
+        "Most requests that are under way at a time; 0: 8 at an endpoint, 1 with a model in this "
+        "process.",
+        min=0,
+        max=MAX_IN_FLIGHT,
+    )
+    labels: str = parameter(
+        "", "Detections", "Keep only detections of these labels.", multiple=True, metavar="LABEL"
+    )
+    min_box_area: float = parameter(
+        0.0, "Detections", "Leave out boxes with a smaller area, in pixels of the source.", min=0
+    )
+
+    def check(self) -> None:
+        """Compare every value with its limits.
+
+        Raises:
+            InputError: Names the parameter, what it must be, and what it is.
+        """
+        super().check()
+        if 0 < self.stop <= self.start:
+            raise InputError(f"stop must be later than start ({self.start:g}), got {self.stop:g}.")
 
 
 @dataclass(frozen=True)

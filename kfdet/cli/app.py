@@ -23,6 +23,7 @@ _ORDER = (
     "sweep",
     "check",
     "evaluate",
+    "detect",
     "convert",
     "serve",
     "upload",
@@ -37,14 +38,11 @@ _ORDER = (
 )
 """The commands in the order in which a user needs them; others follow."""
 
-_USE = (
-    "To use a detector: 'kfdet serve RUN', or in Python "
-    "kfdet.Detector.load('RUN').detect('photo.jpg')."
-)
+_USE = "To use a detector: 'kfdet detect photo.jpg --model RUN', or 'kfdet serve RUN'."
 _RUN = "'kfdet run' trains, exports and evaluates."
 _EVALUATE = "'kfdet evaluate MODEL DATASET' measures any model on any dataset."
 _ELSEWHERE = {
-    **dict.fromkeys(("detect", "infer", "inference", "predict", "track", "use"), _USE),
+    **dict.fromkeys(("infer", "inference", "predict", "track", "use"), _USE),
     **dict.fromkeys(("export", "fit", "train"), _RUN),
     **dict.fromkeys(("benchmark", "compare", "eval", "measure", "test", "val"), _EVALUATE),
     **dict.fromkeys(("lint", "validate", "verify"), "'kfdet check' lists a dataset's problems."),

@@ -156,6 +156,7 @@ class _ApiServerBackend:
     labels = None
     input_size = None
     thresholds = None
+    in_flight = 1
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint) -> None:
         self.place = f"{endpoint.address} (model {endpoint.name}, through the API server)"

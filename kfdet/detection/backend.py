@@ -45,6 +45,10 @@ class Backend(Protocol):
     def thresholds(self) -> Thresholds | None:
         """Recommended thresholds; None if unknown."""
 
+    @property
+    def in_flight(self) -> int:
+        """Calls of `predict` that are worth having under way at a time; 1: no more are allowed."""
+
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for encoded pictures, in their order."""
 

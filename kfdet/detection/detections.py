@@ -137,13 +137,8 @@ class Detections:
         """
         try:
             from PIL import Image
-
-            from kfdet.detection.drawing import colors_of, draw_boxes, palette
         except ModuleNotFoundError as error:
-            raise KfdetError(
-                "Drawing needs the packages Pillow and OpenCV: "
-                "pip install pillow opencv-python-headless."
-            ) from error
+            raise _no_drawing() from error
         from kfdet.detection.pictures import decode
 
         source = self.picture if picture is None else picture
@@ -152,7 +147,30 @@ class Detections:
         pixels = decode(source) if isinstance(source, bytes) else source
         if threshold is None:
             threshold = DRAWN_SCORE if self.threshold is None else 0.0
-        shown = self.above(threshold)
-        chosen = colors_of(shown.labels, colors or palette(self.vocabulary) or None)
-        drawn = draw_boxes(pixels, shown.boxes, shown.names(), shown.scores, chosen)
-        return Image.fromarray(drawn)
+        return Image.fromarray(self.above(threshold).draw_on(pixels, colors))
+
+    def draw_on(
+        self, pixels: Picture, colors: Mapping[str, Color] | Sequence[Color] | None = None
+    ) -> Picture:
+        """A copy of `pixels` with all boxes, names and scores drawn on it.
+
+        Args:
+            pixels: (height, width, 3) uint8 RGB of the detected picture, of any size.
+            colors: As for `draw`.
+
+        Raises:
+            KfdetError: Pillow or OpenCV is not installed.
+        """
+        try:
+            from kfdet.detection.drawing import colors_of, draw_boxes, palette
+        except ModuleNotFoundError as error:
+            raise _no_drawing() from error
+        scale = np.tile(np.array(pixels.shape[1::-1]) / np.array(self.size), 2)
+        chosen = colors_of(self.labels, colors or palette(self.vocabulary) or None)
+        return draw_boxes(pixels, self.boxes * scale, self.names(), self.scores, chosen)
+
+
+def _no_drawing() -> KfdetError:
+    return KfdetError(
+        "Drawing needs the packages Pillow and OpenCV: pip install pillow opencv-python-headless."
+    )

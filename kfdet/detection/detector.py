@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -15,12 +15,21 @@ from kfdet.detection.answers import read_row
 from kfdet.detection.backend import Backend
 from kfdet.detection.detections import Detections
 from kfdet.detection.endpoint import EndpointError
-from kfdet.detection.pictures import Encoded, Source, encode
+from kfdet.detection.pictures import Encoded, encode
+from kfdet.detection.pictures import Source as Picture
 from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
+from kfdet.parameters import StreamSettings, join_list, split_list
+
+if TYPE_CHECKING:
+    from kfdet.detection.frame import Source
+    from kfdet.detection.stream import FrameDetections, Stream
 
 MODEL_NAME = "detector"
 """The name that `kfdet serve` gives to a model."""
+
+_BATCH = 4
+"""Frames of files that a model in this process gets at a time: less work for each of them."""
 
 
 class Detector:
@@ -108,7 +117,7 @@ class Detector:
         """What evaluation recommends, over all labels and for each; None if unknown."""
         return self._backend.thresholds
 
-    def detect(self, picture: Source) -> Detections:
+    def detect(self, picture: Picture) -> Detections:
         """The objects on one picture that score at least the detector's threshold.
 
         Args:
@@ -123,7 +132,7 @@ class Detector:
         (found,) = self.detect_batch([picture])
         return found
 
-    def detect_batch(self, pictures: Iterable[Source]) -> list[Detections]:
+    def detect_batch(self, pictures: Iterable[Picture]) -> list[Detections]:
         """The objects on several pictures, which go through the model together.
 
         The same arguments and errors as `detect`; sizes may differ.
@@ -146,6 +155,74 @@ class Detector:
             self._detections(row, picture, seconds)
             for row, picture in zip(answer.rows, encoded, strict=True)
         ]
+
+    def stream(
+        self,
+        source: str | PathLike[str] | int | Sequence[str | PathLike[str] | int],
+        **settings: Any,
+    ) -> Iterator[FrameDetections]:
+        """The objects on the frames of videos, cameras and other sources, one frame at a time.
+
+        Reading, detection and the caller's own work go on side by side. No frame of a file is lost;
+        of a live source, frames that come while the detector is busy are dropped.
+
+        Example:
+            >>> with kfdet.Detector.load("run") as detector:
+            ...     for found in detector.stream("videos/20.mp4", every=30):
+            ...         print(found.frame, found.seconds, found.width, found.height)
+            0 0.0 160 120
+            30 3.0 160 120
+
+        Args:
+            source: A picture, a video, a folder, a glob pattern, a camera's number, the URL of a
+                stream, or several of them.
+            settings: Fields of `kfdet.parameters.StreamSettings`, by name: `every`, `start`,
+                `stop`, `longest_side`, `max_in_flight`, `labels` and `min_box_area`.
+
+        Raises:
+            InputError: There is no such source, or it is no picture or video.
+            EndpointError: As for `detect`.
+        """
+        from kfdet.detection.sources import find_sources
+
+        texts = map(str, [source] if isinstance(source, str | PathLike | int) else source)
+        if isinstance(labels := settings.get("labels", ""), list | tuple):
+            settings["labels"] = join_list(labels)
+        stream = self.open_stream(find_sources(texts), StreamSettings(**settings))
+        with stream:
+            for frame, found in stream:
+                stream.meter.show(frame, found)
+                yield found
+
+    def open_stream(
+        self,
+        sources: Sequence[Source],
+        settings: StreamSettings,
+        on_failure: Callable[[InputError], None] | None = None,
+    ) -> Stream:
+        """The detections on `sources` as a stream with a meter: what `stream` iterates over.
+
+        Raises:
+            InputError: A setting has a wrong value, or the detector does not know a label.
+        """
+        from kfdet.detection.stream import Stream
+
+        settings.check()
+        unknown = set(split_list(settings.labels)) - set(self.labels or split_list(settings.labels))
+        if unknown:
+            raise InputError(
+                f"the model does not know the label {min(unknown)!r}.",
+                hint=f"Its labels: {', '.join(self.labels or ())}.",
+            )
+        here = self._backend.in_flight == 1
+        return Stream(
+            sources,
+            self.detect_batch,
+            settings,
+            in_flight=1 if here else settings.max_in_flight or self._backend.in_flight,
+            batch=_BATCH if here else 1,
+            on_failure=on_failure,
+        )
 
     def close(self) -> None:
         """Release connections and memory."""

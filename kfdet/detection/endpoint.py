@@ -18,6 +18,9 @@ from kfdet.files import explain_os_error
 ATTEMPTS = 5
 """How often a request is sent in all, where the connection fails or a gateway has no server."""
 
+IN_FLIGHT = 8
+"""Requests that are worth having under way at a time, where nobody asks for another number."""
+
 UNAVAILABLE = (502, 503, 504)
 """HTTP statuses of a gateway without a server that is ready."""
 
@@ -34,9 +37,15 @@ class EndpointError(KfdetError):
     """The endpoint does not answer, or not as a detector of kfdet does."""
 
 
-def unreachable(place: str, reason: str) -> EndpointError:
+class UnreachableError(EndpointError):
+    """There is no connection, or nothing behind a gateway is ready: it may come back."""
+
+
+def unreachable(place: str, reason: str) -> UnreachableError:
     """The error for a server without a connection."""
-    return EndpointError(f"{place} cannot be reached: {reason}. Check the URL, and that it runs.")
+    return UnreachableError(
+        f"{place} cannot be reached: {reason}. Check the URL, and that it runs."
+    )
 
 
 def refused(place: str, status: int, reason: str) -> EndpointError:
@@ -49,7 +58,9 @@ def refused(place: str, status: int, reason: str) -> EndpointError:
             f"{TOKEN_FILE_VARIABLE} to a valid token, or to the file that holds it."
         )
     if status in UNAVAILABLE:
-        return EndpointError(f"{place} is not ready ({reason}). Wait for it, or look at its pods.")
+        return UnreachableError(
+            f"{place} is not ready ({reason}). Wait for it, or look at its pods."
+        )
     return EndpointError(f"{place} answers with an error, {status}: {reason}")
 
 

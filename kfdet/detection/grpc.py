@@ -14,6 +14,7 @@ from kfdet.detection.answers import MOST_BYTES
 from kfdet.detection.backend import Answer
 from kfdet.detection.endpoint import (
     ATTEMPTS,
+    IN_FLIGHT,
     EndpointError,
     ask,
     authorization,
@@ -61,6 +62,7 @@ class GrpcBackend:
     labels = None
     input_size = None
     thresholds = None
+    in_flight = IN_FLIGHT
 
     def __init__(self, address: str, model: str, timeout: float) -> None:
         self.place = f"grpc://{address} (model {model})"

@@ -14,12 +14,14 @@ from urllib.parse import quote
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from kfdet.detection.answers import MOST_BYTES
 from kfdet.detection.backend import Answer
 from kfdet.detection.deadline import within
 from kfdet.detection.endpoint import (
     ATTEMPTS,
+    IN_FLIGHT,
     UNAVAILABLE,
     EndpointError,
     ask,
@@ -28,6 +30,7 @@ from kfdet.detection.endpoint import (
     refused,
     unreachable,
 )
+from kfdet.parameters import MAX_IN_FLIGHT
 
 _BACKOFF_SECONDS = 0.2
 _AGAIN = (*UNAVAILABLE, requests.codes.too_many_requests)
@@ -49,12 +52,13 @@ class RestBackend:
     labels = None
     input_size = None
     thresholds = None
+    in_flight = IN_FLIGHT
 
     def __init__(self, url: str, model: str, timeout: float) -> None:
         self.place = f"{url} (model {model})"
         self._url = f"{url}/v1/models/{quote(model, safe='')}:predict"
         self._timeout = timeout
-        self._session = requests.Session()
+        self._session = _session()
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for all pictures.
@@ -88,7 +92,7 @@ class RestBackend:
                 response, content = within(deadline - time.monotonic(), post)
             except (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
                 self._session.close()
-                self._session = requests.Session()  # the other one may still be in use
+                self._session = _session()  # the other one may still be in use
                 raise unreachable(self.place, "no answer in time") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
                 failure = error
@@ -133,6 +137,14 @@ class RestBackend:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def _session() -> requests.Session:
+    """A session with a connection for each request under way."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=MAX_IN_FLIGHT))
+    return session
 
 
 def _request_body(pictures: Sequence[bytes]) -> bytes:

@@ -77,6 +77,8 @@ class SavedModelBackend:
         KfdetError: TensorFlow is not installed.
     """
 
+    in_flight = 1
+
     def __init__(self, folder: Path) -> None:
         self._path = find_saved_model(folder)
         self.place = str(self._path)

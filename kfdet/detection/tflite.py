@@ -30,6 +30,8 @@ class TFLiteBackend:
         KfdetError: TensorFlow, which prepares the pictures, is not installed.
     """
 
+    in_flight = 1
+
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         self.labels, self.thresholds = read_attached(path)

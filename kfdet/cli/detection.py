@@ -1,0 +1,221 @@
+"""Use a detector: detect."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import typer
+
+from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
+from kfdet.events import warn
+from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
+
+if TYPE_CHECKING:
+    from kfdet.detection import Detector
+    from kfdet.detection.sinks.targets import Target
+    from kfdet.detection.stream import Meter, Sink
+
+
+@app.command()
+@with_parameters
+def detect(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A picture, a video, a folder of them, a glob pattern, the number of a camera, "
+            "the URL of a stream (rtsp://, HLS, MJPEG), or minio://BUCKET/NAME.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="A run, a model's folder, .tflite or .zip file, here or in a bucket; the address "
+            "of an endpoint (http://, grpc://); or endpoint:NAME, found in your cluster.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="Folder for the results, or the one file to write; -: standard output.",
+        ),
+    ] = "",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="What to write, may be repeated: drawn (pictures and videos with boxes), "
+            f"{', '.join(get_args(DetectionFormat)[1:])}. Default: as the suffix of PATH says, "
+            "else drawn.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Show the frames as they come, in a window or on a page of this machine; default "
+            "for cameras and streams.",
+        ),
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0,
+            max=1,
+            help="Leave out detections with a lower score; default: what the model's evaluation "
+            "recommends.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going", help="Exit with status 0 although some files could not be read."
+        ),
+    ] = False,
+    *,
+    settings: StreamSettings,
+    as_json: Json = False,
+) -> None:
+    """Detect objects on pictures, videos and cameras; draw them, or write them as data.
+
+    Every frame of a file is detected on. A camera or stream goes on until Ctrl-C; frames that come
+    while the model is busy are dropped and counted. What was done is kept whenever it ends.
+
+    A file that is no picture or video is named and left out; the exit status is then 2.
+
+    [bold]Examples[/]
+
+    kfdet detect garage.mp4 --model run
+
+    kfdet detect photos/ --model run --to jsonl -o found.jsonl
+
+    kfdet detect rtsp://camera.local/1 --model http://localhost:8501 -o garage.mp4
+    """
+    from kfdet.detection.run import run
+    from kfdet.detection.sinks.targets import choose_targets, open_sinks
+    from kfdet.detection.sources import find_sources
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    settings.check()
+    with ExitStack() as stack:
+        found = find_sources([stack.enter_context(_local(source)) for source in sources])
+        live = any(source.kind == "live" for source in found)
+        show = show or (live and not output and not to)
+        targets: list[Target] = []
+        if output or to or not show:
+            targets = choose_targets(output, cast("list[DetectionFormat]", to or []), found)
+        sinks = open_sinks(targets, found)
+        detector = _load(model, threshold, stack)
+        if show:
+            sinks.append(_viewer())
+        stream = detector.open_stream(found, settings, lambda error: warn(str(error)))
+        try:
+            with progress():
+                run(stream, sinks)
+        finally:
+            if stream.meter.shown or stream.meter.failed:
+                _report(stream.meter, targets, as_json)
+    if stream.meter.failed and not keep_going:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _local(source: str) -> Iterator[str]:
+    """The source itself, or a temporary copy of what is in a bucket."""
+    from kfdet.storage.address import is_bucket_uri
+    from kfdet.storage.copies import local_source
+
+    if not is_bucket_uri(source):
+        yield source
+        return
+    with progress(), local_source(source) as path:
+        yield str(path)
+
+
+def _viewer() -> Sink:
+    from kfdet.detection.sinks.viewers import PageSink, open_viewer
+
+    viewer = open_viewer()
+    if isinstance(viewer, PageSink):
+        err.print(f"live view: {viewer.url}", soft_wrap=True)
+    return viewer
+
+
+def _load(model: str, threshold: float | None, stack: ExitStack) -> Detector:
+    """The detector; at an address that tells no threshold, with the one for drawing."""
+    from kfdet.detection import Detector
+    from kfdet.detection.detections import DRAWN_SCORE
+    from kfdet.storage.copies import local_model
+
+    if model.startswith(ENDPOINT_START):
+        from kfdet.deployment.lookup import open_client
+
+        detector = open_client(model.removeprefix(ENDPOINT_START), "", "", threshold)
+        return stack.enter_context(detector)
+    if threshold is None and model.startswith(("http://", "https://", "grpc://")):
+        threshold = DRAWN_SCORE
+        err.print(
+            f"[yellow]warning:[/] an address tells no threshold: {DRAWN_SCORE:g} is taken. Give "
+            "--threshold, or endpoint:NAME.",
+            soft_wrap=True,
+        )
+    detector = Detector.load(stack.enter_context(local_model(model)), threshold=threshold)
+    return stack.enter_context(detector)
+
+
+def _report(meter: Meter, targets: list[Target], as_json: bool) -> None:
+    """What was done, on standard output; on standard error where that holds the detections."""
+    to_file = all(target.path for target in targets)
+    if as_json and to_file:
+        print(json.dumps(_summary(meter, targets)))
+        return
+    console = out if to_file else err
+    counts = ", ".join(f"{count} {label}" for label, count in meter.labels.most_common())
+    live = f", {meter.dropped} dropped" if meter.dropped else ""
+    console.print(
+        f"{meter.shown} frames{live} in {meter.seconds:.1f} s ({meter.rate:.1f} frames/s, latency "
+        f"{1000 * meter.latency(0.5):.0f} ms, of 95% at most {1000 * meter.latency(0.95):.0f} ms)",
+        soft_wrap=True,
+    )
+    total = f"{meter.labels.total()} detections{f': {counts}' if counts else ''}"
+    console.print(total, markup=False, soft_wrap=True)
+    if meter.failed:
+        console.print(f"[yellow]{len(meter.failed)} left out, named above[/]")
+    for target in targets:
+        if target.path:
+            console.print(f"{target.format} → {target.path}", markup=False, soft_wrap=True)
+
+
+def _summary(meter: Meter, targets: list[Target]) -> dict[str, Any]:
+    return {
+        "received": meter.received,
+        "frames": meter.shown,
+        "dropped": meter.dropped,
+        "seconds": round(meter.seconds, 3),
+        "frames_per_second": round(meter.rate, 3),
+        "latency_ms": {
+            "p50": round(1000 * meter.latency(0.5), 1),
+            "p95": round(1000 * meter.latency(0.95), 1),
+        },
+        "detections": meter.labels.total(),
+        "labels": dict(meter.labels.most_common()),
+        "failed": [{"file": error.file, "problem": error.problem} for error in meter.failed],
+        "outputs": [
+            {"format": target.format, "path": str(target.path)} for target in targets if target.path
+        ],
+    }

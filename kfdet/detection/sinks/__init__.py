@@ -1,0 +1,1 @@
+"""Where detections go: drawn pictures and videos, tables, annotation files, a window."""
