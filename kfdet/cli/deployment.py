@@ -257,7 +257,7 @@ def promote(
         typer.Option(
             metavar="SECONDS",
             min=0,
-            help="End it if its answers take longer on average; 0: they may.",
+            help="End it if its answers take longer on average; 0: no limit.",
         ),
     ] = 0.0,
     timeout: _Timeout = 600.0,

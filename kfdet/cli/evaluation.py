@@ -47,7 +47,7 @@ def evaluate(
     gate: Gate,
     as_json: Json = False,
 ) -> None:
-    """Measure a model, or somebody's detections, on a dataset: the report of a run for any of them.
+    """Measure a model, or another detector's detections, on a dataset, with the report of a run.
 
     The dataset's test side is measured where it has one (its own, or --test), else its validation
     side, else all of it. --against measures a second model on the same frames and compares.

@@ -96,7 +96,7 @@ class ServingSettings(Settings):
                 check_quantity(name, getattr(self, name), example)
 
     def replica_range(self) -> tuple[int, int] | None:
-        """The least and the greatest number of pods; None where nobody asked for one.
+        """The least and the greatest number of pods; None where none was asked for.
 
         Raises:
             InputError: `replicas` has another form.

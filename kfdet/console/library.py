@@ -155,7 +155,7 @@ def evaluate(
     show_progress: bool = True,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Measure a model, or somebody's detections, on a dataset: `kfdet evaluate`.
+    """Measure a model, or another detector's detections, on a dataset: `kfdet evaluate`.
 
     >>> metrics = kfdet.evaluate("run")
     >>> metrics["AP50"] == kfdet.Run.load("run").metrics["AP50"]

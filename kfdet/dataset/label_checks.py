@@ -17,7 +17,7 @@ MIN_BOXES = 3
 FEW_BOXES = 10
 RARE_SHARE = 0.1
 _LONGEST_TYPED = 64
-"""Longer names are not compared; no one types them."""
+"""Longer names are not compared; they are hardly ever typed by hand."""
 _COMPARISONS = 200_000
 """Of names with each other: a few seconds."""
 

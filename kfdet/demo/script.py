@@ -47,7 +47,7 @@ def smooth(values: Array, sigma: float) -> Array:
 
 
 def write_script(rng: np.random.Generator, empty: tuple[int, int]) -> list[Visit]:
-    """The script of a video: who appears when; nobody during the frames `empty`."""
+    """The script of a video: who appears when; the frames `empty` show nothing."""
     roles = rng.permutation(len(LABELS))
     acts = [
         (0, empty[0], [*roles, roles[0]]),  # one toy has a twin in each act

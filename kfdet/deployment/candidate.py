@@ -82,7 +82,7 @@ def try_out(
     one_pod = capacity.of_candidate(standard=is_standard(mode))
     manifest = build(candidate, cluster.namespace, Serving(release), mode, one_pod)
     try:
-        # By force: the candidate is nobody else's, and a killed deployment may have left one.
+        # By force: only kfdet creates candidates, and a killed deployment may have left one.
         cluster.apply(manifest, force=True)
         manifest = wait_until_ready(
             cluster,

@@ -83,7 +83,7 @@ def first_capacity(asked: ServingSettings, *, standard: bool) -> Capacity:
     """The capacity of a new endpoint.
 
     Args:
-        asked: What somebody asks for.
+        asked: What the user asks for.
         standard: Whether it is a plain Deployment, else Knative's.
 
     Raises:
@@ -100,7 +100,7 @@ def changed_capacity(
     """The capacity of an endpoint after a deployment.
 
     Args:
-        asked: What somebody asks for.
+        asked: What the user asks for.
         current: As it is.
         standard: Whether it is a plain Deployment, else Knative's.
         force: Take fields over that somebody else has set.

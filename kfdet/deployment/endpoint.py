@@ -26,7 +26,7 @@ class Release:
         version: First 12 hexadecimal digits of its content's hash.
         storage_uri: s3://bucket/prefix; the model is at 1/saved_model.pb below it.
         metrics: A few figures of its evaluation, such as AP50.
-        thresholds: What its evaluation recommends; None where nobody measured it.
+        thresholds: What its evaluation recommends; None where it was not measured.
         start: What its training started from, such as "imagenet"; "" where that is not known.
         promotion: How it compared with what it replaced (fields of
             `kfdet.evaluation.comparison.Comparison`); {} where nothing was compared.

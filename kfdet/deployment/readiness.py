@@ -65,7 +65,7 @@ def judge(manifest: Manifest, pods: Sequence[Manifest], uri: str) -> State:
         return State("ready")  # scaled to zero
     if is_ready and any(map(_is_ready, wanted)):
         shared = bool(manifest["spec"].get("canary"))
-        # A Knative revision that nobody asks may linger; a Deployment's old pod still answers.
+        # A Knative revision without requests may linger; a Deployment's old pod still answers.
         if len(wanted) < len(living) and is_standard(mode_of(manifest)) and not shared:
             return State("waiting", "the pod of the previous version is ending")
         return State("ready")

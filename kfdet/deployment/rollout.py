@@ -36,7 +36,7 @@ class Options:
             0: all.
         force: Overwrite fields that somebody else has changed.
         timeout: Seconds to wait until a version is ready.
-        serving: How the endpoint is to be run, as far as somebody asks for something.
+        serving: How to run the endpoint; what is left out stays as it is.
     """
 
     canary_percent: int = 0
@@ -230,7 +230,7 @@ def _is_same(release: Release, other: Release) -> bool:
 def _mode_for(
     cluster: Cluster, name: str, current: Endpoint | None, asked: ServingSettings
 ) -> Mode:
-    """How KServe runs the endpoint, or should: without Knative, unless somebody asks for it."""
+    """How KServe runs the endpoint, or should: without Knative, unless it is asked for."""
     if current and current.mode:
         if asked.knative and is_standard(current.mode):
             raise InputError(

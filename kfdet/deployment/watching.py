@@ -124,7 +124,7 @@ def promote_in_steps(
 
     Raises:
         InputError: There is no such endpoint, or no canary.
-        KfdetError: The canary passed a limit and was ended, or nobody asked it.
+        KfdetError: The canary passed a limit and was ended, or it got no request.
     """
     endpoint = find_endpoint(cluster, name)
     for share in shares:

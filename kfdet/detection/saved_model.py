@@ -54,7 +54,7 @@ def labels_of(saved_model: Path) -> tuple[str, ...] | None:
 
 
 def read_thresholds(saved_model: Path) -> Thresholds | None:
-    """What evaluation recommended for a SavedModel; None where nobody measured it.
+    """What evaluation recommended for a SavedModel; None where it was not measured.
 
     Args:
         saved_model: The folder with saved_model.pb.

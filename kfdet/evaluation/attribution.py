@@ -1,4 +1,4 @@
-"""Whose error is it? Detections beside objects that nobody drew are neither right nor wrong.
+"""Whose error is it? Detections beside objects without a drawn box are neither right nor wrong.
 
 On a partly drawn frame an object between its key frames is somewhere near its interpolated box. One
 detection of its label in the region where it can be belongs to it: that one is *absorbed*. A

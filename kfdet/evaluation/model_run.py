@@ -29,7 +29,8 @@ class ModelRun:
     Args:
         truths: Every picture, measured or only looked at.
         detections: The answers in the same order, boxes in source pixels.
-        speed: How fast the model was; None where nobody asked, or the answers come from a file.
+        speed: How fast the model was; None where it was not measured, such as for detections
+            from a file.
     """
 
     truths: list[GroundTruth]
@@ -76,7 +77,7 @@ def load_other(model: Path | str, labels: Sequence[str], name: str) -> Detector:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Detections that somebody's detector left in a file.
+    """The detections of another detector, from a file.
 
     Args:
         file: The file.

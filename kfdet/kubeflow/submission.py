@@ -236,7 +236,7 @@ def _check_launcher(backend: Backend, bucket: str, host: str) -> None:
     settings = connect(NAMESPACE).config_map(CONFIG_MAP)
     if settings is not None and lacks_bucket(settings, bucket, host):
         warn(
-            f"Kubeflow Pipelines is not told where the bucket {bucket} is, so its stages may be "
+            f"Kubeflow Pipelines has no setting for the bucket {bucket}, so its stages may be "
             f"unable to keep their artifacts there: set it in the ConfigMap {CONFIG_MAP} "
             "(docs/kubernetes.md, Beside other pipelines)."
         )

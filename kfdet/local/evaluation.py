@@ -82,7 +82,7 @@ def evaluate(
     *,
     command: str = "",
 ) -> dict[str, Any]:
-    """Measure a model, or somebody's detections, on a dataset.
+    """Measure a model, or another detector's detections, on a dataset.
 
     Args:
         model: As for `local_model`, or a COCO results file (`kfdet.evaluation.results_file`).

@@ -43,7 +43,7 @@ def covered_by_source(
 
 
 def trusted_ranges(source: Source, covered: Ranges, margin_seconds: float) -> Ranges:
-    """`covered` without a margin beside stretches of the task that nobody covered."""
+    """`covered` without a margin beside stretches of the task without annotations."""
     margin = math.ceil(margin_seconds * source.fps)
     return merge(
         (

@@ -4,7 +4,7 @@ Every frame with boxes already trains thousands of background anchors, so what c
 background: whole frames first, crops where there are too few, spread over time and over the
 sources. A wrong one teaches the detector to ignore an object, so they keep away from every box,
 occluded or not, in space and in time (an object is partly in sight before its first key and after
-its last), and from stretches that nobody annotated.
+its last), and from stretches without annotations.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEGATIVE_SCHEMA = pa.schema(
 )
 
 MARGIN_SECONDS = 0.5
-"""Distance in time from boxes and from stretches that nobody annotated."""
+"""Distance in time from boxes and from stretches without annotations."""
 MARGIN_SHARE = 0.02
 """Distance of crops from boxes, as a share of the frame's longer side ..."""
 MARGIN_OF_BOX = 0.1

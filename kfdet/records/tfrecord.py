@@ -60,7 +60,7 @@ class Example:
         class_ids: Shape (N,), from 1.
         occluded: Shape (N,), bool.
         truncated: Shape (N,), bool: the box ends at the edge of the picture.
-        crowd: Shape (N,), bool: a region that may hold any number of objects, which nobody judges;
+        crowd: Shape (N,), bool: a region that may hold any number of objects, which is not judged;
             empty: no box is one.
         difficult: Shape (N,), bool: the box trains, but is not scored; empty: no box is.
         drawn: Shape (N,), bool: a person drew the box on this frame; otherwise it was computed from

@@ -64,7 +64,7 @@ def deploy(
             leaves the endpoint as it is.
         rival: Bucket URI of the model that the evaluation compared it with; "": none.
         serving_namespace: Namespace of the InferenceService; "": that of the run.
-        serving: How the endpoint is to be run, as far as somebody asks for something.
+        serving: How to run the endpoint; what is left out stays as it is.
         started: When the run was started (`kfdet.events.timestamp`). Of two runs the one that was
             started later wins, whichever deploys first; the other one leaves the endpoint as it is.
         run: The ID of the run, for the record beside the endpoint.

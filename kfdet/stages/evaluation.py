@@ -148,7 +148,7 @@ def write_evaluation(
     history: Mapping[str, Any],
     against: Subject | None,
 ) -> dict[str, Any]:
-    """Measure a model, or somebody's detections, and write what `evaluate` writes.
+    """Measure a model, or the detections of another detector, and write what `evaluate` writes.
 
     Args:
         records: Folder of the TFRecord build.

@@ -1,7 +1,7 @@
-"""Fingerprint stage: what a run finds outside of it, so that stages run again when that changes.
+"""Fingerprint stage: identifies what a run reads from outside, so that a change repeats its stages.
 
-It comes first and takes seconds, so it also checks every parameter: a run that was started in the
-UI, on a schedule or with Kubeflow's SDK has been checked by nobody.
+It is the first stage and takes seconds. It also checks every parameter, because no command has
+checked those of a run that was started in the UI, on a schedule or with Kubeflow's SDK.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def take_fingerprint(
     cluster: CheckedSettings,
     accelerator_count: str,
 ) -> tuple[str, str, str]:
-    """Check the parameters, and take the fingerprint of a dataset, nothing of which is downloaded.
+    """Check the parameters, and take the fingerprint of a dataset without downloading it.
 
     Args:
         dataset: The dataset's folder or bucket URI.
-        state: JSON file to write, with `dataset` and `fingerprint`: outside of a run, nobody can
-            see the outputs of its tasks, but files that it has written.
+        state: JSON file to write, with `dataset` and `fingerprint`: from outside of the run, files
+            can be read, but not the outputs of its tasks.
         parameters: All parameters.
         cluster: What only a cluster has.
         accelerator_count: How many GPUs training requests, as text.

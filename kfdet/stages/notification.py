@@ -30,7 +30,7 @@ def notify(state: str, error: str, run: str, name: str, dataset: str, endpoint: 
 
     url = os.environ.get(NOTIFY_VARIABLE, "").strip()
     if not url.startswith(("https://", "http://")):
-        warn("Nobody was notified: the Secret has no web address under the key url.")
+        warn("No notification was sent: the Secret has no web address under the key url.")
         return
     text = f"kfdet: {name} on {dataset} {state.lower()}"
     body = {
@@ -56,4 +56,4 @@ def notify(state: str, error: str, run: str, name: str, dataset: str, endpoint: 
             emit("info", message="The webhook was notified.")
             return
         problem = f"answers with status {answer.status}"
-    warn(f"Nobody was notified: the webhook {problem}.")
+    warn(f"No notification was sent: the webhook {problem}.")

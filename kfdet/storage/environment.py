@@ -84,7 +84,7 @@ def read_connection(uri: str) -> Connection:
             hint="Set it to a name such as us-east-1, or leave it out.",
         )
     has_role = any(os.environ.get(name) for name in _ROLE_VARIABLES)
-    # outside a pod nobody should wait for a metadata service that does not exist
+    # outside a pod there is no metadata service to wait for
     asks_the_cloud = not (access_key or secret_key) and (has_role or _POD_VARIABLE in os.environ)
     if asks_the_cloud and has_role and not url:
         url = f"https://s3.{region}.amazonaws.com" if region else "https://s3.amazonaws.com"

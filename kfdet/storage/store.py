@@ -59,7 +59,7 @@ class Store:
         self.retry_seconds = retry_seconds
         self._connection = read_connection(uri)
         self.client = minio_client(self._connection, uri)
-        # In a stage nobody waits who could correct an address, and its network may still be coming.
+        # In a stage no user is there to correct an address, and its network may not be ready yet.
         self._known = bool(events.running_stage())
         self._closed = threading.Event()
 

@@ -209,7 +209,7 @@ def _draw(axes: Sequence[Axis], wanted: int, seed: int) -> list[tuple[Any, ...]]
         if len(drawn) == wanted:
             return list(drawn)
     raise InputError(
-        f"the grid has no {wanted} different settings.",
+        f"the grid has fewer than {wanted} different settings.",
         hint="Lower --random, or leave it out to train every combination.",
     )
 

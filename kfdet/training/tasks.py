@@ -133,7 +133,7 @@ def _one_stage_labels(arrays: Mapping[str, tf.Tensor], grid: AnchorGrid) -> dict
     """Dense targets; one level holds all of them, because Model Garden flattens the levels."""
     shape, where = (arrays["image"].shape[0], len(grid.boxes)), arrays["anchors"]
     classes = tf.tensor_scatter_nd_update(tf.fill(shape, -1), where, arrays["anchor_classes"])
-    # An anchor that is an object counts, even in a region that nobody judges.
+    # An anchor that is an object counts, even in a region that is not judged.
     judged = tf.tensor_scatter_nd_update(
         tf.ones(shape),
         arrays["ignored_anchors"],

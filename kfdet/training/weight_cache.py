@@ -116,7 +116,7 @@ def reach(url: str) -> requests.Response:
     """The answer to a request, its content not yet read.
 
     Raises:
-        InputError: Nobody answers within PATIENCE_SECONDS, or the answer is an error.
+        InputError: There is no answer within PATIENCE_SECONDS, or the answer is an error.
     """
     answers: queue.Queue[requests.Response | Exception] = queue.Queue()
 

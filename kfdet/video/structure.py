@@ -1,7 +1,7 @@
-"""Whether the container of a video is whole: by the chain of its parts, mended by FFmpeg silently.
+"""Whether the container of a video is whole: each of its parts must begin where the last one ends.
 
-A demuxer that meets damage looks for the next place where it can go on, and what lay between is
-lost silently. Here every part has to begin where the one before it ends.
+FFmpeg says nothing about such damage: it skips to the next part that it can read, and what lies
+between is missing.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_a_webhook_that_cannot_be_reached_is_a_warning(
 ) -> None:
     monkeypatch.setenv(NOTIFY_VARIABLE, url)
     notify(*ENDED)
-    assert "Nobody was notified" in caplog.text
+    assert "No notification was sent" in caplog.text
     assert "hidden-word" not in caplog.text
 
 

@@ -85,8 +85,8 @@ def up() -> list[str]:
         The modules of which a program could not be built; the error was shown.
 
     Raises:
-        ClusterError: One of them is Kubernetes, etcd, CoreDNS or MinIO, or nobody has tried this
-            version of Kubeflow Pipelines.
+        ClusterError: One of them is Kubernetes, etcd, CoreDNS or MinIO, or this version of
+            Kubeflow Pipelines has not been tried.
     """
     if KFP not in KFP_COMMITS:
         known = ", ".join(KFP_COMMITS)

@@ -29,7 +29,7 @@ _CROWDS = ("iscrowd", "is_crowd", "isgroupof", "is_group_of", "IsGroupOf")
 def read(path: Path) -> AnnotationSet:
     """Read a file: one source per image. Boxes are [x, y, width, height] in pixels from the corner.
 
-    Crowd boxes (iscrowd, or Open Images' IsGroupOf) become regions that nobody judges. JSON has no
+    Crowd boxes (iscrowd, or Open Images' IsGroupOf) become regions that are not judged. JSON has no
     useful line numbers, so problems name the annotation's id.
 
     Raises:

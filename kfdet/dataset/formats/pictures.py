@@ -82,7 +82,7 @@ def picture_name(item: Item, frame: int) -> str:
 def frames_with_boxes(entry: AnnotatedItem) -> Iterator[tuple[int, list[BoxRow]]]:
     """The pictures of an entry with their boxes: its image, or the frames of a video with boxes.
 
-    Frames without boxes are left out: they may show objects that nobody has labelled.
+    Frames without boxes are left out: they may show objects without a label.
     """
     found: defaultdict[int, list[BoxRow]] = defaultdict(list)
     if entry.item.kind == "image":

@@ -154,7 +154,7 @@ def _detect_json(head: bytes) -> str | None:
 
 
 def _detect_xml(head: bytes) -> str | None:
-    # A broken or empty XML file is still somebody's annotations: its reader reports what is wrong.
+    # A broken or empty XML file is still meant as annotations: its reader reports what is wrong.
     first, *others = head.split(b"<!--")
     head = first + b"".join(rest.partition(b"-->")[2] for rest in others)
     root = re.search(rb"<([A-Za-z_][\w.-]*)", head)

@@ -2,7 +2,7 @@
 
 Read here and not by Datumaro, which expects VOCdevkit's folders and gives no line numbers; users
 have a folder of LabelImg's files. Written here too: Datumaro writes no file for an image without
-objects, which would turn an image that shows nothing into one that nobody has labelled.
+objects, which would turn an image that shows nothing into one that was never labelled.
 """
 
 from __future__ import annotations

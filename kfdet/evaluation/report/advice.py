@@ -214,7 +214,7 @@ def _false_positives(metrics: Mapping[str, Any], command: Command) -> list[tuple
         share = float(command.option("--negative-share") or DEFAULTS.negative_share)
         found = Advice(
             f"{finding}.",
-            "Look at them below. Objects that nobody labelled: label them. Things that look like "
+            "Look at them below. Label objects that have no label yet. Things that look like "
             "an object: film them without it, and train with more background.",
             str(command.with_option("--negative-share", f"{min(0.5, 2 * share or 0.1):g}")),
         )
