@@ -18,6 +18,7 @@ from kfdet.detection.frame import Source
 from kfdet.detection.pictures import Picture
 from kfdet.detection.sinks.tables import rows
 from kfdet.detection.stream import FrameDetections
+from kfdet.errors import InputError
 
 _METHOD = "detected"
 
@@ -49,11 +50,23 @@ class AnnotationSink:
         self._seen: dict[str, _Seen] = {}
 
     def write(self, _: Picture | None, found: FrameDetections) -> None:
-        """Keep the boxes of a frame."""
+        """Keep the boxes of a frame.
+
+        Raises:
+            InputError: The format holds tracks of videos, and nobody tracked.
+        """
+        source = self._sources[found.source]
+        if self._format.tracks and source.kind != "image" and found.detections.tracks is None:
+            raise InputError(
+                f"{self._format.title} holds the objects of a video as tracks, and these are not "
+                "tracked.",
+                file=self._path,
+                hint="Choose another format, such as coco, or track them.",
+            )
         seen = self._seen.setdefault(found.source, _Seen(found))
         seen.last = found
         seen.frames.append(found.frame)
-        name = str(self._sources[found.source].output)
+        name = str(source.output)
         for row in rows(found):
             track = UNTRACKED if row["track_id"] is None else row["track_id"]
             flags = dict.fromkeys(("occluded", "keyframe", "difficult", "crowd"), False)
