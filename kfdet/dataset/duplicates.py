@@ -13,7 +13,6 @@ import numpy.typing as npt
 from kfdet import events
 from kfdet.errors import InputError
 from kfdet.files import count_cores, hash_file
-from kfdet.video.heif import open_picture
 
 NEAR_BITS = 6
 """Pictures whose 64-bit perceptual hashes differ in at most this many bits are near duplicates."""
@@ -65,26 +64,27 @@ def perceptual_hashes(paths: Sequence[Path]) -> npt.NDArray[np.uint64]:
     """The 64-bit pHash (low frequencies of the DCT) of every image file.
 
     Raises:
-        InputError: A file cannot be decoded.
+        InputError: Files cannot be decoded: all of them.
     """
     with ThreadPoolExecutor(count_cores()) as pool:
         found = events.track(pool.map(_hash, paths), "compare images", len(paths), "images")
-        return np.fromiter(found, np.uint64, len(paths))
+        hashes = list(found)
+    errors = [each for each in hashes if isinstance(each, InputError)]
+    if len(errors) > 1:
+        lines = "\n".join(f"  {error}" for error in errors)
+        raise InputError(f"{len(errors)} images cannot be read:\n{lines}") from errors[0]
+    if errors:
+        raise errors[0]
+    return np.array(hashes, np.uint64)
 
 
-def _hash(path: Path) -> int:
+def _hash(path: Path) -> int | InputError:
     import imagehash
-    from PIL import Image
+
+    from kfdet.video.images import read_gray
 
     try:
-        with open_picture(path) as image:
-            # JPEG decodes straight to a fraction of its size; the hash looks at 32x32 pixels.
-            image.draft("L", (_HASHED_SIDE, _HASHED_SIDE))
-            bits = imagehash.phash(image).hash.ravel()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            "the image cannot be decoded; it may be cut off.",
-            file=path,
-            hint="Replace or delete it.",
-        ) from error
+        bits = imagehash.phash(read_gray(path, _HASHED_SIDE)).hash.ravel()
+    except InputError as error:
+        return error  # others are looked at, too
     return int.from_bytes(np.packbits(bits).tobytes(), "big")

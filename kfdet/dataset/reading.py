@@ -33,6 +33,7 @@ from kfdet.errors import InputError, Problem
 from kfdet.video.heif import open_picture
 
 _EXIF_ORIENTATION = 0x0112
+_TURNS = range(2, 9)
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
 
@@ -126,7 +127,7 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
     try:
         with open_picture(path) as image:
             width, height = image.size
-            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except (
         UnidentifiedImageError,
         OSError,
@@ -139,9 +140,10 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
             file=path,
             hint="Copy it again from where it came from, or delete it.",
         ) from error
-    if orientation in _SIDEWAYS:
+    turned = next((turn for turn in _TURNS if turn == orientation), 1)
+    if turned in _SIDEWAYS:
         width, height = height, width
-    return Item(name, path, "image", width, height, 1, 0.0, orientation=orientation)
+    return Item(name, path, "image", width, height, 1, 0.0, orientation=turned)
 
 
 def _read_all(

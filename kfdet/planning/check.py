@@ -83,9 +83,14 @@ def check(folder: Path, parameters: Parameters = DEFAULTS, parts: Sequence[str] 
     inputs: list[SplitInput] = []
     sides: dict[str, Sides] = {}
     how = None
+    sound = not any(problem.severity == "error" for problem in problems)
     try:
         inputs, _ = split_inputs(dataset, parameters)
-        if not any(problem.severity == "error" for problem in problems):
+    except InputError as error:  # images, whatever else is wrong
+        problems.append(_problem(error))
+        sound = False
+    try:
+        if sound:
             how, sides, warnings = split(
                 inputs,
                 dataset.labels,
@@ -95,8 +100,7 @@ def check(folder: Path, parameters: Parameters = DEFAULTS, parts: Sequence[str] 
             )
             problems += [Problem("warning", warning) for warning in warnings]
     except InputError as error:
-        if not any(problem.severity == "error" for problem in problems):
-            problems.append(_problem(error))
+        problems.append(_problem(error))
     if how is None:
         return Check(tuple(problems), _summarize(dataset, inputs, {}), None)
     (train, train_empty), (val, val_empty), (test, test_empty) = (

@@ -18,6 +18,13 @@ EXTRA = "heic"
 """kfdet's extra that installs it."""
 
 
+_PICTURES = (
+    *("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF"),
+    *("HEIF", "AVIF", "JPEG2000", "PPM"),
+)
+"""Pillow's names of pictures; others start programs (EPS), or are no pictures."""
+
+
 @cache
 def is_readable() -> bool:
     """Whether pillow-heif is installed; it is not imported."""
@@ -25,20 +32,24 @@ def is_readable() -> bool:
 
 
 def open_picture(file: Path | BinaryIO) -> Image.Image:
-    """Like Pillow's `Image.open`, of HEIC too.
+    """Like Pillow's `Image.open`, of HEIC too, and of pictures only.
 
     Raises:
         OSError: And what else `Image.open` raises of files that are not pictures.
     """
     from PIL import Image
 
-    if is_readable():
-        _register()
-    return Image.open(file)
+    return Image.open(file, formats=_formats())
 
 
 @cache
-def _register() -> None:
-    import pillow_heif
+def _formats() -> tuple[str, ...]:
+    """Those of _PICTURES that are installed."""
+    from PIL import Image
 
-    pillow_heif.register_heif_opener()
+    Image.init()
+    if is_readable():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return tuple(name for name in _PICTURES if name in Image.OPEN)

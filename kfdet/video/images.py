@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -34,11 +36,36 @@ def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Encod
     Raises:
         InputError: The file is not an image, is cut off or too large.
     """
-    try:
+    with _explained(path):
+        return _picture(path.read_bytes(), longest_side, quality)
+
+
+def read_gray(path: Path, least_side: int) -> Image.Image:
+    """An image in gray for comparing; a JPEG may be decoded smaller, down to `least_side` pixels.
+
+    It reads what `read_image` reads, and nothing else.
+
+    Raises:
+        InputError: As `read_image`.
+    """
+    with _explained(path):
         data = path.read_bytes()
-        return _picture(data, longest_side, quality)
+        with _open(data) as image:
+            if not _is_turned(image) and _has_jpeg_colours(data):
+                pixels = simplejpeg.decode_jpeg(
+                    data, colorspace="GRAY", min_height=least_side, min_width=least_side
+                )
+                return Image.fromarray(pixels[:, :, 0])
+            return to_rgb(ImageOps.exif_transpose(image)).convert("L")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnidentifiedImageError as error:
-        problem = "the image is empty (0 bytes)." if not data else "this is not an image."
+        empty = not path.stat().st_size
+        problem = "the image is empty (0 bytes)." if empty else "this is not an image."
         raise _broken(problem, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(
@@ -52,15 +79,25 @@ def _broken(problem: str, path: Path) -> InputError:
     return InputError(problem, file=path, hint="Replace the file, or remove it and its boxes.")
 
 
-def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
+@contextmanager
+def _open(data: bytes) -> Iterator[Image.Image]:
     with open_picture(BytesIO(data)) as image:
         width, height = image.size
         # Pillow warns only; to make an error of a warning changes all threads' filters.
         if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise Image.DecompressionBombError
-        turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+        yield image
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+
+
+def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
+    with _open(data) as image:
+        width, height = image.size
         shrunk = fit(width, height, longest_side) != (width, height)
-        if not turned and not shrunk and _is_colour_jpeg(data):
+        if not shrunk and not _is_turned(image) and _is_colour_jpeg(data):
             return EncodedFrame(0, data, width, height, width, height, 0.0)
         upright = to_rgb(ImageOps.exif_transpose(image))
     source_width, source_height = upright.size
@@ -76,10 +113,12 @@ def _picture(data: bytes, longest_side: int, quality: int) -> EncodedFrame:
 
 def _is_colour_jpeg(data: bytes) -> bool:
     """Whether these are the bytes of a whole YCbCr JPEG; ValueError where they are broken."""
-    if not data.startswith(_JPEG_START):
-        return False
-    if simplejpeg.decode_jpeg_header(data)[2] != "YCbCr":
+    if not _has_jpeg_colours(data):
         return False
     # An eighth of the size is enough to read every byte, and takes a fraction of the time.
     simplejpeg.decode_jpeg(data, min_height=1, min_width=1, min_factor=8)
     return True
+
+
+def _has_jpeg_colours(data: bytes) -> bool:
+    return data.startswith(_JPEG_START) and simplejpeg.decode_jpeg_header(data)[2] == "YCbCr"
