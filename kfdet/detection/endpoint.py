@@ -91,6 +91,12 @@ def authorization() -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+def hide_token(text: str) -> str:
+    """A server's own words without the token, which they may repeat."""
+    token = authorization().get("authorization", "").removeprefix("Bearer ")
+    return text.replace(token, "***") if token else text
+
+
 def model_seconds(server_timing: str) -> float | None:
     """The model's own time in a Server-Timing header; None if it is not there."""
     found = re.search(r"\bmodel;dur=(\d{1,15}(?:\.\d{1,15})?)(?![\w.])", server_timing)

@@ -18,6 +18,7 @@ from kfdet.detection.endpoint import (
     EndpointError,
     ask,
     authorization,
+    hide_token,
     model_seconds,
     refused,
     unreachable,
@@ -125,7 +126,7 @@ class GrpcBackend:
         self._channel.close()
 
     def _explained(self, error: Any) -> EndpointError:
-        details = str(error.details())[:200]
+        details = hide_token(str(error.details()))[:200]
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return unreachable(self.place, "no answer in time")
         if error.code() is grpc.StatusCode.UNAVAILABLE:

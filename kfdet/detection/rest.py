@@ -26,6 +26,7 @@ from kfdet.detection.endpoint import (
     EndpointError,
     ask,
     authorization,
+    hide_token,
     model_seconds,
     refused,
     unreachable,
@@ -171,4 +172,4 @@ def _message(response: requests.Response, content: bytes) -> str:
         text = str(json.loads(content)["error"])
     except (KeyError, TypeError, ValueError, RecursionError):
         text = content.decode("utf-8", "replace").strip() or str(response.reason)
-    return text[:_SHOWN]
+    return hide_token(text)[:_SHOWN]

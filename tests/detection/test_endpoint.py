@@ -275,6 +275,22 @@ def test_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str)
         authorization()
 
 
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("answer", ['{"error": "no: Bearer %s"}', "x %s", "%s"])
+def test_a_server_that_repeats_the_token(
+    monkeypatch: pytest.MonkeyPatch, status: int, answer: str
+) -> None:
+    token = "CaNaRy" * 30
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    with (
+        scripted((status, answer % token)) as address,
+        Detector.load(address, timeout=1) as detector,
+        pytest.raises(EndpointError) as raised,
+    ):
+        detector.detect(picture(4, 4, (0, 0, 0)))
+    assert "CaNaRy" not in str(raised.value)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_gateway_that_asks_for_one(status: int) -> None:
     assert TOKEN_VARIABLE in str(refused("https://x", status, "RBAC: access denied"))
