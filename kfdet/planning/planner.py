@@ -166,7 +166,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     inputs = []
     for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
         own = rows.get(source.name, slice(0, 0))
-        own = np.arange(len(keys))[own][looked_at[own]]
+        own = np.arange(own.start, own.stop)[looked_at[own]]
         key_frames = arrays.frame[own].tolist()
         usable = merge(
             (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +21,7 @@ LAYOUT_FOLDERS = frozenset(("annotations", "images", "jpegimages", "labels", "vi
 """Folders whose name only states the kind of the files in them."""
 
 _DRIVE = re.compile(r"\A[A-Za-z]:/")
+_ROWS = 10_000
 _SHOWN = 60
 """Characters of a name in a message."""
 _FRAME = re.compile(r"(?:(.*)/)?frame_(\d{6,18})(?:\.\w+)?")
@@ -84,9 +86,11 @@ def frames_with_boxes(entry: AnnotatedItem) -> Iterator[tuple[int, list[BoxRow]]
 
     Frames without boxes are left out: they may show objects without a label.
     """
-    found: defaultdict[int, list[BoxRow]] = defaultdict(list)
+    # Some at a time: a row is a hundred times as large as in the table.
+    batches = entry.boxes.to_batches(max_chunksize=_ROWS)
+    rows: Iterator[BoxRow] = chain.from_iterable(batch.to_pylist() for batch in batches)
     if entry.item.kind == "image":
-        found[0] = []
-    for box in entry.boxes.to_pylist():
-        found[box["frame"]].append(box)
-    yield from sorted(found.items())
+        yield 0, list(rows)
+        return
+    for frame, boxes in groupby(rows, itemgetter("frame")):
+        yield frame, list(boxes)
