@@ -1,6 +1,7 @@
 # make demo     create the environment in .venv, make a small sample dataset, run the pipeline on it
 # make test     create the environment in .venv, run the tests
 # make venv     create the environment only
+# make fuzz     damage files by the thousand and read them; SETS=, MEDIA= say how many
 # make lint     style, types, directions of imports
 # make golden   update the compiled pipelines that tests compare with
 # make lock     update the pinned versions (needs uv)
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: venv demo test e2e images lint golden lock bench cluster cluster-down clean
+.PHONY: venv demo test fuzz e2e images lint golden lock bench cluster cluster-down clean
 
 venv: .venv/installed
 
@@ -32,6 +33,10 @@ demo: venv
 # In parallel, a module's tests in one process; at most four, as TensorFlow takes 2 GB in each.
 test: venv
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+
+# Continues where it was ended; a turn of some seeds is part of `make test`.
+fuzz: venv
+	$(BIN)/python tests/hostile/fuzz.py $(if $(SETS),--sets $(SETS)) $(if $(MEDIA),--media $(MEDIA))
 
 # On the cluster that KUBECONFIG names; `make cluster` brings one up.
 e2e: venv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import shutil
 import stat
@@ -27,7 +28,9 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
     *(RuntimeError, ValueError, FileExistsError, NotADirectoryError),
 )
-"""What Python raises for a damaged zip, beside OSError without a number (bzip2)."""
+"""What Python raises for a damaged zip, beside OSError."""
+_DAMAGE_NUMBERS = (None, errno.EINVAL)
+"""Of an OSError: bzip2's has none, a place before the start of the file this one."""
 
 
 def member_names(path: Path) -> list[str]:
@@ -97,7 +100,8 @@ def _explain_damage(path: Path) -> Iterator[None]:
             hint="Unpack it yourself, or make the zip with another program.",
         ) from error
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, _DAMAGE):
+        number = getattr(error, "errno", None)
+        if number not in _DAMAGE_NUMBERS and not isinstance(error, _DAMAGE):
             raise  # of the disk, not of the zip
         raise InputError(
             f"the zip is damaged: {error}.", file=path, hint="Make it again."
