@@ -111,9 +111,11 @@ def read_results(
     for number, entry in enumerate(content):
         try:
             image, category, score = entry["image_id"], entry["category_id"], float(entry["score"])
+            if not all(isinstance(each, str | int | float) for each in (image, category)):
+                raise TypeError("an id is neither a number nor text")
             x, y, width, height = map(float, entry["bbox"])
             numbers_are_finite = np.isfinite([x, y, width, height, score]).all()
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else error
             raise InputError(
                 f"entry {number} is not a COCO result: {what}.",

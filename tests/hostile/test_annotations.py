@@ -17,6 +17,7 @@ from kfdet.dataset.label_checks import Use, check_labels
 from kfdet.dataset.loading import load
 from kfdet.dataset.reading import load_items
 from kfdet.errors import InputError
+from kfdet.evaluation.results_file import Ids, read_results
 
 FOR_IMAGES = ("coco", "voc", "yolo", "datumaro", "cvat-images", "csv", "parquet")
 FOR_VIDEOS = ("coco", "voc", "yolo", "datumaro", "cvat-images", "cvat-video", "mot", "parquet")
@@ -207,6 +208,15 @@ def test_pipes_are_not_opened(tmp_path, name):
     assert len(load(tmp_path).items[0].keys) == 1
 
 
+@pytest.mark.parametrize("kind", [[], {}, None, 1, [["x"]]])
+def test_a_region_of_no_type(tmp_path, kind):
+    region = {"type": kind, "value": {"rectanglelabels": ["cup"]}}
+    task = {"data": {"image": "x.jpg"}, "annotations": [{"result": [region]}]}
+    path = write_text(tmp_path / "a.json", json.dumps([task]))
+
+    assert any("is not read" in problem.problem for problem in read_annotations(path).problems)
+
+
 class TestTimeGrowsWithTheFile:
     def test_comments_without_an_end(self, tmp_path):
         path = write_text(tmp_path / "a.xml", "<!--" * 200_000)
@@ -313,3 +323,13 @@ class TestTimeGrowsWithTheFile:
 
 def test_every_format_is_among_those_that_name_files():
     assert {*FOR_IMAGES, *FOR_VIDEOS, "label-studio"} == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", ["image_id", "category_id", "score", "bbox"])
+@pytest.mark.parametrize("value", [[], {}, None, [[1]], 10**400, [1, 2, 3, 10**400]])
+def test_results_of_another_detector(tmp_path, name, value):
+    entry = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5, name: value}
+    path = write_text(tmp_path / "results.json", json.dumps([entry]))
+
+    with pytest.raises(InputError):
+        read_results(path, Ids({}, {}), ["cup"], ["x.jpg"], [])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
+from support.mutations import mutated
 from support.toy_server import Served, picture, start_server
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -24,6 +27,10 @@ from tensorflow_serving.apis import predict_pb2
 RED = picture(40, 20, (200, 60, 0))
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
+SERVERS_FAULT = (
+    *(grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE),
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 
 
 def bomb(width: int = 100_000, height: int = 100_000) -> bytes:
@@ -262,3 +269,52 @@ def test_options_and_a_full_queue(toy_model: Path) -> None:
     finally:
         served.process.terminate()
         assert served.process.wait(60) == 0
+
+
+class TestMutations:
+    """Requests that are nearly right: the client's error, never the server's."""
+
+    BODY = json.dumps(
+        {"signature_name": "", "instances": [{"b64": base64.b64encode(RED).decode()}] * 2}
+    ).encode()
+
+    def test_bodies(self, served):
+        rng = random.Random("bodies")
+        with requests.Session() as session:
+            for _ in range(120):
+                body = mutated(self.BODY, rng, json_text=True)
+                path = rng.choice((":predict", "/versions/12:predict", ":predict", "/metadata"))
+                answer = session.post(served.model_url + path, body, timeout=60)
+                assert answer.status_code < 500, (body, answer.text)
+            good = session.post(f"{served.model_url}:predict", self.BODY, timeout=60)
+        assert good.status_code == 200
+
+    def test_whole_requests(self, served):
+        rng = random.Random("requests")
+        host = served.rest.removeprefix("http://")
+        name, _, port = host.partition(":")
+        head = (
+            f"POST /v1/models/toy:predict HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self.BODY)}\r\n\r\n"
+        )
+        for _ in range(60):
+            data = mutated(head.encode(), rng, json_text=False) + self.BODY
+            with socket.create_connection((name, int(port)), timeout=60) as one:
+                with suppress(OSError):
+                    one.sendall(data)
+                    one.shutdown(socket.SHUT_WR)
+                with suppress(OSError):
+                    assert not one.recv(1 << 16).startswith(b"HTTP/1.1 5"), data
+        assert requests.post(f"{served.model_url}:predict", self.BODY, timeout=60).ok
+
+    def test_messages(self, served):
+        rng = random.Random("messages")
+        good = tensor(string_val=[RED])
+        with grpc.insecure_channel(served.grpc) as channel:
+            call = channel.unary_unary(PREDICT)
+            for _ in range(200):
+                data = mutated(good, rng, json_text=False)
+                code = call.future(data, timeout=60).code()  # waits for it
+                assert code not in SERVERS_FAULT, data
+            assert call(good, timeout=60)
+        assert served.process.poll() is None

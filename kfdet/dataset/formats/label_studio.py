@@ -119,9 +119,9 @@ def _add_region(
 ) -> None:
     name = values.name_of(region, number)
     wanted = "videorectangle" if source.kind == "video" else _IMAGE_REGION
-    if region.get("type") != wanted:
-        if "value" in region and region.get("type") not in _WITHOUT_BOX:
-            kind = str(region.get("type"))[:60]
+    kind = str(region.get("type"))[:60]
+    if kind != wanted:
+        if "value" in region and kind not in _WITHOUT_BOX:
             text = f"region {name} is a {kind}, which is not read: only {wanted} is."
             problems.append(Problem("warning", text, source.file))
             source.reviewed = False
