@@ -37,14 +37,14 @@ def evaluation(
     Args:
         records: The TFRecords.
         exported_model: The exported SavedModel.
-        exported_tflite: The exported TFLite model.
+        exported_tflite: The exported TFLite models.
         training: The trained model, with the history of the training.
         metrics: metrics.json: AP, AP50, per class, split, false positives, verdict.
         confusion: The confusion matrix, background included.
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
         saved_model: The SavedModel with its recommended thresholds, in TensorFlow Serving's layout.
-        tflite: The TFLite model with its labels and thresholds.
+        tflite: The TFLite models with their metadata, labels and thresholds.
         bundle: Everything to use or train on, in one zip.
         gate: What the model must reach for a good verdict.
         rival: Bucket path of the model that the endpoint serves, to compare with; empty: none.
@@ -65,6 +65,7 @@ def evaluation(
         Path(report.path),
         Path(gallery.path),
         gate,
+        tflite=Path(exported_tflite.path),
         rival=rival,
         seed=seed,
         command=os.environ.get(COMMAND_VARIABLE, ""),

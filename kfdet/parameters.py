@@ -22,6 +22,7 @@ from kfdet.errors import InputError
 
 Interpolation = Literal["auto", "linear", "cubic", "tracked"]
 Freeze = Literal["none", "backbone", "decoder"]
+Precision = Literal["float32", "float16", "int8"]
 Mirror = Literal["horizontal", "vertical", "both", "none"]
 DetectionFormat = Literal[
     "drawn", "jsonl", "csv", "parquet", "coco", "yolo", "cvat-images", "label-studio"
@@ -379,6 +380,42 @@ class TrainingSettings(Settings):
     )
 
 
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """In which forms the model is exported."""
+
+    tflite: str = parameter(
+        "",
+        "Export",
+        "Precisions of the TFLite model besides float32, which is always written: float16 halves "
+        "its size, int8 takes a third of it and runs on integer accelerators.",
+        metavar="PRECISION",
+        multiple=True,
+    )
+
+    def check(self) -> None:
+        """Read the list.
+
+        Raises:
+            InputError: It names another precision.
+        """
+        super().check()
+        self.precisions()
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """What is written, float32 first.
+
+        Raises:
+            InputError: The list names another precision.
+        """
+        known: tuple[Precision, ...] = get_args(Precision)
+        wanted = split_list(self.tflite)
+        for name in wanted:
+            if name not in known:
+                raise InputError(f"tflite must be {', '.join(known)}, or several, got {name!r}.")
+        return tuple(name for name in known if name == "float32" or name in wanted)
+
+
 Promotion = Literal["always", "not-worse", "better"]
 """What a detector must be, compared with another one, to take its place."""
 
@@ -489,6 +526,7 @@ class Gate(Settings):
 class Parameters(
     # dataclass fields come in reverse order of the bases: sampling first
     Gate,
+    ExportSettings,
     TrainingSettings,
     NegativeSettings,
     SplitSettings,

@@ -36,6 +36,7 @@ from kfdet.components.training import training
 from kfdet.parameters import (
     BoxSettings,
     DatasetSettings,
+    ExportSettings,
     FrameSettings,
     Gate,
     NegativeSettings,
@@ -255,16 +256,18 @@ def finish(
         records: The task of the TFRecord build.
         model: The trained model.
         found: The task of the fingerprint, which also looks up what the endpoint serves.
-        parameters: The seed and the gate.
+        parameters: The seed, the forms of the model, and the gate.
         cluster: The endpoint.
         compilation: What is compiled in.
     """
-    exported = export(model=model)
+    exported = export(
+        model=model, records=records.outputs["records"], **part(parameters, ExportSettings)
+    )
     on_cluster(exported, "Export", compilation, cpu="500m", memory="2Gi")
     evaluated = evaluation(
         records=records.outputs["records"],
         exported_model=exported.outputs["saved_model"],
-        exported_tflite=exported.outputs["tflite"],
+        exported_tflite=exported.outputs["tflite_models"],
         training=model,
         rival=found.outputs["serving"],
         seed=parameters.seed,

@@ -6,7 +6,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,9 +14,29 @@ from kfdet.detection.backend import Answer
 from kfdet.detection.saved_model import tensorflow
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError
+from kfdet.files import count_cores
+from kfdet.parameters import Precision
 
 LABELS_FILE = "labels.txt"
-"""Label names in the zip that is attached to the file, one per line, class id 1 first."""
+"""Label names in the zip that is attached to the file, one per line."""
+
+OUTPUT_ORDER = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+"""The outputs in the order in which phone apps read them."""
+
+
+def tflite_name(precision: Precision) -> str:
+    """The name of the file that holds a model of that precision.
+
+    >>> tflite_name("float32"), tflite_name("int8")
+    ('model.tflite', 'model-int8.tflite')
+    """
+    return "model.tflite" if precision == "float32" else f"model-{precision}.tflite"
+
+
+def find_tflite(folder: Path) -> dict[Precision, Path]:
+    """The TFLite models in the folder that the export wrote, by precision."""
+    named = {precision: folder / tflite_name(precision) for precision in get_args(Precision)}
+    return {precision: path for precision, path in named.items() if path.is_file()}
 
 
 class TFLiteBackend:
@@ -37,13 +57,21 @@ class TFLiteBackend:
         self.labels, self.thresholds = read_attached(path)
         self._tf = tensorflow()
         try:
-            self._interpreter = _interpreter(self._tf)(self.place)
+            interpreter = _interpreter(self._tf)
+            self._interpreter = interpreter(self.place, num_threads=count_cores())
             self._run = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"this is not a TFLite model: {error}", file=path) from error
         details = self._run.get_input_details()
-        if set(details) != {"images"}:
+        outputs = self._run.get_output_details()
+        if set(details) != {"images"} or set(outputs) != set(OUTPUT_ORDER):
             raise _foreign(path)
+        if outputs["detection_classes"]["dtype"] is not np.float32:
+            raise InputError(
+                "this model was exported by an older version of kfdet.",
+                file=path,
+                hint="Run the same `kfdet run` again: it exports the model anew.",
+            )
         _, height, width, _ = details["images"]["shape"].tolist()
         self.input_size: tuple[int, int] = (height, width)
 
@@ -69,15 +97,17 @@ class TFLiteBackend:
         except self._tf.errors.InvalidArgumentError as error:
             reason = str(error.message).strip().rsplit("\n", 1)[-1]
             raise InputError(f"a picture cannot be decoded: {reason}") from error
-        found = {name: value[0] for name, value in self._run(images=image.numpy()[None]).items()}
+        outputs = self._run(images=image.numpy()[None])
+        count = int(outputs.pop("num_detections")[0])
+        found = {name: value[0, :count] for name, value in outputs.items()}
         # The model's boxes are shares of its input; the picture fills only a part of that.
         inner = size.numpy() * scale.numpy() / np.array(self.input_size)
         boxes = found["detection_boxes"].astype(np.float64) / np.tile(inner, 2)
-        names = ["", *self.labels]
         return {
-            **found,
             "detection_boxes": np.clip(boxes, 0, 1),
-            "detection_class_names": [names[int(i)] for i in found["detection_classes"]],
+            "detection_scores": found["detection_scores"],
+            "detection_class_names": [self.labels[int(i)] for i in found["detection_classes"]],
+            "num_detections": count,
         }
 
 

@@ -26,6 +26,7 @@ def describe(
     verdict: Verdict,
     per_video: Mapping[str, Any],
     comparison: Comparison | None = None,
+    tflite: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The contents of metrics.json; None where there is nothing to measure.
 
@@ -37,9 +38,11 @@ def describe(
     hold at the one threshold that is best over all labels. `labels_to_check` are interpolated boxes
     that a detection contradicts (`kfdet.evaluation.label_checks.LabelCheck`). `per_video` has
     AP50 and errors for each video, at that threshold, too. `comparison` is with another model, None
-    where there is none (`kfdet.evaluation.comparison.Comparison`). `verdict` asks for
-    `reaches_limits` and, where `promote` does, for a good comparison. `speed` varies from run to
-    run, and is None where detections were read from a file; the rest does not vary.
+    where there is none (`kfdet.evaluation.comparison.Comparison`). `tflite` is about the TFLite
+    models, None where there are none (`kfdet.evaluation.tflite.compare_tflite`). `verdict` asks for
+    `reaches_limits` and, where `promote` does, for a good comparison. `speed`, which is None where
+    detections were read from a file, and the times in `tflite` vary from run to run; the rest does
+    not vary.
     """
     coco, analysis = measurement.coco, measurement.analysis
     kinds = [wrong.kind for wrong in analysis.false_positives]
@@ -81,6 +84,7 @@ def describe(
         "per_video": dict(per_video),
         "speed": {**asdict(speed), "evaluator_seconds": evaluator_seconds} if speed else None,
         "comparison": asdict(comparison) if comparison else None,
+        "tflite": dict(tflite) if tflite else None,
         "gate": asdict(gate),
         "verdict": verdict.good,
         "reaches_limits": verdict.reaches_limits,

@@ -128,15 +128,29 @@ def run_model(
     sample: list[bytes] = []
     source = read_ground_truth(records, side)
     while batch := list(itertools.islice(source, BATCH_SIZE)):
-        images = [image for image, _ in batch]
-        sample = sample or images
-        for found, (_, truth) in zip(detector.detect_batch(images), batch, strict=True):
-            model_seconds += found.model_seconds or 0.0
-            truths.append(truth)
-            detections.append(_of_labels(_to_source(found, truth), labels))
+        sample = sample or [image for image, _ in batch]
+        found = answer(detector, batch, labels)
+        model_seconds += sum(each.model_seconds or 0.0 for each in found)
+        truths += [truth for _, truth in batch]
+        detections += found
         progress.advance(len(batch))
     speed = measure_speed(detector, sample, model_seconds) if timed else None
     return ModelRun(truths, detections, speed)
+
+
+def answer(
+    detector: Detector, batch: Sequence[tuple[bytes, GroundTruth]], labels: Sequence[str]
+) -> list[Detections]:
+    """The detections of these labels on some pictures, boxes in source pixels.
+
+    Raises:
+        KfdetError: The model answers with numbers that are not finite.
+    """
+    answers = detector.detect_batch([image for image, _ in batch])
+    return [
+        _of_labels(_to_source(found, truth), labels)
+        for found, (_, truth) in zip(answers, batch, strict=True)
+    ]
 
 
 def _of_labels(found: Detections, labels: Sequence[str]) -> Detections:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kfdet.detection.tflite import find_tflite
 from kfdet.files import list_files, write_zip
 
 _README = """\
@@ -18,13 +19,15 @@ saved_model/       for TensorFlow Serving, which takes the folder that holds the
                    Output: detection_boxes (ymin, xmin, ymax, xmax as shares of the image),
                    detection_scores, detection_classes, detection_class_names, num_detections.
 model.tflite       for phones and small boards: images uint8 (1, {height}, {width}, 3), RGB, fitted
-                   into the top left corner, the rest black.
-                   Both also run with kfdet.Detector.load(...) in Python.
+                   into the top left corner, the rest black. Its metadata is what Google's task
+                   libraries read. Where they are here, model-float16.tflite is half as large and
+                   model-int8.tflite a third.
+                   All of them also run with kfdet.Detector.load(...) in Python.
 labels.txt         label names, class 1 first; label_map.pbtxt: the same for TensorFlow's tools.
 checkpoint/        weights to start another training from (kfdet run --pretrained).
 model.json         network, input size, versions, recommended thresholds: leave out detections
-                   with a lower score, as Detector.load does. Both models hold them as well, in
-                   saved_model/1/assets.extra/thresholds.json and attached to model.tflite.
+                   with a lower score, as Detector.load does. The models hold them as well, in
+                   saved_model/1/assets.extra/thresholds.json and attached to the .tflite files.
 """
 
 
@@ -43,7 +46,7 @@ def write_bundle(
     Args:
         path: File to write.
         saved_model: Folder with the version folder.
-        tflite: The TFLite file.
+        tflite: Folder with the TFLite models.
         label_map: label_map.pbtxt.
         checkpoint: The model folder that training wrote.
         labels: Label names, class id 1 first.
@@ -55,9 +58,9 @@ def write_bundle(
         "README.txt": readme.encode(),
         "labels.txt": ("\n".join(labels) + "\n").encode(),
         "label_map.pbtxt": label_map,
-        "model.tflite": tflite,
         "model.json": saved_model / "model.json",
     }
+    entries |= {file.name: file for file in find_tflite(tflite).values()}
     for folder, name in ((saved_model, "saved_model"), (checkpoint, "checkpoint")):
         for file in list_files(folder):
             entries[f"{name}/{file.relative_to(folder).as_posix()}"] = file

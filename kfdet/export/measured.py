@@ -7,9 +7,16 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from tensorflow.lite.tools.flatbuffer_utils import (
+    convert_object_to_bytearray,
+    read_model_from_bytearray,
+)
+
 from kfdet.detection.saved_model import LABELS_FILE, find_saved_model
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
-from kfdet.files import read_json_object, write_zip
+from kfdet.export.tflite_metadata import add_metadata, metadata
+from kfdet.files import read_json_object, read_zip, write_zip
+from kfdet.training.model_folder import Description
 
 
 def write_measured_model(exported: Path, folder: Path, thresholds: Thresholds) -> None:
@@ -28,7 +35,20 @@ def write_measured_model(exported: Path, folder: Path, thresholds: Thresholds) -
     described.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def write_measured_tflite(exported: Path, path: Path, thresholds: Thresholds) -> None:
-    """Copy an exported TFLite file and attach the thresholds to it, as its labels are."""
-    shutil.copyfile(exported, path)
-    write_zip(path, {THRESHOLDS_FILE: thresholds.to_json().encode()}, append=True)
+def write_measured_tflite(
+    exported: Path, path: Path, description: Description, thresholds: Thresholds
+) -> None:
+    """Copy an exported TFLite file and add metadata; labels and thresholds are attached to it.
+
+    Args:
+        exported: The file.
+        path: File to write.
+        description: What the model is.
+        thresholds: What evaluation recommends.
+    """
+    model = read_model_from_bytearray(bytearray(exported.read_bytes()))
+    size = description.height, description.width
+    add_metadata(model, metadata(description.network, *size, thresholds.overall))
+    path.write_bytes(convert_object_to_bytearray(model))
+    attached = {**read_zip(exported), THRESHOLDS_FILE: thresholds.to_json().encode()}
+    write_zip(path, attached, append=True)

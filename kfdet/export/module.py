@@ -85,6 +85,27 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             "num_detections": tf.cast(found["num_detections"], tf.int32),
         }
 
+    def raw_outputs(self, images: tf.Tensor) -> Outputs:
+        """The answers of a single-shot detector for every anchor, before any is left out.
+
+        Args:
+            images: uint8 (N, height, width, 3), RGB 0..255.
+
+        Returns:
+            boxes float32 (N, A, 4): ty, tx, th, tw; scores float32 (N, A, labels).
+        """
+        features = self.model.backbone(normalize(images))
+        if self.model.decoder:
+            features = self.model.decoder(features)
+        scores, boxes, _ = self.model.head(features)
+        count, classes = tf.shape(images)[0], 1 + len(self.description.labels)
+        levels = self.grid.level_shapes
+        logits = tf.concat([tf.reshape(scores[k], [count, -1, classes]) for k in levels], axis=1)
+        return {
+            "boxes": tf.concat([tf.reshape(boxes[k], [count, -1, 4]) for k in levels], axis=1),
+            "scores": tf.sigmoid(logits[..., 1:]),  # the first class is the background
+        }
+
 
 def load_module(folder: Path) -> ServingModule:
     """The module with the model that training wrote to `folder`."""

@@ -23,12 +23,15 @@ from kfdet.kubeflow.workflow import read_workflow
 
 RESULTS = {
     "model": "saved_model",
-    "model.tflite": "tflite",
+    "": "tflite",
     "model.zip": "bundle",
     "metrics.json": "metrics",
     "report.html": "report",
 }
-"""What is downloaded, as `kfdet run` calls it, and the output of the evaluation that holds it."""
+"""What is downloaded, as `kfdet run` calls it, and the output of the evaluation that holds it.
+
+The TFLite models are in a folder, whose files have those names already.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def download_results(backend: Backend, run_id: str, folder: Path) -> None:
         )
     places = list(_places(backend, run))
     for name, uri in places:
-        download_as(uri, folder / name)
+        download_as(uri, folder.resolve() / name)
 
 
 def _places(backend: Backend, run: Answer) -> Iterator[tuple[str, str]]:

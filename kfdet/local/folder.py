@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from kfdet.dataset.zipped import is_zip
+from kfdet.detection.tflite import tflite_name
 from kfdet.errors import InputError, KfdetError
 from kfdet.files import atomic_file, atomic_folder, read_json_object
+from kfdet.parameters import Precision
 
 LOCK = ".kfdet-run"
 """Marks a folder as a run's; locked while a run works in it."""
@@ -32,7 +34,7 @@ PUBLISHED = {
     "boxes.parquet": ("boxes", ""),
     "label_map.pbtxt": ("records", "label_map.pbtxt"),
     "model": ("saved_model", ""),
-    "model.tflite": ("tflite", ""),
+    **{tflite_name(each): ("tflite", tflite_name(each)) for each in get_args(Precision)},
     "model.zip": ("bundle", ""),
     "detections.mp4": ("gallery", "detections.mp4"),
     "detections.png": ("gallery", "detections.png"),
@@ -44,7 +46,14 @@ PUBLISHED = {
 _ROOT = "${RUN}"
 """What the run's folder is called in cache entries, which therefore survive a move of it."""
 
-_OPTIONAL = {"detections.mp4", "detections.png", SWEEP, "sweep.html"}
+_OPTIONAL = {
+    tflite_name("float16"),
+    tflite_name("int8"),
+    "detections.mp4",
+    "detections.png",
+    SWEEP,
+    "sweep.html",
+}
 
 
 def check_places(dataset: Path | None, folder: Path) -> None:

@@ -15,6 +15,7 @@ import kfdet
 from kfdet.deployment.publish import describe_version
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
+from kfdet.detection.tflite import find_tflite
 from kfdet.evaluation.by_video import by_video
 from kfdet.evaluation.comparison import compare, decide
 from kfdet.evaluation.ground_truth import frame_rates, read_dataset, read_images, reported_side
@@ -33,6 +34,7 @@ from kfdet.evaluation.report.page import Origin, read_samples, render_report
 from kfdet.evaluation.report.pictures import contact_sheet
 from kfdet.evaluation.report.selection import select
 from kfdet.evaluation.report.video import choose_stretch, write_video
+from kfdet.evaluation.tflite import compare_tflite
 from kfdet.evaluation.verdict import judge
 from kfdet.files import (
     atomic_file,
@@ -54,6 +56,7 @@ def evaluate(
     gallery: Path,
     gate: Gate,
     *,
+    tflite: Path | None = None,
     rival: str = "",
     seed: int,
     command: str = "",
@@ -73,6 +76,7 @@ def evaluate(
             and label-to-check-*.jpg, detections.png, and detections.mp4 where the split holds
             video.
         gate: What the model must reach for a good verdict.
+        tflite: Folder of the export with the TFLite models; None: they are not measured.
         rival: Bucket URI of what an endpoint serves, to compare with where the gate names no other
             model; "": none.
         seed: Seed of the choice of typical frames.
@@ -107,6 +111,7 @@ def evaluate(
             command=command,
             history=_read_optional(training / "history.json"),
             against=Subject(other, {}, other.labels, name) if other else None,
+            tflite=tflite,
         )
     good: bool = document["verdict"]
     return good
@@ -147,6 +152,7 @@ def write_evaluation(
     command: str,
     history: Mapping[str, Any],
     against: Subject | None,
+    tflite: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a model, or the detections of another detector, and write what `evaluate` writes.
 
@@ -161,6 +167,7 @@ def write_evaluation(
         command: For the report.
         history: history.json of the training, {} where it is not known.
         against: What to compare it with; None: nothing.
+        tflite: Folder with the TFLite models that were made of it; None: there are none.
 
     Returns:
         The content of metrics.json.
@@ -203,6 +210,7 @@ def write_evaluation(
         verdict,
         by_video(run.truths, measurement, rates),
         comparison,
+        compare_tflite(records, find_tflite(tflite), run, labels, side) if tflite else None,
     )
     with atomic_folder(gallery) as folder:
         shots, video = _write_gallery(folder, run, measurement, statistics, records, seed)

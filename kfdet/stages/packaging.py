@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kfdet.detection.tflite import find_tflite
 from kfdet.detection.thresholds import Thresholds
 from kfdet.export.bundle import write_bundle
 from kfdet.export.measured import write_measured_model, write_measured_tflite
@@ -26,19 +27,20 @@ def package(
     Args:
         metrics: metrics.json of the evaluation.
         exported_model: Folder of the export: version folder and model.json.
-        exported_tflite: TFLite file of the export.
+        exported_tflite: Folder of the export with the TFLite models.
         training: Folder that training wrote.
         records: Folder of the TFRecord build (for its label map).
         saved_model: Folder to write: version folder "1" and model.json.
-        tflite: File to write.
+        tflite: Folder to write: a TFLite model for each precision.
         bundle: Zip file to write.
     """
     thresholds = Thresholds.from_metrics(read_json_object(metrics))
     with atomic_folder(saved_model) as folder:
         write_measured_model(exported_model, folder, thresholds)
-    with atomic_file(tflite) as path:
-        write_measured_tflite(exported_tflite, path, thresholds)
     description = read_description(training)
+    with atomic_folder(tflite) as folder:
+        for file in find_tflite(exported_tflite).values():
+            write_measured_tflite(file, folder / file.name, description, thresholds)
     with atomic_file(bundle) as path:
         write_bundle(
             path,

@@ -72,7 +72,7 @@ def test_a_component_hands_everything_to_its_stage(
         values += vars(value).values() if hasattr(value, "part") else [value]
     left_out = {"fingerprint", "tensorboard_image", "mlpipeline_ui_metadata", "confusion"}
     if stage == "evaluation":  # packed after the evaluation, by kfdet.stages.packaging
-        left_out |= {"exported_tflite", "saved_model", "tflite", "bundle"}
+        left_out |= {"saved_model", "tflite", "bundle"}
     for name, value in given.items():
         if name in left_out:
             continue

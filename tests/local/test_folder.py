@@ -159,17 +159,20 @@ def test_the_checkpoints_of_the_last_training_stay(tmp_path: Path) -> None:
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    files = {name for name, _ in PUBLISHED.values()} - {"records", "saved_model", "gallery"}
+    folders = ("records", "saved_model", "tflite", "gallery")
+    files = {name for name, _ in PUBLISHED.values()} - {*folders}
     found = {name: str(write(folder / name, name)) for name in files}
     write(folder / "records" / "label_map.pbtxt")
     write(folder / "saved_model" / "1" / "saved_model.pb")
+    write(folder / "tflite" / "model.tflite")
     write(folder / "gallery" / "detections.png")
-    return found | {name: str(folder / name) for name in ("records", "saved_model", "gallery")}
+    return found | {name: str(folder / name) for name in folders}
 
 
 def test_publish_gives_every_output_its_fixed_name(tmp_path: Path) -> None:
     names = publish(tmp_path / "run", outputs(tmp_path / "artifacts"))
-    assert set(names) == set(PUBLISHED) - {"detections.mp4"}
+    left_out = {"detections.mp4", "model-float16.tflite", "model-int8.tflite"}
+    assert set(names) == set(PUBLISHED) - left_out
     assert (tmp_path / "run" / "model" / "1" / "saved_model.pb").read_text() == "x"
     assert (tmp_path / "run" / "metrics.json").read_text() == "metrics"
 
@@ -177,9 +180,11 @@ def test_publish_gives_every_output_its_fixed_name(tmp_path: Path) -> None:
 def test_publish_takes_the_place_of_an_earlier_run(tmp_path: Path) -> None:
     write(tmp_path / "run" / "model" / "1" / "stale")
     write(tmp_path / "run" / "detections.mp4")
+    write(tmp_path / "run" / "model-int8.tflite")
     publish(tmp_path / "run", outputs(tmp_path / "artifacts"))
     assert not (tmp_path / "run" / "model" / "1" / "stale").exists()
     assert not (tmp_path / "run" / "detections.mp4").exists()
+    assert not (tmp_path / "run" / "model-int8.tflite").exists()
 
 
 def test_publish_says_what_a_stage_did_not_write(tmp_path: Path) -> None:

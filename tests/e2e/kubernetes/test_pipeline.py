@@ -198,7 +198,7 @@ def test_every_stage_writes_few_objects(backend: Backend, first: dict[str, Any])
         "negative_mining": ["negatives"],
         "tfrecord_build": ["records", "all_boxes"],
         "training": ["model", "mlpipeline_ui_metadata"],
-        "export": ["saved_model", "tflite"],
+        "export": ["saved_model", "tflite_models"],
         "evaluation": [
             *("metrics", "confusion", "report", "gallery"),
             *("saved_model", "tflite", "bundle"),
