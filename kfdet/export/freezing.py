@@ -19,7 +19,9 @@ def save_frozen(
         spec: Shape, type and name of the input.
         folder: Folder to write.
     """
-    traced = tf.function(function, input_signature=[spec]).get_concrete_function()
+    # nothing in a network needs autograph, which takes longer than the rest of the tracing
+    signature = tf.function(function, input_signature=[spec], autograph=False)
+    traced = signature.get_concrete_function()
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     # Freezing flattens named outputs into a list, in the order of the sorted names.
     names = sorted(traced.structured_outputs)

@@ -40,10 +40,14 @@ class _FedWithDecodedImages:
             self.coco_metric = self.judge
         return metrics
 
+    # No step needs its Python turned into graph operations, which would take longer than the rest
+    # of its tracing.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def train_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         images, labels = inputs
         return super().train_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def validation_step(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         images, labels = inputs
         return super().validation_step((normalize(images), labels), *args, **kwargs)  # type: ignore[misc]
