@@ -16,6 +16,8 @@ from kfdet.training.anchors import AnchorGrid
 # Trained for minutes instead of days, batch statistics must follow within tens of steps.
 _NORM_MOMENTUM = 0.9
 _MAX_DETECTIONS = 100
+# Of people who overlap on data/pets, .5 takes some for one: AP .431 against .441, AP50 the same.
+_NMS_IOU = 0.6
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,10 @@ def _retinanet(entry: Network, grid: AnchorGrid) -> retinanet.RetinaNet:
             use_separable_conv=entry.separable,
         ),
         detection_generator=retinanet.DetectionGenerator(
-            pre_nms_top_k=500, pre_nms_score_threshold=0.02, max_num_detections=_MAX_DETECTIONS
+            pre_nms_top_k=500,
+            pre_nms_score_threshold=0.02,
+            nms_iou_threshold=_NMS_IOU,
+            max_num_detections=_MAX_DETECTIONS,
         ),
     )
 
