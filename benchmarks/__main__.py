@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import (
+    detect,
     endpoint,
     frame_extraction,
     interpolation,
@@ -30,6 +31,7 @@ def main() -> None:
     rows += tfrecord.measure(data)
     rows += training.measure(data)
     rows += endpoint.measure()
+    rows += detect.measure(data)
     rows += upload.measure()
     print_table(rows)
 

@@ -42,7 +42,7 @@ LIMIT_MS = 5.0
 def measure(model: Path | None = None) -> list[Row]:
     """Measure the overhead of REST and gRPC, and a request beside the model in this process."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = model or _model(Path(scratch))
+        folder = model or small_model(Path(scratch))
         image = _image()
         local = load_model(find_saved_model(folder), NAME)
         inputs = {"image_bytes": np.array([image], object)}
@@ -88,7 +88,8 @@ def _image() -> bytes:
     return jpeg
 
 
-def _model(root: Path) -> Path:
+def small_model(root: Path) -> Path:
+    """Return the folder of a detector that was trained on the sample for a few steps."""
     make_sample(root / "dataset")
     command = [*KFDET, "run", str(root / "dataset"), "-o", str(root / "run"), "--steps", "20"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

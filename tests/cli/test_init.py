@@ -28,6 +28,7 @@ COMMANDS = (
         "sweep",
         "check",
         "evaluate",
+        "detect",
         "convert",
         "serve",
         "upload",
@@ -74,7 +75,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fly"], "No such command 'fly'. Commands: demo, run, sweep, check, "),
         (["runn"], "No such command 'runn'. Did you mean 'run'?"),
         (["swim"], "No such command 'swim'. Commands: demo, run, sweep, check, "),
-        (["predict"], "'kfdet serve RUN', or in Python kfdet.Detector.load('RUN')"),
+        (["predict"], "'kfdet detect photo.jpg --model RUN', or 'kfdet serve RUN'"),
         (["trian"], "'kfdet run' trains, exports and evaluates."),
     ],
 )
