@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,3 +19,8 @@ def kfdet(*arguments: str, **options: object) -> subprocess.CompletedProcess[str
         check=False,
         **options,  # type: ignore[call-overload]
     )
+
+
+def kfdet_on_cluster(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that may follow a run on a cluster to its end; its lines are not broken."""
+    return kfdet(*arguments, timeout=1800, env={**os.environ, "COLUMNS": "200"})

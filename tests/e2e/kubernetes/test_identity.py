@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import kfdet_on_cluster as kfdet
 from support.stage_names import STAGES
 
 from kfdet.cluster.names import NAMESPACE, STORAGE_SECRET
@@ -36,7 +35,6 @@ NAME = f"identity-{uuid.uuid4().hex[:6]}"
 DATASET = f"s3://kfdet/datasets/{NAME}"
 ARGO = "workflow-controller-configmap"
 LAUNCHER = "kfp-launcher"
-PATIENCE_SECONDS = 1800
 
 # EC2's instance metadata, version 2: a token by PUT, then the name of a role, and its credentials.
 SERVICE = """
@@ -58,26 +56,6 @@ class Metadata(BaseHTTPRequestHandler):
 
 ThreadingHTTPServer(("", 8080), Metadata).serve_forever()
 """
-
-
-@pytest.fixture(scope="module")
-def core() -> Any:
-    """Kubernetes's core API."""
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    return client.CoreV1Api()
-
-
-def kfdet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kfdet", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-        env={**os.environ, "COLUMNS": "200"},
-    )
 
 
 @pytest.fixture

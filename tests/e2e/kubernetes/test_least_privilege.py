@@ -36,15 +36,6 @@ Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def core() -> Any:
-    """Kubernetes's core API, for the administrator."""
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    return client.CoreV1Api()
-
-
-@pytest.fixture(scope="module")
 def deployer() -> Cluster:
     """The cluster with the deployer's rights."""
     from kubernetes import client

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from kfp import dsl
 from kfp.compiler import Compiler
+from support.command_line import kfdet_on_cluster as kfdet
 
 from kfdet.cluster.names import NAMESPACE
 from kfdet.components.image import IMAGE
@@ -77,15 +77,6 @@ def backend() -> Backend:
     if found.namespace:
         pytest.skip("in a full Kubeflow, kfdet has no setting in the launcher's ConfigMap")
     return found
-
-
-@pytest.fixture(scope="module")
-def core() -> Any:
-    """Kubernetes's core API."""
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    return client.CoreV1Api()
 
 
 @pytest.fixture
@@ -166,9 +157,11 @@ def test_kfdet_runs_after_kubeflow_pipelines_was_applied_again(
     apply()
     dataset = f"minio://kfdet/datasets/{NAME}"
     make_sample(tmp_path / "dataset")
-    kfdet("upload", str(tmp_path / "dataset"), dataset)
+    assert kfdet("upload", str(tmp_path / "dataset"), dataset).returncode == 0
     options = ("--no-follow", "--json", "--seed", str(uuid.uuid4().int % 10**6))
-    run_id = json.loads(kfdet("submit", dataset, *options))["run"]
+    done = kfdet("submit", dataset, *options)
+    assert done.returncode == 0, done.stderr
+    run_id = json.loads(done.stdout)["run"]
     try:
         stage = wait_for(lambda: ended_interpolation(backend, run_id))
         assert stage == "succeeded", backend.link(run_id)
@@ -186,15 +179,3 @@ def ended_interpolation(backend: Backend, run_id: str) -> str:
         return "failed"
     ended = [task for task in tasks if task.stage == "interpolation" and task.state == "succeeded"]
     return "succeeded" if ended else ""
-
-
-def kfdet(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "kfdet", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import kfdet_on_cluster as kfdet
 from support.stage_names import STAGES
 
 from kfdet.cluster.connection import connect as connect_cluster
@@ -71,26 +72,6 @@ def fresh() -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def backend() -> Backend:
     return connect_backend(os.environ.get("KFDET_KFP_HOST", ""))
-
-
-@pytest.fixture(scope="session")
-def core() -> Any:
-    """Kubernetes's core API."""
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    return client.CoreV1Api()
-
-
-def kfdet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kfdet", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-        env={**os.environ, "COLUMNS": "200"},
-    )
 
 
 def submit(*options: str) -> dict[str, Any]:
