@@ -87,9 +87,10 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(toy_model: Path) -> Iterator[Served]:
     """`kfdet serve` with the toy model, shared by all tests."""
+    from support.patience import SECONDS
     from support.toy_server import start_server
 
     served = start_server(toy_model)
     yield served
     served.process.terminate()
-    assert served.process.wait(60) == 0
+    assert served.process.wait(SECONDS) == 0

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from support.patience import SECONDS
 
 from kfdet.signals import exit_on_sigterm
 
@@ -29,7 +30,7 @@ def test_a_process_that_is_stopped_tidies_up() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"works\n"
         process.terminate()
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=SECONDS)
     assert said == b"tidied up\n"
     assert process.returncode == 143
 

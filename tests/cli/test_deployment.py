@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from deployment.test_smoke_test import GIF, answer, write
 from support.fake_cluster import FakeCluster, running
 from support.object_store import ObjectStore
+from support.patience import SECONDS, wait_until
 
 import kfdet
 from kfdet.cli import main
@@ -331,14 +331,10 @@ def test_a_deployment_that_is_ended_takes_its_candidate_away(
     monkeypatch.setattr(fake, "_pods", lambda name: [])  # the candidate waits for its pod
     command = [sys.executable, "-m", "kfdet", "deploy", str(run), "--name", "toys"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while ("GET", "pods") not in fake.requests:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: ("GET", "pods") in fake.requests, process)
         assert list(fake.objects) == ["toys-candidate"]
         process.send_signal(number)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=SECONDS)
     assert process.returncode == status
     assert b"Traceback" not in error
     assert fake.objects == {}

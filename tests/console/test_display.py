@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.patience import wait_until
 
 from kfdet.console import views
 from kfdet.console.display import Display, show_events
@@ -38,7 +39,6 @@ def drawn(console: Console, events: list[dict[str, Any]]) -> None:
     with display.live():
         for event in events:
             display.event(event)
-        time.sleep(0.3)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,10 @@ def test_a_log_is_never_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None
     out = io.StringIO()
     with show_events(Console(file=out)) as on_event:
         on_event(task("export", "started"))
-        time.sleep(1.3)
+        wait_until(lambda: re.search(r"export: \d+:\d\d so far\n", out.getvalue()))
         on_event(progress("export", "frames", 3, 10, note="slow"))
-        time.sleep(1.3)
-    assert re.search(r"export: 0:0\d so far\n", out.getvalue())
-    assert re.search(r"export: frames: 3/10 frames, 0:0\d so far, slow\n", out.getvalue())
+        said = r"export: frames: 3/10 frames, \d+:\d\d so far, slow\n"
+        wait_until(lambda: re.search(said, out.getvalue()))
 
 
 def test_a_bar_adds_up_the_processes_of_a_stage() -> None:

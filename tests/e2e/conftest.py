@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,22 +25,6 @@ def kfdet() -> Kfdet:
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def wait_for() -> Callable[..., None]:
-    """Waits until a condition holds; fails when `process` ends first."""
-
-    def wait(
-        condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None
-    ) -> None:
-        deadline = time.monotonic() + 300
-        while not condition():
-            assert process is None or process.poll() is None, "the run ended too early"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    return wait
 
 
 @pytest.fixture(scope="session")

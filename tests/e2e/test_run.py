@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from support.patience import wait_until
 from support.stage_names import STAGES
 
 from kfdet.boxes.tables import BOX_SCHEMA
@@ -38,14 +39,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(dataset: Path, kfdet: Any, wait_for: Any, processes_of: Any) -> Path:
+def run(dataset: Path, kfdet: Any, processes_of: Any) -> Path:
     """A finished run whose training was killed once on the way."""
     folder = dataset.parent / "a run of python3 (é)"  # kfp's runner would mangle this name
     command = [sys.executable, "-m", "kfdet", "run", str(dataset), "-o", str(folder), *OPTIONS]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
-        wait_for(lambda: any((folder / "checkpoints").rglob("*")), killed)
+        wait_until(lambda: any((folder / "checkpoints").rglob("*")), killed)
         killed.kill()
-    wait_for(lambda: not processes_of(folder))
+    wait_until(lambda: not processes_of(folder))
     done = kfdet("run", dataset, "-o", folder, *OPTIONS)
     assert done.returncode == 0, done.stderr
     return folder

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from support.annotation_samples import box, cvat, track, write_text, write_video
+from support.patience import SECONDS
 from support.toy_server import NAME, picture, start_server, write_toy_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,4 +48,4 @@ def test_ask_an_endpoint(tmp_path: Path) -> None:
             drawn.unlink()
     finally:
         served.process.terminate()
-        served.process.wait(60)
+        served.process.wait(SECONDS)

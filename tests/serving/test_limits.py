@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import socket
 import struct
-import time
 from collections.abc import Iterator
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 import requests
 import tensorflow as tf
 from support.mutations import mutated
+from support.patience import SECONDS
 from support.toy_server import Served, picture, start_server
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -46,12 +48,18 @@ def peak(served: Served) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
+def processor_seconds(served: Served) -> float:
+    """What the server has computed; unlike the time, other processes do not add to it."""
+    fields = Path(f"/proc/{served.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.fixture
 def takes_no_memory(served: Served) -> Iterator[None]:
-    before, started = peak(served), time.monotonic()
+    before, worked = peak(served), processor_seconds(served)
     yield
     assert peak(served) - before < 250
-    assert time.monotonic() - started < 20
+    assert processor_seconds(served) - worked < 20
 
 
 @pytest.fixture
@@ -63,7 +71,7 @@ def send(served: Served) -> Iterator[Any]:
 
         def call(data: bytes) -> tuple[grpc.StatusCode, str]:
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(PREDICT)(data, timeout=60)
+                channel.unary_unary(PREDICT)(data, timeout=SECONDS)
             return caught.value.code(), caught.value.details()
 
         yield call
@@ -160,7 +168,7 @@ def test_numbers_still_arrive(served: Served) -> None:
     message.model_spec.name, message.model_spec.signature_name = "toy", "half_plus_three"
     message.inputs["x"].CopyFrom(tf.make_tensor_proto(np.arange(30, dtype=np.float32)))
     with grpc.insecure_channel(served.grpc) as channel:
-        answer = channel.unary_unary(PREDICT)(message.SerializeToString(), timeout=60)
+        answer = channel.unary_unary(PREDICT)(message.SerializeToString(), timeout=SECONDS)
     found = tf.make_ndarray(predict_pb2.PredictResponse.FromString(answer).outputs["y"])
 
     np.testing.assert_allclose(found, np.arange(30) / 2 + 3)
@@ -185,7 +193,7 @@ class TestPictures:
         ],
     )
     def test_refused(self, served, send, images, limit):
-        response = requests.post(f"{served.model_url}:predict", instances(*images), timeout=60)
+        response = requests.post(f"{served.model_url}:predict", instances(*images), timeout=SECONDS)
         code, details = send(tensor(shape=(len(images),), string_val=images))
 
         assert response.status_code == 400
@@ -194,7 +202,9 @@ class TestPictures:
         assert limit in details
 
     def test_whole_batch(self, served):
-        response = requests.post(f"{served.model_url}:predict", instances(*[RED] * 32), timeout=60)
+        response = requests.post(
+            f"{served.model_url}:predict", instances(*[RED] * 32), timeout=SECONDS
+        )
         rows = response.json()["predictions"]
 
         assert len(rows) == 32
@@ -207,7 +217,7 @@ class TestBodies:
     def test_too_large(self, served, chunked):
         body = bytes(1 << 20)
         data: Any = (body for _ in range(40)) if chunked else body * 40
-        response = requests.post(f"{served.model_url}:predict", data, timeout=60)
+        response = requests.post(f"{served.model_url}:predict", data, timeout=SECONDS)
 
         assert response.status_code == 413
         assert "32 MiB (--max-request-mib)" in response.json()["error"]
@@ -227,25 +237,25 @@ class TestBodies:
         ],
     )
     def test_json(self, served, body):
-        response = requests.post(f"{served.model_url}:predict", body, timeout=60)
+        response = requests.post(f"{served.model_url}:predict", body, timeout=SECONDS)
 
         assert response.status_code == 400
         assert len(response.json()["error"]) < 500
 
     @pytest.mark.parametrize("path", [":predict", f"/versions/{'9' * 5000}", "/versions/-1"])
     def test_paths(self, served, path):
-        assert requests.get(served.model_url + path, timeout=60).status_code == 400
+        assert requests.get(served.model_url + path, timeout=SECONDS).status_code == 400
 
     @pytest.mark.slow
     def test_header_without_an_end(self, served):
         host, port = served.rest.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as half:
+        with socket.create_connection((host, int(port)), timeout=SECONDS) as half:
             half.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: a\r\n")
             assert half.recv(100) == b""
 
 
 @pytest.mark.slow
-def test_options_and_a_full_queue(toy_model: Path) -> None:
+def test_options_and_a_full_queue(toy_model: Path, tmp_path: Path) -> None:
     served = start_server(
         toy_model,
         *("--max-batch", "2", "--max-megapixels", "1", "--max-request-mib", "1"),
@@ -259,16 +269,19 @@ def test_options_and_a_full_queue(toy_model: Path) -> None:
             (instances(bomb(1001, 1000)), 400),
             (b"x" * (2 << 20), 413),
         ):
-            assert requests.post(url, body, timeout=60).status_code == status
-        wait = json.dumps({"signature_name": "wait", "instances": [3.0]})
+            assert requests.post(url, body, timeout=SECONDS).status_code == status
+        ended = tmp_path / "ended"
+        body = json.dumps({"signature_name": "wait", "instances": [str(ended)]})
         with ThreadPoolExecutor(12) as pool:
-            found = [pool.submit(requests.post, url, wait, timeout=90) for _ in range(12)]
+            found = [pool.submit(requests.post, url, body, timeout=SECONDS) for _ in range(12)]
+            futures.wait(found, return_when=futures.FIRST_COMPLETED)  # one that is refused
+            ended.touch()
             statuses = [answer.result().status_code for answer in found]
         assert set(statuses) == {200, 429}
-        assert requests.post(url, instances(RED), timeout=60).status_code == 200
+        assert requests.post(url, instances(RED), timeout=SECONDS).status_code == 200
     finally:
         served.process.terminate()
-        assert served.process.wait(60) == 0
+        assert served.process.wait(SECONDS) == 0
 
 
 class TestMutations:
@@ -284,9 +297,9 @@ class TestMutations:
             for _ in range(120):
                 body = mutated(self.BODY, rng, json_text=True)
                 path = rng.choice((":predict", "/versions/12:predict", ":predict", "/metadata"))
-                answer = session.post(served.model_url + path, body, timeout=60)
+                answer = session.post(served.model_url + path, body, timeout=SECONDS)
                 assert answer.status_code < 500, (body, answer.text)
-            good = session.post(f"{served.model_url}:predict", self.BODY, timeout=60)
+            good = session.post(f"{served.model_url}:predict", self.BODY, timeout=SECONDS)
         assert good.status_code == 200
 
     def test_whole_requests(self, served):
@@ -299,13 +312,13 @@ class TestMutations:
         )
         for _ in range(60):
             data = mutated(head.encode(), rng, json_text=False) + self.BODY
-            with socket.create_connection((name, int(port)), timeout=60) as one:
+            with socket.create_connection((name, int(port)), timeout=SECONDS) as one:
                 with suppress(OSError):
                     one.sendall(data)
                     one.shutdown(socket.SHUT_WR)
                 with suppress(OSError):
                     assert not one.recv(1 << 16).startswith(b"HTTP/1.1 5"), data
-        assert requests.post(f"{served.model_url}:predict", self.BODY, timeout=60).ok
+        assert requests.post(f"{served.model_url}:predict", self.BODY, timeout=SECONDS).ok
 
     def test_messages(self, served):
         rng = random.Random("messages")
@@ -314,7 +327,7 @@ class TestMutations:
             call = channel.unary_unary(PREDICT)
             for _ in range(200):
                 data = mutated(good, rng, json_text=False)
-                code = call.future(data, timeout=60).code()  # waits for it
+                code = call.future(data, timeout=SECONDS).code()  # waits for it
                 assert code not in SERVERS_FAULT, data
-            assert call(good, timeout=60)
+            assert call(good, timeout=SECONDS)
         assert served.process.poll() is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import grpc
 import pytest
 import requests
 import tensorflow as tf
-from support.toy_server import NAME, free_port, start_server
+from support.patience import SECONDS, wait_until
+from support.toy_server import NAME, Served, free_port, start_server
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from kfdet.cli import main
@@ -81,27 +81,35 @@ def test_bad_address(
     assert message in capsys.readouterr().err
 
 
+def refuses_connections(served: Served) -> bool:
+    try:
+        requests.get(served.model_url, timeout=SECONDS)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
 @pytest.mark.slow
-def test_running_requests_are_answered_before_the_end(toy_model: Path) -> None:
+def test_running_requests_are_answered_before_the_end(toy_model: Path, tmp_path: Path) -> None:
     served = start_server(toy_model / "12")  # one version is as good as their folder
     message = predict_pb2.PredictRequest()
     message.model_spec.name, message.model_spec.signature_name = NAME, "wait"
-    message.inputs["seconds"].CopyFrom(tf.make_tensor_proto([5.0], tf.float64))
-    body = {"signature_name": "wait", "instances": [5.0]}
+    message.inputs["file"].CopyFrom(tf.make_tensor_proto([str(tmp_path / "grpc")]))
+    body = {"signature_name": "wait", "instances": [str(tmp_path / "rest")]}
     with ThreadPoolExecutor() as pool, grpc.insecure_channel(served.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        grpc.channel_ready_future(channel).result(10)
+        grpc.channel_ready_future(channel).result(SECONDS)
         over_grpc = pool.submit(stub.Predict, message)
         over_rest = pool.submit(requests.post, f"{served.model_url}:predict", json=body)
-        time.sleep(2)
+        wait_until(lambda: len(list(tmp_path.glob("*.started"))) == 2)
         served.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(requests.ConnectionError):
-            requests.get(served.model_url, timeout=5)
+        wait_until(lambda: refuses_connections(served))
         assert not over_rest.done()
-        assert over_rest.result(30).json() == {"predictions": [True]}
-        assert over_grpc.result(30).outputs["late"].bool_val == [True]
-    shown = served.process.communicate(timeout=30)[1]
+        for name in ("rest", "grpc"):
+            (tmp_path / name).touch()
+        assert over_rest.result(SECONDS).json() == {"predictions": [True]}
+        assert over_grpc.result(SECONDS).outputs["found"].bool_val == [True]
+    shown = served.process.communicate(timeout=SECONDS)[1]
     assert served.process.returncode == 0
     assert "serving: model=toy version=12" in shown
     assert "Traceback" not in shown

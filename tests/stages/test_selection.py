@@ -63,7 +63,7 @@ def test_the_table_holds_every_setting(chosen: tuple[Path, dict[str, Any]]) -> N
     ]
     assert [trial["AP50"] for trial in sweep["trials"]] == [0.75, 0.5, 0.25]
     for trial in sweep["trials"]:
-        assert 0.1 < trial["ms_per_image"] < 1000
+        assert trial["ms_per_image"] > 0.1, "milliseconds, not seconds"
         assert 0.5 < trial["megabytes"] < 100
         assert trial["minutes"] > 0
     assert sweep["chosen"] == {"learning_rate": 0.008}

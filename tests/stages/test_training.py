@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.object_store import BUCKET, ObjectStore
+from support.patience import wait_until
 
 from kfdet.stages.training import checkpoint_rank
 
@@ -61,11 +61,7 @@ def test_a_killed_pod_continues_in_another(
     scratch.mkdir()
     environment = os.environ | {"TMPDIR": str(scratch)}
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
-        deadline = time.monotonic() + 300
-        while not any(line.endswith("/checkpoint") for line in object_store.log):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: any(line.endswith("/checkpoint") for line in object_store.log), process)
         os.killpg(process.pid, signal.SIGKILL)
     assert not (tmp_path / "model").exists()
     first = object_store.objects("checkpoints/")

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.object_store import BUCKET, ObjectStore
+from support.patience import wait_until
 
 from kfdet.errors import KfdetError
 from kfdet.events import listening
@@ -27,13 +29,37 @@ KEY = f"checkpoints/run/{LEASE_NAME}"
 
 @pytest.fixture
 def store(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """A store with a bucket, and leases that end soon."""
+    """A store with a bucket, and leases that are renewed often and never expire."""
     object_store.client.make_bucket(BUCKET)
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 3600.0)
     monkeypatch.setattr(lease, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(lease, "_SETTLING_SECONDS", 0.3)
     return object_store
+
+
+@pytest.fixture
+def expiring(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A store whose leases expire soon; no answer of it is so late that it counts as an outage."""
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 3600.0)
+    return store
+
+
+@pytest.fixture
+def renewed(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Waits until the owner has looked at its lease at least once from now on."""
+    beat, beats = lease.Lease._beat, list[None]()
+
+    def counted(self: lease.Lease) -> None:
+        beat(self)
+        beats.append(None)
+
+    def wait() -> None:
+        goal = len(beats) + 2  # one of them may have begun before
+        wait_until(lambda: len(beats) >= goal)
+
+    monkeypatch.setattr(lease.Lease, "_beat", counted)
+    return wait
 
 
 @pytest.fixture
@@ -65,7 +91,7 @@ def overlaps(workers: int) -> list[int]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not errors
     return seen
 
@@ -86,10 +112,8 @@ def test_who_waits_says_so(store: ObjectStore) -> None:
         holder = json.loads(store.objects()[KEY])["owner"].split()[0]
         waiting = threading.Thread(target=lambda: enter(messages))
         waiting.start()
-        deadline = time.monotonic() + 20
-        while not messages and time.monotonic() < deadline:
-            time.sleep(0.02)
-    waiting.join(20)
+        wait_until(lambda: messages)
+    waiting.join()
     assert messages == [
         f"{URI} is in use by {holder}, which does the same: waiting until it ends.",
         "entered",
@@ -111,17 +135,17 @@ with lease.leased(sys.argv[1]):
 """
 
 
-def test_a_killed_owner_is_followed_after_a_while(store: ObjectStore) -> None:
+def test_a_killed_owner_is_followed_after_a_while(expiring: ObjectStore) -> None:
     command = [sys.executable, "-c", KILLED, URI]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"held\n"
         process.kill()
-    assert KEY in store.objects()
+    assert KEY in expiring.objects()
     started = time.monotonic()
     with leased(URI):
         assert time.monotonic() - started >= 0.6
-    assert store.objects() == {}
+    assert expiring.objects() == {}
 
 
 def take(store: ObjectStore) -> None:
@@ -129,54 +153,58 @@ def take(store: ObjectStore) -> None:
     store.client.put_object(BUCKET, KEY, io.BytesIO(body), len(body))
 
 
-def test_what_was_taken_over_is_not_written_to(store: ObjectStore) -> None:
+def test_what_was_taken_over_is_not_written_to(
+    store: ObjectStore, renewed: Callable[[], None]
+) -> None:
     with pytest.raises(LeaseLostError, match=r"was taken over by pod-2"):
-        write_while_taken(store)
+        write_while_taken(store, renewed)
     assert set(store.objects()) == {KEY}
 
 
-def write_while_taken(store: ObjectStore) -> None:
+def write_while_taken(store: ObjectStore, renewed: Callable[[], None]) -> None:
     with mirrored(ROOT, "run", resume="checkpoint", interval=3600) as folder:
         take(store)
-        time.sleep(0.5)
+        renewed()
         (folder / "checkpoint").write_text("ckpt-1")
 
 
-def test_who_was_stopped_looks_before_it_writes(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 3600.0)
+def test_who_was_stopped_looks_before_it_writes(expiring: ObjectStore) -> None:
     with leased(URI) as held:
         held.check()
-        take(store)
+        take(expiring)
         time.sleep(0.7)
         with pytest.raises(LeaseLostError):
             held.check()
 
 
-def test_an_outage_loses_nothing(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_loses_nothing(expiring: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_SHORT_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
     with leased(URI) as held:
-        store.stop()
+        expiring.stop()
         time.sleep(0.8)
         with pytest.raises(KfdetError, match="has not answered"):
             held.check()
-        store.start()
+        expiring.start()
         held.check()
-    assert store.objects() == {}
+    assert expiring.objects() == {}
 
 
-def test_a_lease_that_somebody_removed_is_written_again(store: ObjectStore) -> None:
+def test_a_lease_that_somebody_removed_is_written_again(
+    store: ObjectStore, renewed: Callable[[], None]
+) -> None:
     with leased(URI) as held:
         store.client.remove_object(BUCKET, KEY)
-        time.sleep(0.5)
+        renewed()
         held.check()
         assert KEY in store.objects()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}"])
-def test_what_is_no_lease_expires_as_one(store: ObjectStore, content: Any, tmp_path: Path) -> None:
+def test_what_is_no_lease_expires_as_one(
+    expiring: ObjectStore, content: Any, tmp_path: Path
+) -> None:
     (tmp_path / LEASE_NAME).write_bytes(content)
-    store.put(tmp_path, "checkpoints/run")
+    expiring.put(tmp_path, "checkpoints/run")
     with leased(URI):
-        assert json.loads(store.objects()[KEY])["owner"]
+        assert json.loads(expiring.objects()[KEY])["owner"]

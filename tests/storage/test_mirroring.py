@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
 import urllib3
 from support.object_store import BUCKET, ObjectStore
+from support.patience import SECONDS, wait_until
 
 from kfdet.errors import InputError, KfdetError
 from kfdet.stages.training import checkpoint_rank
@@ -51,13 +50,6 @@ def save(folder: Path, step: int, keep: int = 2) -> None:
     (folder / "history.json").write_text(f"history {step}")
     (folder / "checkpoint.tmp1").write_text(f"ckpt-{step}")
     (folder / "checkpoint.tmp1").rename(folder / "checkpoint")
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -101,7 +93,7 @@ def test_the_order_of_copies_and_what_is_deleted(step: int, object_store: Object
         (folder / "examples/train.npy").write_text("large")
         (folder / ".history.json.x").write_text("half")
         save(folder, step)
-        until(lambda: len(changes(object_store)) >= len(expected))
+        wait_until(lambda: len(changes(object_store)) >= len(expected))
     assert changes(object_store) == expected
     assert not folder.exists()
 
@@ -166,7 +158,7 @@ def test_logs_that_grow(object_store: ObjectStore) -> None:
                 log.write("x")
                 log.flush()
                 wanted = b"x" * count
-                until(
+                wait_until(
                     lambda w=wanted: (
                         object_store.objects("tensorboard/run/") == {"train/events.out": w}
                     )
@@ -193,13 +185,13 @@ def test_an_outage_loses_nothing_and_stops_nothing(
     caplog.set_level(logging.INFO)
     with checkpoints() as folder:
         save(folder, 1)
-        until(lambda: "PUT history.json" in changes(object_store))
+        wait_until(lambda: "PUT history.json" in changes(object_store))
         object_store.stop()
         save(folder, 2)
-        time.sleep(3)
+        wait_until(lambda: "copying is tried again" in caplog.text)
         save(folder, 3)
         object_store.start()
-        until(lambda: "copied again" in caplog.text)
+        wait_until(lambda: "copied again" in caplog.text)
         assert caplog.text.count("copying is tried again") == 1
         assert object_store.objects(PREFIX)["history.json"] == b"history 3"
         object_store.stop()
@@ -266,7 +258,7 @@ def test_an_evicted_pod_copies_once_more_and_leaves_nothing(
         assert process.stdout.readline() == b"saved\n"
         assert object_store.objects(PREFIX) == {}
         process.terminate()
-        assert process.wait(20) == 143
+        assert process.wait(SECONDS) == 143
     assert object_store.objects(PREFIX) == {"checkpoint": b"ckpt-1"}
     assert [path.name for path in tmp_path.rglob("*")] == ["scratch"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import minio
 import requests
 from moto.server import ThreadedMotoServer
+from support.patience import SECONDS
 
 BUCKET = "kfdet"
 _REQUEST = re.compile(r'"(?:\x1b\[\d+m)*(PUT|POST|GET|HEAD|DELETE) /([^ ?]*)')  # some are coloured
@@ -37,7 +38,7 @@ class ObjectStore:
         logger.propagate = False
         logger.addHandler(self._handler)
         self.start()
-        requests.post(f"{self.url}/moto-api/reset", timeout=10)
+        requests.post(f"{self.url}/moto-api/reset", timeout=SECONDS)
 
     def _note(self, record: logging.LogRecord) -> None:
         found = _REQUEST.search(record.getMessage())
@@ -81,7 +82,7 @@ class ObjectStore:
     def check_credentials(self, strictly: bool) -> None:
         """Refuse everybody whom the server does not know: all who ask here."""
         count = "0" if strictly else "inf"
-        requests.post(f"{self.url}/moto-api/reset-auth", data=count, timeout=10)
+        requests.post(f"{self.url}/moto-api/reset-auth", data=count, timeout=SECONDS)
 
     def put(self, folder: Path, prefix: str) -> None:
         """Store the files of a folder by other means than ours."""

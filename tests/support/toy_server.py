@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from support.patience import SECONDS
 
 NAME = "toy"
 
@@ -26,7 +27,7 @@ def write_toy_model(folder: Path) -> None:
     Its default signature is the one that kfdet exports: the "disc" fills the left half of every
     picture, the "square" its middle; their scores are the mean red and green. Another signature is
     the half_plus_three of TensorFlow Serving's documentation; one has the documentation's several
-    inputs; one takes as many seconds as it is told.
+    inputs; one writes the file FILE.started and waits until there is a file FILE.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -55,11 +56,14 @@ def write_toy_model(folder: Path) -> None:
         total = tf.reduce_sum(signal, axis=1) + tf.reduce_sum(sensor, axis=[1, 2])
         return {"total": total, "tag_bytes": tag, "known": tf.equal(tag, "foo")}
 
-    def wait(seconds: tf.Tensor) -> dict[str, tf.Tensor]:
-        start = tf.timestamp()
-        goal = start + tf.reduce_max(seconds)
-        (now,) = tf.while_loop(lambda now: now < goal, lambda _: (tf.timestamp(),), (start,))
-        return {"late": tf.fill(tf.shape(seconds), now >= goal)}
+    def wait(file: tf.Tensor) -> dict[str, tf.Tensor]:
+        def found(name: tf.Tensor) -> tf.Tensor:
+            return tf.size(tf.io.matching_files(name)) > 0
+
+        with tf.control_dependencies([tf.io.write_file(file[0] + ".started", "")]):
+            name = tf.identity(file[0])  # the loop keeps one of TensorFlow's few threads busy
+        (name,) = tf.while_loop(lambda name: not found(name), lambda name: (name,), (name,))
+        return {"found": tf.fill(tf.shape(file), found(name))}
 
     def function(body: Callable[..., object], *inputs: tf.TensorSpec) -> object:
         return tf.function(body, input_signature=inputs).get_concrete_function()
@@ -74,7 +78,7 @@ def write_toy_model(folder: Path) -> None:
             tf.TensorSpec([None, 5], tf.int32, "signal"),
             tf.TensorSpec([None, 2, 2], tf.int32, "sensor"),
         ),
-        "wait": function(wait, tf.TensorSpec([None], tf.float64, "seconds")),
+        "wait": function(wait, tf.TensorSpec([None], tf.string, "file")),
     }
     tf.saved_model.save(module, str(folder / "12"), signatures=signatures)
     (folder / "9").mkdir()
@@ -119,10 +123,10 @@ def start_server(model: Path, *options: str) -> Served:
         text=True,
     )
     served = Served(process, f"http://127.0.0.1:{rest}", f"127.0.0.1:{grpc}")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            requests.get(served.model_url, timeout=10).raise_for_status()
+            requests.get(served.model_url, timeout=SECONDS).raise_for_status()
         except requests.ConnectionError:
             time.sleep(0.2)
         else:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.patience import wait_until
 
 from kfdet.detection.drawing import PALETTE, palette
 from kfdet.errors import InputError, KfdetError
@@ -88,11 +88,7 @@ def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path
     here = str(Path(__file__).parent)
     command = [sys.executable, "-c", script, str(square_records), str(killed), here]
     with subprocess.Popen(command, start_new_session=True) as process:
-        deadline = time.monotonic() + 300
-        while not (killed / "checkpoints" / "checkpoint").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until((killed / "checkpoints" / "checkpoint").exists, process)
         os.killpg(process.pid, signal.SIGKILL)
     first = read_history(killed / "checkpoints")
     assert 20 not in first.steps

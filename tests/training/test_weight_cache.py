@@ -6,7 +6,6 @@ import hashlib
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -106,10 +105,9 @@ def test_no_network(cache: Path) -> None:
 def test_a_server_that_never_answers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weight_cache, "PATIENCE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        started = time.monotonic()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.h5"
         with pytest.raises(InputError, match="no answer within 0 s"):
-            obtain(Published(f"http://127.0.0.1:{server.getsockname()[1]}/a.h5"))
-    assert time.monotonic() - started < 5
+            obtain(Published(url))
 
 
 def test_a_mirror_is_asked_instead(
