@@ -112,7 +112,7 @@ class Compilation(Settings):
     notify_secret: str = parameter(
         "",
         "Cluster",
-        "Secret with the address of a webhook, under the key url, that is told how each run ends.",
+        "Secret with the address of a webhook, under the key url, that gets each run's result.",
         metavar="NAME",
     )
 

@@ -105,17 +105,17 @@ def _with_notification(function: Callable[..., Any], compilation: Compilation) -
     @functools.wraps(function)
     def notifying(*args: Any) -> None:
         given = signature.bind(*args).arguments
-        told = notification(
+        notified = notification(
             run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             dataset=given["dataset"],
             endpoint=given["endpoint"],
         )
-        on_cluster(told, "Notification", compilation, retries=0)
-        told.set_caching_options(False)
+        on_cluster(notified, "Notification", compilation, retries=0)
+        notified.set_caching_options(False)
         variable = {"url": NOTIFY_VARIABLE}
-        kubernetes.use_secret_as_env(told, compilation.notify_secret, variable, optional=True)
-        with dsl.ExitHandler(told, name="run"):
+        kubernetes.use_secret_as_env(notified, compilation.notify_secret, variable, optional=True)
+        with dsl.ExitHandler(notified, name="run"):
             function(*args)
 
     without_outputs = signature.replace(return_annotation=inspect.Signature.empty)

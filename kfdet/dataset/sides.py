@@ -1,4 +1,4 @@
-"""The training, validation and test sides that a dataset brings along.
+"""The training, validation and test sides that a dataset defines.
 
 Four places state them, the most trusted first: YOLO's data.yaml, Pascal VOC's ImageSets, annotation
 files (CVAT's subsets, AutoML's CSV), and the names of folders and of annotation files (`train/`,

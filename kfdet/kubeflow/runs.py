@@ -139,7 +139,7 @@ def download_results(backend: Backend, run_id: str, folder: Path) -> None:
         state = str(run.get("state", "pending")).lower()
         raise InputError(
             f"run {run_id} has no results: it is {state}.",
-            hint=f"kfdet submit --follow {run_id} shows where it stands.",
+            hint=f"kfdet submit --follow {run_id} shows its progress.",
         )
     places = list(_places(backend, run))
     for name, uri in places:

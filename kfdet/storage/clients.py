@@ -119,7 +119,7 @@ def _addressing_style(connection: Connection) -> str:
 
 
 def _ca_file() -> str | None:
-    """The certificates that OpenSSL trusts, as a file; None: those that botocore brings along.
+    """The certificates that OpenSSL trusts, as a file; None: those that come with botocore.
 
     Without it botocore would trust neither SSL_CERT_FILE nor a company's CA in the system's store.
     """

@@ -96,7 +96,7 @@ class Lease:
 
     def acquire(self) -> None:
         """Wait until the folder is free, or its owner has not been heard of for a while."""
-        seen, since, told = "", 0.0, False
+        seen, since, warned = "", 0.0, False
         while True:
             asked = time.monotonic()
             found = self._read()
@@ -108,8 +108,8 @@ class Lease:
                 if self._put(found.etag if found else "") and self._is_alone():
                     return
                 continue
-            if not told:
-                told = True
+            if not warned:
+                warned = True
                 warn(
                     f"{self._store.uri} is in use by {found.owner.split()[0]}, which does the "
                     "same: waiting until it ends."

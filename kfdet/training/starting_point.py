@@ -42,7 +42,7 @@ def check_start(settings: TrainingSettings, *, here: bool = True) -> None:
         here: Whether training will run on this machine, with its files, cache and network.
 
     Raises:
-        InputError: The weights to start from do not exist, cannot be had, or are of another
+        InputError: The weights to start from do not exist, cannot be fetched, or are of another
             network.
     """
     start = settings.pretrained

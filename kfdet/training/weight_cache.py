@@ -44,8 +44,8 @@ def obtain(weights: Published) -> Path:
     """The file of published weights: from the cache, or else from the mirror or its publisher.
 
     Raises:
-        InputError: It cannot be had, or its content is not what was published; the cache stays as
-            it was.
+        InputError: It cannot be fetched, or its content is not what was published; the cache stays
+            as it was.
     """
     kept = cache_folder() / weights.file
     if kept.is_file():

@@ -55,7 +55,7 @@ def open_start(settings: TrainingSettings) -> Iterator[WeightFiles | None]:
     they leave it open and there are no ImageNet weights, which is reported.
 
     Raises:
-        InputError: There are no such weights, or they cannot be had.
+        InputError: There are no such weights, or they are not available here.
     """
     start = settings.pretrained
     if not start:
@@ -71,7 +71,7 @@ def open_start(settings: TrainingSettings) -> Iterator[WeightFiles | None]:
 
 
 def _can_be_had(settings: TrainingSettings) -> bool:
-    """Whether the weights that training starts from by default can be had here.
+    """Whether the weights that training starts from by default are available here.
 
     Raises:
         InputError: They cannot, and the settings ask to keep some of them.
@@ -114,7 +114,7 @@ def local_weights(source: str, network: str) -> Iterator[WeightFiles]:
         network: What to train; only its own anchors are taken over.
 
     Raises:
-        InputError: There is no checkpoint at `source`, or it cannot be had.
+        InputError: There is no checkpoint at `source`, or it cannot be fetched.
     """
     with tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
         prefix = _checkpoint_prefix(_local(source, Path(scratch)), source)

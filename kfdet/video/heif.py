@@ -1,7 +1,6 @@
 """HEIC, the format of a phone's photos: read where pillow-heif is installed.
 
-Its wheels hold an encoder under the GPL, so that it is an extra of its own, which no image of kfdet
-brings along.
+Its wheels contain an encoder under the GPL. So it is an extra, which kfdet's images leave out.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class TaskIndex:
         self._spans = {subset: _Spans(found) for subset, found in spans.items()}
 
     def find(self, task: str, subset: str, frames: range) -> int | None:
-        """The place in `Dump.tasks`; None where that cannot be told.
+        """The place in `Dump.tasks`; None where that is not known.
 
         Args:
             task: The track's or image's `task_id`, "" in dumps that do not write it.

@@ -57,7 +57,7 @@ def interpret(dump: Dump) -> AnnotationSet:
         place = index.find(track.task, track.subset, range(min(frames), max(frames) + 1))
         if place is None:
             problem = problem or (
-                "it cannot be told which task of the project the track belongs to",
+                "it is not known which task of the project the track belongs to",
                 "Export each task by itself.",
             )
         if problem:

@@ -153,7 +153,7 @@ class TestProjects:
 
         assert [key.frame for key in result.sources[1].keys] == [2]
         (problem,) = result.problems
-        assert "cannot be told which task" in problem.problem
+        assert "it is not known which task" in problem.problem
         assert problem.line == 5
 
     def test_unknown_task(self, tmp_path):
