@@ -30,9 +30,10 @@ venv: .venv/installed
 demo: venv
 	$(BIN)/kfdet demo --output demo
 
-# In parallel, a module's tests in one process; at most four, as TensorFlow takes 2 GB in each.
+# In parallel, a module's tests in one process; at most four, as TensorFlow takes 2 GB in each. The
+# modules come in the order of tests/conftest.py, not by their number of tests.
 test: venv
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # Continues where it was ended; a turn of some seeds is part of `make test`.
 fuzz: venv

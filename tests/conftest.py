@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.shared import shared_folder
 
 if TYPE_CHECKING:
     from support.object_store import ObjectStore
@@ -22,6 +23,15 @@ os.environ["KFDET_MIRROR"] = str(REPOSITORY / "no-weights-for-tests")
 # start and interrupt would inherit.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_LONG = {"e2e", "hostile", "stages", "training"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first: the last ones leave nothing to do for the other workers."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, _LONG.isdisjoint(item.path.parts)))
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +60,10 @@ def square_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TFRecords of squares and discs."""
     from support.square_records import write_square_records
 
-    folder = tmp_path_factory.mktemp("squares") / "records"
-    write_square_records(folder, train=96, val=24)
-    return folder
+    def make(folder: Path) -> None:
+        write_square_records(folder / "records", train=96, val=24)
+
+    return shared_folder(tmp_path_factory, "squares", make) / "records"
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +72,18 @@ def trained_model(square_records: Path, tmp_path_factory: pytest.TempPathFactory
     from kfdet.parameters import TrainingSettings
     from kfdet.stages.training import train
 
-    root = tmp_path_factory.mktemp("trained")
-    train(
-        square_records,
-        root / "model",
-        TrainingSettings(pretrained="none", input_size="96x128", steps=120, early_stop=0),
-        checkpoint_root=str(root / "checkpoints"),
-        tensorboard_root=str(root / "tensorboard"),
-        seed=0,
-        gpus=0,
-    )
-    return root / "model"
+    def make(folder: Path) -> None:
+        train(
+            square_records,
+            folder / "model",
+            TrainingSettings(pretrained="none", input_size="96x128", steps=120, early_stop=0),
+            checkpoint_root=str(folder / "checkpoints"),
+            tensorboard_root=str(folder / "tensorboard"),
+            seed=0,
+            gpus=0,
+        )
+
+    return shared_folder(tmp_path_factory, "trained", make) / "model"
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +91,10 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small SavedModel in TensorFlow Serving's layout."""
     from support.toy_server import write_toy_model
 
-    folder = tmp_path_factory.mktemp("served") / "model"
-    write_toy_model(folder)
-    return folder
+    def make(folder: Path) -> None:
+        write_toy_model(folder / "model")
+
+    return shared_folder(tmp_path_factory, "served", make) / "model"
 
 
 @pytest.fixture(scope="session")

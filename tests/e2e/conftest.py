@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.shared import shared_folder
+
+from kfdet.demo.sample import make_sample
 
 Kfdet = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,6 +28,12 @@ def kfdet() -> Kfdet:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of `kfdet demo`; tests only read it."""
+    return shared_folder(tmp_path_factory, "sample", make_sample)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,6 @@ from support.patience import wait_until
 from support.stage_names import STAGES
 
 from kfdet.boxes.tables import BOX_SCHEMA
-from kfdet.demo.sample import make_sample
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +32,8 @@ def stages(run: Path) -> dict[str, bool]:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample") / "dataset"
-    make_sample(folder)
-    return folder
+def dataset(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(sample, tmp_path_factory.mktemp("run") / "dataset")
 
 
 @pytest.fixture(scope="module")

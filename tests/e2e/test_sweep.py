@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from kfdet.demo.sample import make_sample
-
 pytestmark = pytest.mark.slow
 
 OPTIONS = (
@@ -26,16 +24,9 @@ def computed(run: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample") / "dataset"
-    make_sample(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def sweep(dataset: Path, kfdet: Any) -> Path:
-    folder = dataset.parent / "sweep"
-    done = kfdet("sweep", dataset, "-o", folder, *OPTIONS)
+def sweep(sample: Path, kfdet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep") / "sweep"
+    done = kfdet("sweep", sample, "-o", folder, *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert "training" in done.stderr
     assert "(2 settings)" in done.stderr
@@ -61,7 +52,7 @@ def test_it_is_the_run_of_the_best_setting(sweep: Path) -> None:
     assert len(list((sweep / "checkpoints").iterdir())) == 2
 
 
-def test_the_same_command_again_redoes_nothing(sweep: Path, dataset: Path, kfdet: Any) -> None:
-    done = kfdet("sweep", dataset, "-o", sweep, *OPTIONS)
+def test_the_same_command_again_redoes_nothing(sweep: Path, sample: Path, kfdet: Any) -> None:
+    done = kfdet("sweep", sample, "-o", sweep, *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert computed(sweep) == {}
