@@ -491,6 +491,25 @@ class StreamSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ScoringSettings(Settings):
+    """How a folder of pictures and videos is scored."""
+
+    every: int = parameter(1, "Scoring", "Score every Nth frame of a video.", min=1)
+    threshold: float = parameter(
+        0.0,
+        "Scoring",
+        "Leave out detections with a lower score; 0: the threshold that comes with the model.",
+        min=0,
+        max=1,
+    )
+    keep_going: bool = parameter(
+        False,
+        "Scoring",
+        "Succeed although files could not be scored; they are listed in any case.",
+    )
+
+
+@dataclass(frozen=True)
 class Gate(Settings):
     """What a detector must reach to be served."""
 

@@ -25,6 +25,7 @@ _ORDER = (
     "evaluate",
     "detect",
     "convert",
+    "score",
     "serve",
     "upload",
     "submit",

@@ -30,6 +30,7 @@ COMMANDS = (
         "evaluate",
         "detect",
         "convert",
+        "score",
         "serve",
         "upload",
         "submit",

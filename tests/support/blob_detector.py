@@ -132,6 +132,17 @@ def draw(blobs: Sequence[Blob], frame: int) -> bytes:
     return data
 
 
+def write_photo(path: Path, *colors: int, side: int = 40) -> Path:
+    """A grey picture with a square of each of these colours of the blob detector."""
+    picture = np.full((120, 160, 3), 120, np.uint8)
+    for place, color in enumerate(colors):
+        left = 5 + 50 * place
+        picture[20 : 20 + side, left : left + side] = COLORS[color]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture[..., ::-1])
+    return path
+
+
 def write_blob_records(
     folder: Path,
     frames: Sequence[Sequence[Blob]] | None = None,

@@ -1,0 +1,75 @@
+"""Many pictures and videos at once: score."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.options import with_parameters
+from kfdet.parameters import ScoringSettings
+
+
+@app.command()
+@with_parameters
+def score(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="Folder with pictures and videos, here or in a bucket."),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="Folder of the results, here or in a bucket.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="A run, a model's folder, .tflite or .zip file, here or in a bucket.",
+        ),
+    ],
+    settings: ScoringSettings,
+    as_json: Json = False,
+) -> None:
+    """Detect on every picture and video of a folder or bucket, without an endpoint.
+
+    DST gets detections.parquet (one row per detection), frames.parquet (one row per frame),
+    summary.json, index.html with pictures, and in files/ the result of each file. The same command
+    again scores only what is new or has changed, and continues a scoring that was interrupted.
+
+    A file that cannot be read is named at the end, with exit status 2; all others are scored.
+
+    [bold]Examples[/]
+
+    kfdet score photos/ scores/ --model run
+
+    kfdet score minio://kfdet/footage minio://kfdet/scores --model minio://kfdet/models/toys.zip
+    """
+    from kfdet.scoring.run import score as score_folder
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    err.print(f"{source} → {target}", markup=False, soft_wrap=True)
+    try:
+        with progress():
+            done = score_folder(source, target, model, settings)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command continues")
+        raise
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        new = "" if done.scored == done.files else f", {done.scored} of them now"
+        out.print(
+            f"{done.detections} detections on {done.frames} frames of {done.files} files{new} → "
+            f"{escape(done.target)}",
+            soft_wrap=True,
+        )
+    if settings.keep_going:
+        for failure in done.failed:
+            err.print(f"[yellow]warning:[/] {escape(failure.problem)}", soft_wrap=True)
+    else:
+        done.check()
