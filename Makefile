@@ -59,6 +59,7 @@ lint: venv
 golden: venv
 	$(BIN)/kfdet compile --output tests/pipelines/golden/training.yaml
 	$(BIN)/kfdet compile --pipeline sweep --output tests/pipelines/golden/sweep.yaml
+	$(BIN)/kfdet compile --pipeline scoring --output tests/pipelines/golden/scoring.yaml
 	git diff --stat -- tests/pipelines/golden
 
 COMPILE := uv pip compile --generate-hashes --no-annotate --no-header --no-emit-index-url \

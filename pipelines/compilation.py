@@ -27,7 +27,7 @@ from kfdet.parameters import Settings, parameter
 
 _LEAST = {"stage_cpu": "500m", "stage_memory": "2Gi", "stage_disk": "1Gi"}
 
-PipelineName = Literal["training", "sweep"]
+PipelineName = Literal["training", "sweep", "scoring"]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from kfp.compiler import Compiler
 from kfdet.cluster.parameters import BUCKET
 from kfdet.cluster.releases import Release
 from kfdet.files import atomic_file
-from kfdet.pipelines import sweep, training
+from kfdet.pipelines import scoring, sweep, training
 from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation, PipelineName
 
 BUILDERS = {
     "training": training.build_training_pipeline,
     "sweep": sweep.build_sweep_pipeline,
+    "scoring": scoring.build_scoring_pipeline,
 }
 """What makes each pipeline."""
 

@@ -15,6 +15,7 @@ from kfp import dsl, kubernetes
 from kfdet.cluster.names import NOTIFY_VARIABLE, STORAGE_SECRET
 from kfdet.cluster.parameters import (
     CLUSTER_DEFAULTS,
+    Accelerators,
     CheckedSettings,
     ClusterParameters,
     ServingSettings,
@@ -108,8 +109,8 @@ def _with_notification(function: Callable[..., Any], compilation: Compilation) -
         notified = notification(
             run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            dataset=given["dataset"],
-            endpoint=given["endpoint"],
+            dataset=given.get("dataset") or given["source"],
+            endpoint=given.get("endpoint", ""),
         )
         on_cluster(notified, "Notification", compilation, retries=0)
         notified.set_caching_options(False)
@@ -216,21 +217,15 @@ def train(
         memory=cluster.training_memory,
         retries=5,
     )
-    trained.set_cpu_limit(cluster.training_cpu_limit)
-    trained.set_memory_limit(cluster.training_memory)
     mirror = {MIRROR_VARIABLE: MIRROR_VARIABLE}
     kubernetes.use_secret_as_env(trained, STORAGE_SECRET, mirror, optional=True)
-    trained.set_accelerator_type(cluster.accelerator_type)
-    trained.set_accelerator_limit(cluster.accelerator_count)
-    # KFP 2.17 does not hand them into a loop by itself
-    trained.register_pipeline_channels(
-        [
-            *(cluster.training_cpu, cluster.training_cpu_limit, cluster.training_memory),
-            cluster.accelerator_type,
-        ]
+    on_accelerators(
+        trained,
+        cluster,
+        cpu=cluster.training_cpu,
+        cpu_limit=cluster.training_cpu_limit,
+        memory=cluster.training_memory,
     )
-    kubernetes.add_node_selector_json(trained, cluster.node_selector)
-    kubernetes.add_toleration_json(trained, cluster.tolerations)
     # several GPUs talk through it; its size is compiled in, as KFP's driver requires
     kubernetes.empty_dir_mount(
         trained,
@@ -354,6 +349,25 @@ def on_cluster(
     # take its credentials from here. Optional: the cloud may give them to the pods.
     variables = {name: name for name in (*STORAGE_VARIABLES, *OPTIONAL_STORAGE_VARIABLES)}
     kubernetes.use_secret_as_env(task, STORAGE_SECRET, variables, optional=True)
+
+
+def on_accelerators(
+    task: Any, accelerators: Accelerators, *, cpu: Any, cpu_limit: Any, memory: Any
+) -> None:
+    """Set GPUs, nodes and limits of a stage with an image of its own."""
+    task.set_cpu_limit(cpu_limit)
+    task.set_memory_limit(memory)
+    task.set_accelerator_type(accelerators.accelerator_type)
+    task.set_accelerator_limit(accelerators.accelerator_count)
+    # KFP 2.17 does not hand them into a loop by itself
+    task.register_pipeline_channels(
+        [
+            *(cpu, cpu_limit, memory),
+            *(accelerators.accelerator_type, accelerators.accelerator_count),
+        ]
+    )
+    kubernetes.add_node_selector_json(task, accelerators.node_selector)
+    kubernetes.add_toleration_json(task, accelerators.tolerations)
 
 
 def _limit(task: Any, compilation: Compilation) -> None:

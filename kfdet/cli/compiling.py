@@ -31,7 +31,10 @@ def compile_(
     ] = BUCKET,
     pipeline: Annotated[
         PipelineName,
-        typer.Option(help="The training of one detector, or a sweep over several settings."),
+        typer.Option(
+            help="The training of one detector, a sweep over several settings, or the scoring of a "
+            "folder."
+        ),
     ] = "training",
     *,
     compilation: Compilation,
@@ -43,6 +46,8 @@ def compile_(
     kfdet compile -o pipeline.yaml --image my-registry/kfdet:1 --training-image my-registry/gpu:1
 
     kfdet compile -o sweep.yaml --pipeline sweep
+
+    kfdet compile -o scoring.yaml --pipeline scoring
     """
     from kfdet.pipelines.compiler import compile_pipeline
 

@@ -166,12 +166,6 @@ class CheckedSettings(ServingSettings):
         metavar="URI",
         show_default="tensorboard in the dataset's bucket",
     )
-    accelerator_type: str = parameter(
-        "nvidia.com/gpu",
-        "Cluster",
-        "Resource name of the GPUs that training requests.",
-        metavar="NAME",
-    )
     training_cpu: str = parameter(
         "1", "Cluster", "CPU cores that training requests.", metavar="CORES"
     )
@@ -206,24 +200,69 @@ class CheckedSettings(ServingSettings):
 
 
 @dataclass(frozen=True)
-class ClusterParameters(CheckedSettings):
-    """Parameters of the pipeline that a run on one machine ignores."""
+class Accelerators(Settings):
+    """The nodes that training and scoring run on."""
 
     accelerator_count: int = parameter(
-        0, "Cluster", "How many GPUs training requests; 0: it runs on the CPU.", min=0
+        0,
+        "Cluster",
+        "How many GPUs training, or each group of a scoring, requests; 0: it runs on the CPU.",
+        min=0,
+    )
+    accelerator_type: str = parameter(
+        "nvidia.com/gpu",
+        "Cluster",
+        "Resource name of the GPUs that are requested.",
+        metavar="NAME",
     )
     node_selector: str = parameter(
         f'{{"{ARCHITECTURE}": "amd64"}}',
         "Cluster",
-        "Labels of the nodes that training may run on, as JSON.",
+        "Labels of the nodes that training and scoring may run on, as JSON.",
         metavar="JSON",
     )
     tolerations: str = parameter(
         "[]",
         "Cluster",
-        "Taints that training tolerates, as a JSON list of Kubernetes tolerations.",
+        "Taints that training and scoring tolerate, as a JSON list of Kubernetes tolerations.",
         metavar="JSON",
     )
+
+
+@dataclass(frozen=True)
+class ScoringPods(Settings):
+    """How the files of a scoring are shared out on a cluster."""
+
+    groups: int = parameter(
+        4, "Scoring", "How many groups of files are scored side by side, at most.", min=1
+    )
+    scoring_cpu: str = parameter(
+        "2",
+        "Scoring",
+        "CPU cores that each group requests, and may use at most.",
+        metavar="CORES",
+    )
+    scoring_memory: str = parameter(
+        "4Gi",
+        "Scoring",
+        "Memory that each group requests, which is its limit, too.",
+        metavar="SIZE",
+    )
+
+    def check(self) -> None:
+        """Read every value.
+
+        Raises:
+            InputError: One of them has another form.
+        """
+        super().check()
+        check_quantity("scoring_cpu", self.scoring_cpu, "500m or 2")
+        check_quantity("scoring_memory", self.scoring_memory, "4Gi or 4G")
+
+
+@dataclass(frozen=True)
+class ClusterParameters(Accelerators, CheckedSettings):
+    """Parameters of the pipeline that a run on one machine ignores."""
 
     def check(self) -> None:
         """Find what would fail only when training starts or at the deployment.

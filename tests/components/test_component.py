@@ -28,6 +28,9 @@ STAGES = {
     "export": "export",
     "evaluation": "evaluate",
     "deployment": "deploy",
+    "scoring_plan": "plan_scoring",
+    "scoring": "score_group",
+    "scoring_summary": "summarise_scoring",
 }
 
 
@@ -59,7 +62,7 @@ def test_a_component_hands_everything_to_its_stage(
             artifact = SimpleNamespace(path=f"/{name}")
             several = (
                 name in ("boxes", "frames") and stage in ("negative_mining", "tfrecord_build")
-            ) or name == "models"
+            ) or name in ("models", "outcomes")
             given[name] = [artifact] if several else artifact
         else:  # another value for each
             given[name] = parameter.annotation(number + 1)

@@ -250,8 +250,8 @@ def test_bad_input_is_not_tried_again_and_again(tasks: dict[str, Any]) -> None:
 
 def test_the_first_stage_checks_every_parameter(spec: dict[str, Any]) -> None:
     given = spec["root"]["dag"]["tasks"]["fingerprint"]["inputs"]["parameters"]
-    # KFP itself refuses what is not JSON; of an image nobody knows more than its registry
-    unchecked = {"node_selector", "tolerations", "tensorboard_image"}
+    # KFP itself refuses what is not JSON; of images and resources only others know
+    unchecked = {"node_selector", "tolerations", "accelerator_type", "tensorboard_image"}
     assert set(given) == set(spec["root"]["inputDefinitions"]["parameters"]) - unchecked
 
 
