@@ -27,6 +27,7 @@ _ORDER = (
     "convert",
     "score",
     "serve",
+    "load",
     "upload",
     "submit",
     "schedule",
@@ -45,7 +46,8 @@ _EVALUATE = "'kfdet evaluate MODEL DATASET' measures any model on any dataset."
 _ELSEWHERE = {
     **dict.fromkeys(("infer", "inference", "predict", "track", "use"), _USE),
     **dict.fromkeys(("export", "fit", "train"), _RUN),
-    **dict.fromkeys(("benchmark", "compare", "eval", "measure", "test", "val"), _EVALUATE),
+    "benchmark": "'kfdet load ENDPOINT' measures an endpoint; " + _EVALUATE,
+    **dict.fromkeys(("compare", "eval", "measure", "test", "val"), _EVALUATE),
     **dict.fromkeys(("lint", "validate", "verify"), "'kfdet check' lists a dataset's problems."),
     **dict.fromkeys(("follow", "logs", "status"), "'kfdet submit --follow RUN' follows a run."),
 }

@@ -32,6 +32,7 @@ COMMANDS = (
         "convert",
         "score",
         "serve",
+        "load",
         "upload",
         "submit",
         "schedule",
