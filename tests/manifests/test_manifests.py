@@ -69,6 +69,9 @@ def built(kustomize: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any
     assert last in text
     separate = f"{last}  - ../../components/separate-serving\n"
     (runs / "kustomization.yaml").write_text(text.replace(last, separate))
+    shutil.copytree(overlays / "standalone", overlays / "batched")
+    batching = f"{last}  - ../../components/batching\n"
+    (overlays / "batched" / "kustomization.yaml").write_text(text.replace(last, batching))
 
     @cache
     def build_overlay(overlay: str) -> tuple[Object, ...]:
@@ -499,6 +502,21 @@ def test_stages_without_a_sidecar_may_ask_an_endpoint_of_a_profile(
     annotations = one(built(overlay), "ServingRuntime", names.RUNTIME)["spec"].get("annotations")
     in_profile = overlay == "kubeflow-profile"
     assert annotations.get("sidecar.istio.io/inject") == ("false" if in_profile else None)
+
+
+def test_batching_is_added_with_its_parameters(built: Any) -> None:
+    objects = built("batched")
+    runtime = one(objects, "ServingRuntime", names.RUNTIME)
+    found = arguments(runtime)
+    assert found["enable_batching"] == "true"
+    folder, _, file = found["batching_parameters_file"].rpartition("/")
+    assert folder == found["monitoring_config_file"].rpartition("/")[0], "the same ConfigMap"
+    config = one(objects, "ConfigMap", "kfdet-monitoring")["data"]
+    assert "max_execution_batch_size { value: 8 }" in config[file]
+    assert len(config) == 2
+    assert "enable_batching" not in arguments(
+        one(built("standalone"), "ServingRuntime", names.RUNTIME)
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
