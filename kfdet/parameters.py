@@ -25,7 +25,7 @@ Freeze = Literal["none", "backbone", "decoder"]
 Precision = Literal["float32", "float16", "int8"]
 Mirror = Literal["horizontal", "vertical", "both", "none"]
 DetectionFormat = Literal[
-    "drawn", "jsonl", "csv", "parquet", "coco", "yolo", "cvat-images", "label-studio"
+    "drawn", "jsonl", "csv", "parquet", "coco", "yolo", "cvat-images", "cvat-video", "label-studio"
 ]
 Network = Literal[
     "ssd_mobilenet_v2_fpnlite",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import with_parameters
@@ -17,6 +19,8 @@ from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
 
 if TYPE_CHECKING:
     from kfdet.detection import Detector
+    from kfdet.detection.counting import ObjectCounter
+    from kfdet.detection.run import Step
     from kfdet.detection.sinks.targets import Target
     from kfdet.detection.stream import Meter, Sink
 
@@ -80,6 +84,30 @@ def detect(
             show_default=False,
         ),
     ] = None,
+    track: Annotated[
+        bool,
+        typer.Option(
+            "--track",
+            help="Follow objects from frame to frame: number them, and count each once.",
+        ),
+    ] = False,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X1,Y1,X2,Y2",
+            help="Count objects that cross this line, in pixels of the source; may be repeated. "
+            "Those that come to its right, seen from the first point, enter; the others leave.",
+            show_default=False,
+        ),
+    ] = None,
+    zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X1,Y1,X2,Y2,X3,Y3...",
+            help="Count objects that enter or leave this polygon; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     keep_going: Annotated[
         bool,
         typer.Option(
@@ -104,14 +132,21 @@ def detect(
     kfdet detect photos/ --model run --to jsonl -o found.jsonl
 
     kfdet detect rtsp://camera.local/1 --model http://localhost:8501 -o garage.mp4
+
+    kfdet detect street.mp4 --model run --line 0,300,640,300
+
+    kfdet detect street.mp4 --model run --to cvat-video -o street.xml
     """
+    from kfdet.detection.counting import Counting, Line, Zone
     from kfdet.detection.run import run
-    from kfdet.detection.sinks.targets import choose_targets, open_sinks
+    from kfdet.detection.sinks.targets import choose_targets, needs_tracks, open_sinks
     from kfdet.detection.sources import find_sources
+    from kfdet.detection.tracking import Tracker
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     settings.check()
+    borders: list[Line | Zone] = [*map(Line.parse, line or ()), *map(Zone.parse, zone or ())]
     with ExitStack() as stack:
         found = find_sources([stack.enter_context(_local(source)) for source in sources])
         live = any(source.kind == "live" for source in found)
@@ -120,16 +155,22 @@ def detect(
         if output or to or not show:
             targets = choose_targets(output, cast("list[DetectionFormat]", to or []), found)
         sinks = open_sinks(targets, found)
+        counting = None
+        steps: list[Step] = []
+        if track or borders or any(needs_tracks(target.format) for target in targets):
+            counting = Counting(borders)
+            steps = [Tracker(), counting]
         detector = _load(model, threshold, stack)
         if show:
             sinks.append(_viewer())
         stream = detector.open_stream(found, settings, lambda error: warn(str(error)))
         try:
             with progress():
-                run(stream, sinks)
+                run(stream, sinks, steps=steps)
         finally:
             if stream.meter.shown or stream.meter.failed:
-                _report(stream.meter, targets, as_json)
+                counts = counting.sources if counting else {}
+                _report(stream.meter, targets, counts, as_json)
     if stream.meter.failed and not keep_going:
         raise typer.Exit(2)
 
@@ -178,11 +219,13 @@ def _load(model: str, threshold: float | None, stack: ExitStack) -> Detector:
     return stack.enter_context(detector)
 
 
-def _report(meter: Meter, targets: list[Target], as_json: bool) -> None:
+def _report(
+    meter: Meter, targets: list[Target], counters: Mapping[str, ObjectCounter], as_json: bool
+) -> None:
     """What was done, on standard output; on standard error where that holds the detections."""
     to_file = all(target.path for target in targets)
     if as_json and to_file:
-        print(json.dumps(_summary(meter, targets)))
+        print(json.dumps(_summary(meter, targets, counters)))
         return
     console = out if to_file else err
     counts = ", ".join(f"{count} {label}" for label, count in meter.labels.most_common())
@@ -194,6 +237,8 @@ def _report(meter: Meter, targets: list[Target], as_json: bool) -> None:
     )
     total = f"{meter.labels.total()} detections{f': {counts}' if counts else ''}"
     console.print(total, markup=False, soft_wrap=True)
+    for source, counter in counters.items():
+        console.print(_count_table(source, counter))
     if meter.failed:
         console.print(f"[yellow]{len(meter.failed)} left out, named above[/]")
     for target in targets:
@@ -201,7 +246,26 @@ def _report(meter: Meter, targets: list[Target], as_json: bool) -> None:
             console.print(f"{target.format} → {target.path}", markup=False, soft_wrap=True)
 
 
-def _summary(meter: Meter, targets: list[Target]) -> dict[str, Any]:
+def _count_table(source: str, counter: ObjectCounter) -> Table:
+    """One row for each label."""
+    table = Table(title=escape(source), title_justify="left")
+    table.add_column("label")
+    table.add_column("objects", justify="right")
+    for crossings in counter.crossings:
+        place = ",".join(f"{value:g}" for point in crossings.border.points for value in point)
+        for what in ("entered", "left"):
+            table.add_column(f"{place} {what}", justify="right", overflow="fold")
+    for label, objects in counter.objects.most_common():
+        crossed = [
+            count[label] for each in counter.crossings for count in (each.entered, each.left)
+        ]
+        table.add_row(escape(label), *map(str, (objects, *crossed)))
+    return table
+
+
+def _summary(
+    meter: Meter, targets: list[Target], counters: Mapping[str, ObjectCounter]
+) -> dict[str, Any]:
     return {
         "received": meter.received,
         "frames": meter.shown,
@@ -214,6 +278,11 @@ def _summary(meter: Meter, targets: list[Target]) -> dict[str, Any]:
         },
         "detections": meter.labels.total(),
         "labels": dict(meter.labels.most_common()),
+        **(
+            {"counts": {name: each.to_dict() for name, each in counters.items()}}
+            if counters
+            else {}
+        ),
         "failed": [{"file": error.file, "problem": error.problem} for error in meter.failed],
         "outputs": [
             {"format": target.format, "path": str(target.path)} for target in targets if target.path

@@ -15,6 +15,7 @@ from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, UNTRACKED
 from kfdet.dataset.formats.model import AnnotatedItem, Item
 from kfdet.dataset.formats.registry import FORMATS
 from kfdet.detection.frame import Source
+from kfdet.detection.key_frames import key_boxes
 from kfdet.detection.pictures import Picture
 from kfdet.detection.sinks.tables import rows
 from kfdet.detection.stream import FrameDetections
@@ -40,12 +41,15 @@ class AnnotationSink:
         path: The file or folder to write.
         sources: Where the detections come from: the annotations name them as they lie below their
             folder.
+        key_frames: Write the key boxes of tracks, from which a tool interpolates the others.
     """
 
     pictures = False
 
-    def __init__(self, name: str, path: Path, sources: Sequence[Source]) -> None:
-        self._format, self._path = FORMATS[name], path
+    def __init__(
+        self, name: str, path: Path, sources: Sequence[Source], *, key_frames: bool = False
+    ) -> None:
+        self._format, self._path, self._key_frames = FORMATS[name], path, key_frames
         self._sources = {source.name: source for source in sources}
         self._seen: dict[str, _Seen] = {}
 
@@ -81,7 +85,7 @@ class AnnotationSink:
         labels = sorted({box["label"] for seen in self._seen.values() for box in seen.boxes})
         if labels:
             entries = [self._entry(*each) for each in self._seen.items()]
-            self._format.write(entries, labels, self._path, False)
+            self._format.write(entries, labels, self._path, self._key_frames)
         elif self._seen:
             events.warn(f"{self._path} is not written: nothing was detected.")
 
@@ -99,5 +103,7 @@ class AnnotationSink:
             stop=last.frame,
             step=int(np.gcd.reduce(np.diff(seen.frames))) if len(seen.frames) > 1 else 1,
         )
+        if self._key_frames:
+            item.keys = key_boxes(seen.boxes, item)
         table = pa.Table.from_pylist(seen.boxes, BOX_SCHEMA)
         return AnnotatedItem(item, table.sort_by(BOX_ORDER))

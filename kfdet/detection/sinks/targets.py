@@ -30,11 +30,15 @@ class DataFormat:
         file: Its usual name; without a suffix it is a folder.
         make: Makes the sink that writes it.
         streams: Whether it can be written to standard output: the path is then None.
+        single: Suffix of the one file that takes the folder's place where there is one source.
+        tracks: Whether it holds tracks of videos, and nothing else.
     """
 
     file: str
     make: Callable[[Path | None, Sequence[Source]], Sink]
     streams: bool = False
+    single: str = ""
+    tracks: bool = False
 
 
 def _file(path: Path | None) -> Path:
@@ -45,6 +49,10 @@ def _file(path: Path | None) -> Path:
 
 def _annotations(name: str, path: Path | None, sources: Sequence[Source]) -> Sink:
     return AnnotationSink(name, _file(path), sources)
+
+
+def _tracks(path: Path | None, sources: Sequence[Source]) -> Sink:
+    return AnnotationSink("cvat-video", _file(path), sources, key_frames=True)
 
 
 FORMATS: Mapping[str, DataFormat] = {
@@ -60,6 +68,7 @@ FORMATS: Mapping[str, DataFormat] = {
             ("label-studio", "label-studio.json"),
         )
     },
+    "cvat-video": DataFormat("cvat-video", _tracks, single=".xml", tracks=True),
 }
 """The formats of data by the name that `--to` takes; `drawn` is beside them."""
 
@@ -97,6 +106,14 @@ def choose_targets(
                 hint=f"Choose one of {', '.join(get_args(DetectionFormat))}.",
             )
     formats = list(dict.fromkeys(formats))
+    for name in formats:
+        images = [source.name for source in sources if source.kind == "image"]
+        if images and needs_tracks(name):
+            raise InputError(
+                f"{name} holds tracks of videos, and this is a picture.",
+                file=images[0],
+                hint="Choose cvat-images.",
+            )
     if output == STANDARD_OUTPUT:
         formats = formats or ["jsonl"]
         streams = [name for name in formats if name in FORMATS and FORMATS[name].streams]
@@ -121,7 +138,14 @@ def choose_targets(
         )
     if chosen == ["drawn"]:
         _check_drawn(path, sources)
+    elif FORMATS[chosen[0]].single:
+        _check_single(path, sources)
     return [Target(chosen[0], path)]
+
+
+def needs_tracks(name: DetectionFormat) -> bool:
+    """Whether detections must be tracked before they are written in a format."""
+    return name in FORMATS and FORMATS[name].tracks
 
 
 def _in_folder(name: DetectionFormat, folder: Path, alone: bool) -> Target:
@@ -138,16 +162,20 @@ def _in_folder(name: DetectionFormat, folder: Path, alone: bool) -> Target:
 def _fits(name: DetectionFormat, path: Path) -> bool:
     if name == "drawn":
         return is_drawable(path)
-    return Path(FORMATS[name].file).suffix == path.suffix.lower()
+    return path.suffix.lower() in (Path(FORMATS[name].file).suffix, FORMATS[name].single)
 
 
-def _check_drawn(path: Path, sources: Sequence[Source]) -> None:
+def _check_single(path: Path, sources: Sequence[Source]) -> None:
     if len(sources) > 1:
         raise InputError(
             f"there are {len(sources)} sources, and this is one file.",
             file=path,
             hint="Name a folder.",
         )
+
+
+def _check_drawn(path: Path, sources: Sequence[Source]) -> None:
+    _check_single(path, sources)
     expected = drawn_path(sources[0], path.parent).suffix
     if (path.suffix.lower() == ".mp4") != (expected == ".mp4"):
         raise InputError(
