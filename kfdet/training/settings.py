@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_EPOCHS = {False: 6, True: 60}
+_EPOCHS = {False: 5, True: 60}
 _MIN_STEPS = {False: 300, True: 1500}
 _MAX_STEPS = {False: 600, True: 20000}
 _VALIDATIONS = 5

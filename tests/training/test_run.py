@@ -245,7 +245,7 @@ def test_every_network_trains(network: str, square_records: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("examples", "gpu", "steps"),
-    [(0, False, 300), (606, False, 454), (10**6, False, 600), (0, True, 1500)],
+    [(0, False, 300), (606, False, 378), (10**6, False, 600), (0, True, 1500)],
 )
 def test_steps_follow_the_dataset(examples: int, gpu: bool, steps: int) -> None:
     assert fitted_steps(examples, 8, gpu) == steps
