@@ -2,7 +2,8 @@
 
 ByteTrack (Y. Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box",
 ECCV 2022), by the library trackforge: a Kalman filter predicts where each object is next, and the
-detection that overlaps that place most is the object's.
+detection that overlaps that place most is the object's. Its second pass, over detections of low
+score, finds nothing to do: a detector leaves out what is below its threshold.
 """
 
 from __future__ import annotations

@@ -66,6 +66,20 @@ def write_media() -> None:
     Path("media/photo.png").write_bytes(picture(40, 20, (9, 9, 9)))
 
 
+def test_tracks_are_counted_by_line_and_written(capsys: pytest.CaptureFixture[str]) -> None:
+    write_media()
+    command = ["detect", "media/clip.avi", "--model", "run", "--to", "jsonl", "-o", "found.jsonl"]
+    assert main([*command, "--line", "0,0,0,9", "--zone", "0,0,9,0,9,9", "--json"]) == 0
+    (counts,) = json.loads(capsys.readouterr().out)["counts"].values()
+    assert counts["objects"] == {"mug": 1, "robot": 1}
+    assert counts["lines"] == [{"points": [[0, 0], [0, 9]], "entered": {}, "left": {}}]
+    lines = [json.loads(line) for line in Path("found.jsonl").read_text().splitlines()]
+    assert len(lines) == FRAMES
+    last = {each["label"]: each["track_id"] for each in lines[-1]["detections"]}
+    assert sorted(last) == ["mug", "robot"]
+    assert len(set(last.values()) - {-1}) == 2
+
+
 def test_drawn_copies_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     write_media()
     assert main(["detect", "media", "--model", "run", "-o", "out", "--json"]) == 0
