@@ -81,12 +81,12 @@ def test_the_model_says_what_made_it(trained_model: Path) -> None:
 def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path: Path) -> None:
     """kill -9 after the first checkpoint; the second part sees the data that the first would."""
     script = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3]);"
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[3:];"
         "from test_run import train; train(Path(sys.argv[1]), Path(sys.argv[2]), steps=20)"
     )
     killed = tmp_path / "killed"
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", script, str(square_records), str(killed), here]
+    places = [str(folder) for folder in Path(__file__).parents[:2]]
+    command = [sys.executable, "-c", script, str(square_records), str(killed), *places]
     with subprocess.Popen(command, start_new_session=True) as process:
         wait_until((killed / "checkpoints" / "checkpoint").exists, process)
         os.killpg(process.pid, signal.SIGKILL)
