@@ -227,7 +227,7 @@ def test_a_bucket_that_the_launcher_does_not_know(
         given = ("minio://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
         submit(backend, *given)
     messages = [event["message"] for event in events if event["event"] == "warning"]
-    assert any("where the bucket toys is" in message for message in messages) == warned
+    assert any("no setting for the bucket toys" in message for message in messages) == warned
 
 
 def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:

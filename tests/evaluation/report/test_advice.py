@@ -94,7 +94,7 @@ RUN = "kfdet run videos -o RUN --steps 300"
         ("labels_to_check", [{}] * 7, "In 7 places", "add a key frame", RUN),
         (
             *("errors/background", 20, "20 of 20 false positives lie on nothing"),
-            *("label them", f"{RUN} --negative-share 0.2"),
+            *("Label objects", f"{RUN} --negative-share 0.2"),
         ),
         ("errors/duplicate", 20, "second boxes", "twice", "kfdet check videos"),
         (
