@@ -185,10 +185,11 @@ def test_the_example_for_a_small_board_needs_neither_tensorflow_nor_kfdet(
         found = detector.detect(photo)
     sure = found.above(0.6)  # pictures are shrunk a little differently
     assert 0 < len(sure) <= len(lines)
-    for line, label, box in zip(lines, sure.labels, sure.boxes, strict=False):
-        assert line
-        assert line[1] == label
-        np.testing.assert_allclose([float(line[i]) for i in range(3, 7)], box, atol=5)
+    assert all(lines)
+    said_boxes = [(line[1], [float(line[i]) for i in range(3, 7)]) for line in lines if line]
+    for label, box in zip(sure.labels, sure.boxes, strict=True):
+        near = [name for name, other in said_boxes if np.allclose(other, box, atol=5)]
+        assert label in near
 
 
 def test_only_what_is_wanted_is_written(
@@ -272,7 +273,7 @@ def test_the_zip_is_whole_and_repeatable(
 def test_the_measured_model_answers_above_its_threshold(
     exported: Path, pictures: list[bytes]
 ) -> None:
-    for name in ("model", "tflite/model.tflite"):
+    for name in ("tflite/model.tflite", "model"):
         with (
             Detector.load(exported / name) as detector,
             Detector.load(exported / name, threshold={"square": 1.0}) as discs,

@@ -21,10 +21,10 @@ from kfdet.video.images import read_image
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """The library is looked for anew, before the test and after it."""
-    for each in (heif.is_readable, heif._register):
+    for each in (heif.is_readable, heif._formats):
         each.cache_clear()
     yield
-    for each in (heif.is_readable, heif._register):
+    for each in (heif.is_readable, heif._formats):
         each.cache_clear()
 
 
