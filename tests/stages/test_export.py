@@ -168,8 +168,8 @@ def test_the_example_for_a_small_board_needs_neither_tensorflow_nor_kfdet(
     exported: Path, pictures: list[bytes], tmp_path: Path
 ) -> None:
     photo, model = tmp_path / "photo.png", str(exported / "tflite" / "model.tflite")
-    large = np.zeros((150, 400, 3), np.uint8)
-    large[:96, :128] = simplejpeg.decode_jpeg(pictures[0])
+    large = np.zeros((200, 256, 3), np.uint8)
+    large[:192] = simplejpeg.decode_jpeg(pictures[0]).repeat(2, axis=0).repeat(2, axis=1)
     photo.write_bytes(tf.io.encode_png(large).numpy())
     script = Path(__file__).parents[2] / "examples" / "4-on-a-small-board" / "detect.py"
     run_without = (
