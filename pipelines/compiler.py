@@ -12,12 +12,8 @@ from kfdet.files import atomic_file
 from kfdet.pipelines import scoring, sweep, training
 from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation, PipelineName
 
-BUILDERS = {
-    "training": training.build_training_pipeline,
-    "sweep": sweep.build_sweep_pipeline,
-    "scoring": scoring.build_scoring_pipeline,
-}
-"""What makes each pipeline."""
+PIPELINES = {"training": training, "sweep": sweep, "scoring": scoring}
+"""The module of each pipeline: its NAME, its DESCRIPTION, and what builds it."""
 
 _DISPENSABLE_FIELDS: dict[Release, tuple[str, ...]] = {(2, 16): ("securityContext",)}
 """Settings of a stage's pod that a release of Kubeflow Pipelines added, and that are dispensable.
@@ -46,7 +42,7 @@ def compile_pipeline(
             be written.
     """
     compilation.check()
-    built = BUILDERS[pipeline](compilation, bucket)
+    built = PIPELINES[pipeline].build_pipeline(compilation, bucket)
     # KFP needs a file name that ends in .yaml, which an atomic file does not have
     with tempfile.TemporaryDirectory() as folder, atomic_file(output) as temporary:
         _leave_out_newer_fields(built, compilation.release())

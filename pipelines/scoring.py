@@ -23,9 +23,7 @@ class ScoringOutputs(NamedTuple):
     summary: dsl.Metrics
 
 
-def build_scoring_pipeline(
-    compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET
-) -> Any:
+def build_pipeline(compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET) -> Any:
     """The scoring, which KFP compiles.
 
     Args:

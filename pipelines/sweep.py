@@ -34,9 +34,7 @@ class SweepOutputs(NamedTuple):
     comparison: dsl.HTML
 
 
-def build_sweep_pipeline(
-    compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET
-) -> Any:
+def build_pipeline(compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET) -> Any:
     """The sweep, which KFP compiles and kfp.local runs.
 
     Args:

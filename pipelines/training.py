@@ -11,9 +11,7 @@ NAME = "kfdet-training"
 DESCRIPTION = "From filmed objects with boxes on key frames to an evaluated, served detector."
 
 
-def build_training_pipeline(
-    compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET
-) -> Any:
+def build_pipeline(compilation: Compilation = COMPILATION_DEFAULTS, bucket: str = BUCKET) -> Any:
     """The training pipeline, which KFP compiles and kfp.local runs.
 
     Args:

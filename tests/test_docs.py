@@ -117,8 +117,10 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
             assert name in {"--help", "--version"}, name
             continue
         assert name in commands(), name
+        # `submit --pipeline scoring` has other options than `submit`
+        called = max((each for each in commands() if {*each.split()} <= {name, *words}), key=len)
         options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
-        assert options <= commands()[name], (name, options - commands()[name])
+        assert options <= commands()[called], (called, options - commands()[called])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ident)

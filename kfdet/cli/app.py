@@ -65,7 +65,7 @@ def _without_types_of_flags(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-class _Command(TyperCommand):
+class Command(TyperCommand):
     """One command."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -82,7 +82,7 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands in the order of the help text."""
-        names = super().list_commands(ctx)
+        names = [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
         return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -105,7 +105,9 @@ class _Application(typer.Typer):
         def register(function: F) -> F:
             paragraphs = (inspect.getdoc(function) or "").split("\n\n")
             text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-            add = super(_Application, self).command(name, cls=_Command, help=text, **options)
+            add = super(_Application, self).command(
+                name, **{"cls": Command, "help": text, **options}
+            )
             return add(function)
 
         return register

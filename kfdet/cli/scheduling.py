@@ -49,8 +49,8 @@ def schedule(
     """Run the pipeline at set times: it trains again when the dataset has changed.
 
     Each run takes everything from the cluster's cache if nothing has changed since the last one,
-    and one that would start while another still runs is left out. All options of `kfdet submit` can
-    be given.
+    and one that would start while another still runs is left out. All options of a training with
+    `kfdet submit` can be given.
 
     [bold]Example[/]
 

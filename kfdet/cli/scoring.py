@@ -49,6 +49,7 @@ def score(
 
     kfdet score minio://kfdet/footage minio://kfdet/scores --model minio://kfdet/models/toys.zip
     """
+    from kfdet.console.summary import print_scoring
     from kfdet.scoring.run import score as score_folder
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -62,12 +63,7 @@ def score(
     if as_json:
         print(json.dumps(asdict(done)))
     else:
-        new = "" if done.scored == done.files else f", {done.scored} of them now"
-        out.print(
-            f"{done.detections} detections on {done.frames} frames of {done.files} files{new} → "
-            f"{escape(done.target)}",
-            soft_wrap=True,
-        )
+        print_scoring(out, asdict(done))
     if settings.keep_going:
         for failure in done.failed:
             err.print(f"[yellow]warning:[/] {escape(failure.problem)}", soft_wrap=True)

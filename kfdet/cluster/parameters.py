@@ -228,6 +228,33 @@ class Accelerators(Settings):
         metavar="JSON",
     )
 
+    def check(self) -> None:
+        """Read every value.
+
+        Raises:
+            InputError: One of them has another form.
+        """
+        super().check()
+        self.node_arguments()
+
+    def node_arguments(self) -> dict[str, Any]:
+        """The choice of nodes as keyword arguments of a pipeline.
+
+        Raises:
+            InputError: A value is not the JSON that it should be.
+        """
+        return {
+            # text, because KFP's driver reads a number in a pod's resources as nothing
+            "accelerator_count": str(self.accelerator_count),
+            "accelerator_type": self.accelerator_type,
+            "node_selector": read_json_text(
+                "node_selector", self.node_selector, {"disktype": "ssd"}
+            ),
+            "tolerations": read_json_text(
+                "tolerations", self.tolerations, [{"key": "gpu", "operator": "Exists"}]
+            ),
+        }
+
 
 @dataclass(frozen=True)
 class ScoringPods(Settings):
@@ -273,7 +300,6 @@ class ClusterParameters(Accelerators, CheckedSettings):
         super().check()
         for name in _ROOTS:
             _check_root(name, getattr(self, name))
-        self.arguments(BUCKET)
 
     def arguments(self, bucket: str) -> dict[str, Any]:
         """The parameters as keyword arguments of the pipeline.
@@ -289,14 +315,7 @@ class ClusterParameters(Accelerators, CheckedSettings):
             "model_root": self.model_root or f"minio://{bucket}/models",
             "checkpoint_root": self.checkpoint_root or f"minio://{bucket}/checkpoints",
             "tensorboard_root": self.tensorboard_root or f"minio://{bucket}/tensorboard",
-            # text, because KFP's driver reads a number in a pod's resources as nothing
-            "accelerator_count": str(self.accelerator_count),
-            "node_selector": read_json_text(
-                "node_selector", self.node_selector, {"disktype": "ssd"}
-            ),
-            "tolerations": read_json_text(
-                "tolerations", self.tolerations, [{"key": "gpu", "operator": "Exists"}]
-            ),
+            **self.node_arguments(),
         }
 
 

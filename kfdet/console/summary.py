@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def print_summary(console: Console, folder: Path, run: Run, seconds: float) -> N
         console.print(f"  {command}", soft_wrap=True, markup=False)
     console.print()
     console.print(f"{duration(seconds)}, {_computed(run)}")
+
+
+def print_scoring(console: Console, summary: Mapping[str, Any]) -> None:
+    """Print what a scoring found.
+
+    Args:
+        console: Where to print.
+        summary: Content of summary.json.
+    """
+    new = "" if summary["scored"] == summary["files"] else f", {summary['scored']} of them now"
+    console.print(
+        f"{summary['detections']} detections on {summary['frames']} frames of {summary['files']} "
+        f"files{new} → {escape(summary['target'])}",
+        soft_wrap=True,
+    )
 
 
 def _computed(run: Run) -> str:

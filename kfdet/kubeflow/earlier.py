@@ -39,9 +39,9 @@ def read_json(uri: str) -> dict[str, Any]:
 
 def kfdet_pipelines(backend: Backend) -> set[str]:
     """The IDs of kfdet's pipelines, where they have been uploaded."""
-    from kfdet.pipelines import sweep, training
+    from kfdet.pipelines.compiler import PIPELINES
 
-    return {backend.find_version(each.NAME, "")[0] for each in (training, sweep)} - {""}
+    return {backend.find_version(each.NAME, "")[0] for each in PIPELINES.values()} - {""}
 
 
 def pipeline_of(run: Mapping[str, Any]) -> str:
@@ -53,6 +53,12 @@ def parameters_of(run: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a run was started with."""
     given: dict[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
     return given
+
+
+def dataset_of(run: Mapping[str, Any]) -> str:
+    """The dataset of a run, or the folder that it scores."""
+    given = parameters_of(run)
+    return str(given.get("dataset") or given.get("source", ""))
 
 
 def dataset_fingerprint(workflow: Mapping[str, Any]) -> str:

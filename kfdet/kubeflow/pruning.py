@@ -24,6 +24,7 @@ from kfdet.errors import KfdetError
 from kfdet.kubeflow.backend import Answer, Backend
 from kfdet.kubeflow.earlier import (
     dataset_fingerprint,
+    dataset_of,
     deployment_outcome,
     kfdet_pipelines,
     parameters_of,
@@ -93,7 +94,7 @@ class _Run:
 
     @property
     def dataset(self) -> str:
-        return str(parameters_of(self.answer).get("dataset", ""))
+        return dataset_of(self.answer)
 
     @property
     def goes_on(self) -> bool:
@@ -217,7 +218,9 @@ def _named(uri: str, texts: str) -> bool:
 
 def _read(answer: Answer, workflow: Answer) -> _Run:
     tasks = read_workflow(workflow).tasks
-    trace, run_id = artifact_uri(workflow, "fingerprint", "state"), str(answer["run_id"])
+    run_id = str(answer["run_id"])
+    traces = (("fingerprint", "state"), ("scoring_plan", "plan"))  # of stages that are never cached
+    trace = next(filter(None, (artifact_uri(workflow, *each) for each in traces)), "")
     before, found, _ = trace.partition(f"/{run_id}/")
     return _Run(
         answer,

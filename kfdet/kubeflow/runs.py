@@ -12,6 +12,7 @@ from typing import Any
 from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow.backend import Answer, Backend
 from kfdet.kubeflow.earlier import (
+    dataset_of,
     deployment_outcome,
     kfdet_pipelines,
     output_uri,
@@ -44,7 +45,7 @@ class RunSummary:
         state: Its state as Kubeflow Pipelines calls it, in small letters.
         created: When it was started, as RFC 3339.
         minutes: How long it took; None while it goes on.
-        dataset: Its dataset.
+        dataset: Its dataset, or the folder that it scores.
         ap50: AP50 of its model; None where it is not known.
         verdict: Whether the model is good enough; None where that is not known.
         endpoint: The endpoint that serves its model; "" where none does.
@@ -93,7 +94,7 @@ def _summarize(backend: Backend, run: Answer) -> RunSummary:
         str(run.get("state", "pending")).lower(),
         created,
         round(seconds / 60, 1) if seconds is not None else None,
-        str(parameters.get("dataset", "")),
+        dataset_of(run),
         metrics.get("AP50"),
         metrics.get("verdict"),
         _serving(workflow, parameters),

@@ -13,7 +13,7 @@ from typing import Any
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.earlier import kfdet_pipelines, parameters_of, pipeline_of
-from kfdet.kubeflow.submission import Order
+from kfdet.kubeflow.orders import Order
 
 
 @dataclass(frozen=True, slots=True)

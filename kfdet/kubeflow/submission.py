@@ -1,19 +1,15 @@
-"""Start a run of a pipeline on Kubeflow Pipelines, and read its result."""
+"""Start a training on Kubeflow Pipelines, and read the result of a run."""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from kfdet import __version__
 from kfdet.cluster.names import NAMESPACE
-from kfdet.cluster.parameters import ClusterParameters, pipeline_root
-from kfdet.cluster.releases import KSERVE, PIPELINES, parse_release
+from kfdet.cluster.parameters import ClusterParameters
+from kfdet.cluster.releases import KSERVE
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import warn
 from kfdet.kubeflow.backend import Backend
@@ -26,32 +22,11 @@ from kfdet.kubeflow.earlier import (
     read_json,
 )
 from kfdet.kubeflow.following import FinishedRun
-from kfdet.kubeflow.launcher import CONFIG_MAP, lacks_bucket
+from kfdet.kubeflow.orders import Order, check_store, place_order
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings, is_local_start
-from kfdet.pipelines.compilation import Compilation, PipelineName
+from kfdet.pipelines.compilation import Compilation
 from kfdet.training.grid import trainings
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a run or a schedule is made of, checked.
-
-    Args:
-        name: What to call it: the dataset's name.
-        experiment_id: The experiment that lists it.
-        version: IDs of the pipeline and its version, as the API writes them.
-        arguments: The pipeline's parameters.
-        pipeline_root: URI below which the stages keep their artifacts; "": the namespace's.
-        fingerprint: That of the dataset now.
-    """
-
-    name: str
-    experiment_id: str
-    version: Mapping[str, str]
-    arguments: Mapping[str, Any]
-    pipeline_root: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +34,10 @@ class Result:
     """The result of a run.
 
     Args:
-        metrics: Content of metrics.json; None if it cannot be read from here.
+        metrics: Content of metrics.json; None where the run is a scoring, or it cannot be read.
         unread: Why it cannot be read.
         sweep: Content of sweep.json; None where the run is not a sweep, or it cannot be read.
+        scoring: Content of summary.json; None where the run is not a scoring, or it cannot be read.
         endpoint: Name of the endpoint that serves the model; "" if none does.
         url: Address of the endpoint; "" if it cannot be found out from here.
     """
@@ -69,57 +45,9 @@ class Result:
     metrics: dict[str, Any] | None
     unread: str
     sweep: dict[str, Any] | None
+    scoring: dict[str, Any] | None
     endpoint: str
     url: str
-
-
-def version_name(pipeline: str) -> str:
-    """Name of a pipeline's version: the same YAML has the same name."""
-    return f"{__version__}-{hashlib.sha256(pipeline.encode()).hexdigest()[:12]}"
-
-
-def upload_pipeline(
-    backend: Backend, compilation: Compilation, pipeline: PipelineName = "training"
-) -> tuple[str, str, str]:
-    """Upload a pipeline as this backend needs it, unless this version is there already.
-
-    Returns:
-        ID of the pipeline, ID of the version, name of the version.
-
-    Raises:
-        InputError: The backend is too old.
-    """
-    from kfdet.pipelines import sweep, training
-    from kfdet.pipelines.compiler import compile_pipeline
-
-    compilation = _for_backend(backend, compilation)
-    module = sweep if pipeline == "sweep" else training
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "pipeline.yaml")
-        compile_pipeline(file, compilation, pipeline=pipeline)
-        name = version_name(file.read_text())
-        pipeline_id, version_id = backend.find_version(module.NAME, name)
-        if not pipeline_id:
-            pipeline_id = backend.create_pipeline(module.NAME, module.DESCRIPTION)
-        if not version_id:
-            version_id = backend.upload_version(pipeline_id, name, file)
-    return pipeline_id, version_id, name
-
-
-def _for_backend(backend: Backend, compilation: Compilation) -> Compilation:
-    """The compilation for the version of Kubeflow Pipelines that answers, unless one is given.
-
-    Raises:
-        InputError: It cannot run the pipeline.
-    """
-    if compilation.kfp_version:
-        return compilation
-    if parse_release(backend.version):
-        compilation = replace(compilation, kfp_version=backend.version)
-        compilation.release()
-    if doubt := PIPELINES.doubt(backend.version):
-        warn(f"{doubt} If the run is refused, name a version with --kfp-version.")
-    return compilation
 
 
 def prepare(
@@ -150,8 +78,7 @@ def prepare(
     """
     from kfdet.dataset.several import split_datasets
     from kfdet.deployment.starting import with_located_start
-    from kfdet.storage.address import GOOGLE_HOST, BucketPath, is_bucket_uri
-    from kfdet.storage.environment import read_connection
+    from kfdet.storage.address import BucketPath, is_bucket_uri
     from kfdet.storage.fingerprint import fingerprint
     from kfdet.training.starting_point import check_start
 
@@ -186,37 +113,28 @@ def prepare(
     compilation.check()
     if cluster.endpoint:
         _check_endpoint(backend, cluster)
-    store = read_connection(dataset)
-    if store.host.endswith(GOOGLE_HOST):
-        raise InputError(
-            "Kubeflow Pipelines cannot store the artifacts of a run in Google Cloud Storage by way "
-            "of S3: Google changes a header that its client signs.",
-            file=dataset,
-            hint="Use another S3 store; manifests/overlays/standalone brings one.",
-        )
+    check_store(backend, datasets[0])
     found = fingerprint(dataset)
     where = cluster.serving_namespace or backend.namespace
     parameters = with_located_start(parameters, where)
     for each in trainings(parameters, sweep):
         check_start(each, here=False)
     bucket = BucketPath.parse(datasets[0]).bucket
-    _check_launcher(backend, bucket, store.host)
     arguments = {
         "dataset": dataset,
         **parameters.arguments(),
         **(asdict(sweep) if sweep else {}),
         **cluster.arguments(bucket),
     }
-    pipeline: PipelineName = "sweep" if sweep else "training"
-    pipeline_id, version_id, _ = upload_pipeline(backend, compilation, pipeline)
-    return Order(
-        dataset_name(dataset),
-        backend.experiment(experiment),
-        {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
+    return place_order(
+        backend,
+        "sweep" if sweep else "training",
+        compilation,
         arguments,
-        # The UI of an installation for several users reads its own store only.
-        "" if backend.namespace else pipeline_root(bucket),
-        found,
+        name=dataset_name(dataset),
+        experiment=experiment,
+        bucket=bucket,
+        fingerprint=found,
     )
 
 
@@ -225,21 +143,6 @@ def dataset_name(dataset: str) -> str:
     from kfdet.dataset.several import split_datasets
 
     return " ".join(place.rstrip("/").rpartition("/")[2] for place in split_datasets(dataset))
-
-
-def _check_launcher(backend: Backend, bucket: str, host: str) -> None:
-    """Warn where the stages could not keep their artifacts in the bucket."""
-    from kfdet.cluster.connection import connect
-
-    if backend.namespace or not backend.same_cluster:
-        return
-    settings = connect(NAMESPACE).config_map(CONFIG_MAP)
-    if settings is not None and lacks_bucket(settings, bucket, host):
-        warn(
-            f"Kubeflow Pipelines has no setting for the bucket {bucket}, so its stages may be "
-            f"unable to keep their artifacts there: set it in the ConfigMap {CONFIG_MAP} "
-            "(docs/kubernetes.md, Beside other pipelines)."
-        )
 
 
 def start(backend: Backend, order: Order) -> str:
@@ -308,11 +211,14 @@ def _check_endpoint(backend: Backend, cluster: ClusterParameters) -> None:
 
 
 def result(backend: Backend, finished: FinishedRun) -> Result:
-    """Metrics and endpoint of a run that has succeeded."""
-    metrics, sweep, unread = None, None, ""
+    """Metrics and endpoint of a run that has succeeded, or the numbers of a scoring."""
+    metrics, sweep, scoring, unread = None, None, None, ""
     stages = {task.stage for task in finished.progress.tasks}
     try:
-        metrics = _read_output(backend, finished, "evaluation", "metrics")
+        if "scoring_summary" in stages:
+            scoring = _read_output(backend, finished, "scoring_summary", "summary")
+        else:
+            metrics = _read_output(backend, finished, "evaluation", "metrics")
         if "selection" in stages:
             sweep = _read_output(backend, finished, "selection", "sweep")
     except KfdetError as error:
@@ -325,7 +231,7 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     own = finished.workflow.get("metadata", {}).get("namespace", "")
     namespace = given.get("serving_namespace") or own
     url = _url(namespace, endpoint) if endpoint else ""
-    return Result(metrics, unread, sweep, endpoint, url)
+    return Result(metrics, unread, sweep, scoring, endpoint, url)
 
 
 def _read_output(backend: Backend, finished: FinishedRun, stage: str, name: str) -> dict[str, Any]:

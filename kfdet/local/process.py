@@ -161,10 +161,10 @@ def main() -> None:
     )
 
     from kfdet.pipelines.compilation import Compilation
-    from kfdet.pipelines.compiler import BUILDERS
+    from kfdet.pipelines.compiler import PIPELINES
 
     # one training takes all cores
-    pipeline = BUILDERS[request["pipeline"]](Compilation(parallel_trainings=1))
+    pipeline = PIPELINES[request["pipeline"]].build_pipeline(Compilation(parallel_trainings=1))
     tasks = pipeline.component_spec.implementation.graph.root.dag.tasks
     tasks[FINGERPRINT].caching_options.enable_cache = True  # the key holds what it would find
     task = pipeline(**request["arguments"])

@@ -142,6 +142,15 @@ def model_digest(model: str) -> str:
     return hash_file(path) if path.is_file() else hash_folder(find_saved_model(path))
 
 
+def nothing_to_score(source: str) -> InputError:
+    """The error for a folder without pictures and videos."""
+    return InputError(
+        "there are neither pictures nor videos to score.",
+        file=source,
+        hint="Check the folder's name.",
+    )
+
+
 def plan_items(
     stamps: Mapping[str, tuple[int, str]],
     digest: str,

@@ -9,7 +9,14 @@ from kfdet.errors import InputError
 from kfdet.parameters import ScoringSettings
 from kfdet.scoring.engine import score_items
 from kfdet.scoring.places import open_place, owned
-from kfdet.scoring.plan import Plan, check_places, find_unread, model_digest, plan_items
+from kfdet.scoring.plan import (
+    Plan,
+    check_places,
+    find_unread,
+    model_digest,
+    nothing_to_score,
+    plan_items,
+)
 from kfdet.scoring.summary import Summary, summarise
 from kfdet.storage.address import is_bucket_uri
 from kfdet.storage.copies import local_model
@@ -79,10 +86,6 @@ def make_plan(
         stamps = place.stamps()
         items = plan_items(stamps, digest, settings, groups)
         if not items:
-            raise InputError(
-                "there are neither pictures nor videos to score.",
-                file=source,
-                hint="Check the folder's name.",
-            )
+            raise nothing_to_score(source)
         unread = find_unread(stamps, place.address)
     return Plan(source, target, model, detector.labels or (), settings, items, unread)

@@ -58,6 +58,16 @@ def list_names(uri: str) -> list[str]:
         return [each.name for each in entries(store, BucketPath.parse(uri))]
 
 
+def exists(uri: str) -> bool:
+    """Whether there is an object at `uri`, or below it."""
+    location = BucketPath.parse(uri)
+    with Store(uri) as store:
+        found = store.call_with_retries(
+            lambda: list(store.client.list_objects(location.bucket, location.prefix))
+        )
+    return any(f"{each.object_name}/".startswith(location.key("")) for each in found)
+
+
 def no_objects(uri: str) -> InputError:
     """The error for an address without objects."""
     return InputError(

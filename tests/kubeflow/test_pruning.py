@@ -143,6 +143,20 @@ def old(*runs: Any, keep: int = 1, served: Any = (), planned: Any = ()) -> list[
     return [each.id for each in find_old_runs(backend, lambda _: cluster, "kubeflow", keep)]
 
 
+def a_scoring(number: int, source: str = "minio://b/films") -> Any:
+    run, _ = a_run(number)
+    run["runtime_config"]["parameters"] = {"source": source, "target": "minio://b/found"}
+    plan = f"minio://b/runs/kfdet-scoring/r{number}/scoring-plan/1/plan"
+    return run, workflow(
+        driver("root.scoring-plan", pod_spec_patch=patch(outputs={"plan": plan})),
+        *ran("root.scoring-summary"),
+    )
+
+
+def test_scorings_of_each_folder_are_kept_by_themselves() -> None:
+    assert old(a_scoring(1), a_run(2), a_scoring(3, "minio://b/more"), a_scoring(4)) == ["r1"]
+
+
 def test_nothing_to_do() -> None:
     assert old() == []
     assert old(a_run(1)) == []

@@ -7,8 +7,8 @@ import pytest
 from kfdet.cli import main
 from kfdet.errors import InputError
 from kfdet.kubeflow import backend as backends
+from kfdet.kubeflow.orders import Order
 from kfdet.kubeflow.schedules import check_name, create_schedule, find_schedule, schedules
-from kfdet.kubeflow.submission import Order
 
 
 def recurring(name: str, number: str, pipeline: str = "p1", **fields: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.fake_cluster import FakeCluster, running
+from support.kfp_backend import KfpBackend
 from support.object_store import ObjectStore
 from support.workflow_samples import cached, driver, patch, ran, workflow
 
@@ -17,56 +18,11 @@ from kfdet.errors import InputError
 from kfdet.events import listening
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
-from kfdet.kubeflow.submission import (
-    find_unchanged,
-    prepare,
-    result,
-    start,
-    upload_pipeline,
-    version_name,
-)
+from kfdet.kubeflow.orders import Order, upload_pipeline, version_name
+from kfdet.kubeflow.submission import find_unchanged, prepare, result, start
 from kfdet.kubeflow.workflow import read_workflow
 from kfdet.parameters import Parameters, SweepSettings
 from kfdet.pipelines.compilation import Compilation
-
-
-class Backend:
-    """Remembers what was uploaded; knows the workflows of earlier runs."""
-
-    namespace = ""
-    page = ""
-    same_cluster = False
-    version = "2.17.0"
-
-    def __init__(self, *earlier: tuple[dict[str, Any], dict[str, Any]]) -> None:
-        self.versions: dict[str, str] = {}
-        self.pipelines: list[str] = []
-        self.earlier = {run["run_id"]: (run, manifest) for run, manifest in earlier}
-
-    def find_version(self, name: str, version: str) -> tuple[str, str]:
-        known = name in self.pipelines
-        return ("p1" if known else ""), ("v" if version in self.versions else "")
-
-    def create_pipeline(self, name: str, _: str) -> str:
-        self.pipelines.append(name)
-        return "p1"
-
-    def upload_version(self, _: str, name: str, file: Path) -> str:
-        self.versions[name] = file.read_text()
-        return "v"
-
-    def experiment(self, name: str) -> str:
-        return name
-
-    def start(self, *started: Any) -> str:
-        self.started = started[1:]
-        return "r1"
-
-    def runs(self, _: str) -> list[dict[str, Any]]:
-        return [run for run, _ in self.earlier.values()]
-
-    def workflow(self, run_id: str) -> dict[str, Any]:
-        return self.earlier[run_id][1]
 
 
 def submit(backend: Any, *what: Any) -> str:
@@ -79,7 +35,7 @@ def test_the_version_is_named_after_its_content() -> None:
 
 
 def test_an_unchanged_pipeline_is_uploaded_once() -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     first = upload_pipeline(backend, Compilation())
     assert upload_pipeline(backend, Compilation()) == first
     assert backend.pipelines == ["kfdet-training"]
@@ -106,7 +62,7 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
 def test_the_pipeline_is_compiled_for_the_version_that_answers(
     version: str, chosen: str, confined: bool, warned: str
 ) -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     backend.version = version
     events: list[dict[str, Any]] = []
     with listening(events.append):
@@ -117,7 +73,7 @@ def test_the_pipeline_is_compiled_for_the_version_that_answers(
 
 
 def test_a_version_that_cannot_run_the_pipeline() -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     backend.version = "2.5.0"
     with pytest.raises(InputError, match=r"2\.5\.0 cannot run.*loop.*Upgrade it to 2\.15"):
         upload_pipeline(backend, Compilation())
@@ -140,7 +96,7 @@ def test_a_version_that_cannot_run_the_pipeline() -> None:
     ],
 )
 def test_what_a_cluster_cannot_read(dataset: str, parameters: Parameters, message: str) -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     with pytest.raises(InputError) as error:
         submit(backend, dataset, parameters, ClusterParameters(), Compilation(), "kfdet")
     assert message in str(error.value)
@@ -151,7 +107,7 @@ def test_a_store_that_the_launcher_cannot_write_to(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://storage.googleapis.com")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-word")
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     with pytest.raises(InputError, match="Google changes a header"):
         submit(backend, "s3://a/b", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     assert not backend.pipelines
@@ -168,14 +124,14 @@ def test_a_store_that_the_launcher_cannot_write_to(monkeypatch: pytest.MonkeyPat
 def test_what_no_cluster_takes(
     cluster: ClusterParameters, compilation: Compilation, message: str
 ) -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     with pytest.raises(InputError, match=message):
         submit(backend, "minio://a/b", Parameters(), cluster, compilation, "kfdet")
     assert not backend.pipelines
 
 
 def test_an_endpoint_that_cannot_be() -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     cluster = ClusterParameters(endpoint="Toys!")
     with pytest.raises(InputError, match="cannot be the name of an endpoint"):
         submit(backend, "minio://a/b", Parameters(), cluster, Compilation(), "kfdet")
@@ -189,7 +145,7 @@ def test_everything_is_kept_in_the_datasets_bucket(
 ) -> None:
     object_store.client.make_bucket("toys")
     object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     backend.namespace = namespace
     submit(backend, "s3://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     experiment, _, arguments, pipeline_root = backend.started
@@ -217,7 +173,7 @@ def test_a_bucket_that_the_launcher_does_not_know(
 ) -> None:
     object_store.client.make_bucket("toys")
     object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     backend.same_cluster = same_cluster
     fake = FakeCluster()
     fake.answers["GET", "/configmaps/kfp-launcher"] = settings
@@ -233,7 +189,7 @@ def test_a_bucket_that_the_launcher_does_not_know(
 def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:
     object_store.client.make_bucket("toys")
     object_store.client.put_object("toys", "cups/a.jpg", io.BytesIO(b"picture"), 7)
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     given = ("minio://toys/cups", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     submit(backend, *given, SweepSettings("steps=10,20"))
     assert backend.pipelines == ["kfdet-sweep"]
@@ -246,7 +202,7 @@ def test_a_grid_makes_it_a_sweep(object_store: ObjectStore) -> None:
 
 @pytest.mark.parametrize("sweep", [SweepSettings("step=1,2"), SweepSettings(random=3)])
 def test_a_grid_that_is_none_starts_nothing(sweep: SweepSettings) -> None:
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     given = ("minio://a/b", Parameters(), ClusterParameters(), Compilation(), "kfdet")
     with pytest.raises(InputError, match=r"the grid|no training parameter"):
         submit(backend, *given, sweep)
@@ -259,7 +215,7 @@ def test_the_cluster_is_asked_where_it_is_the_same(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     backend.same_cluster = same_cluster
     cluster = ClusterParameters(endpoint="toys")
     with pytest.raises(InputError) as error:
@@ -341,7 +297,7 @@ def test_metrics_come_from_the_run_that_computed_them(
 
     monkeypatch.setattr(submission, "read_json", read_metrics)
     monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
-    backend: Any = Backend(*earlier)
+    backend: Any = KfpBackend(*earlier)
     ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert read == ([uri] if uri else [])
@@ -355,7 +311,7 @@ def test_the_endpoint_of_a_run_that_deployed(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     manifest = workflow(*ran("root.condition-2.condition-3.deployment"))
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     ended = FinishedRun(a_run("r9", endpoint="toys"), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert (found.endpoint, found.url) == ("toys", "")
@@ -371,7 +327,7 @@ def test_an_endpoint_in_a_namespace_of_its_own(
     manifest["metadata"]["namespace"] = "default"
     run = a_run("r9", endpoint="toys", serving_namespace=given)
     with pytest.raises(AttributeError):  # there is no cluster
-        result(Backend(), FinishedRun(run, manifest, read_workflow(manifest)))  # type: ignore[arg-type]
+        result(KfpBackend(), FinishedRun(run, manifest, read_workflow(manifest)))  # type: ignore[arg-type]
     assert asked == [expected]
 
 
@@ -379,7 +335,7 @@ def test_several_datasets(object_store: ObjectStore) -> None:
     object_store.client.make_bucket("toys")
     for name in ("cups", "mugs"):
         object_store.client.put_object("toys", f"{name}/a.jpg", io.BytesIO(b"picture"), 7)
-    backend: Any = Backend()
+    backend: Any = KfpBackend()
     both = "s3://toys/cups, s3://toys/mugs"
     submit(backend, both, Parameters(), ClusterParameters(), Compilation(), "kfdet")
     assert backend.started[2]["dataset"] == both
@@ -399,7 +355,7 @@ DEPLOYED = workflow(
         pod_spec_patch=patch(outputs={"outcome": "minio://b/outcome"}),
     ),
 )
-ORDER = submission.Order(
+ORDER = Order(
     "toys",
     "e",
     {"pipeline_id": "p", "pipeline_version_id": "v1"},
@@ -452,5 +408,5 @@ def test_a_run_that_did_the_same(
 
     monkeypatch.setattr(connection, "connect", lambda _: Cluster())
     manifest["metadata"]["namespace"] = "default"
-    backend: Any = Backend((run, manifest))
+    backend: Any = KfpBackend((run, manifest))
     assert find_unchanged(backend, ORDER) == ("r1" if found else "")

@@ -19,7 +19,7 @@ from kfdet.errors import InputError
 from kfdet.parameters import DEFAULTS
 from kfdet.pipelines.compilation import COMPILATION_DEFAULTS, Compilation
 from kfdet.pipelines.compiler import compile_pipeline
-from kfdet.pipelines.training import build_training_pipeline
+from kfdet.pipelines.training import build_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
 
@@ -89,7 +89,7 @@ def test_every_input_is_explained(spec: dict[str, Any]) -> None:
 
 
 def test_the_defaults_are_those_of_the_command_line() -> None:
-    signature = inspect.signature(build_training_pipeline().pipeline_func)
+    signature = inspect.signature(build_pipeline().pipeline_func)
     defaults = {
         name: parameter.default
         for name, parameter in signature.parameters.items()

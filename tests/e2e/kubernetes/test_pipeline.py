@@ -36,8 +36,8 @@ from kfdet.demo.sample import make_sample
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend, connect_backend
 from kfdet.kubeflow.logs import Logs
+from kfdet.kubeflow.orders import upload_pipeline
 from kfdet.kubeflow.pruning import find_old_runs, prune
-from kfdet.kubeflow.submission import upload_pipeline
 from kfdet.kubeflow.workflow import WorkflowTask, artifact_uri, read_workflow
 from kfdet.pipelines.compilation import Compilation
 
