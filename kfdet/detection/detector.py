@@ -159,6 +159,8 @@ class Detector:
     def stream(
         self,
         source: str | PathLike[str] | int | Sequence[str | PathLike[str] | int],
+        *,
+        track: bool = False,
         **settings: Any,
     ) -> Iterator[FrameDetections]:
         """The objects on the frames of videos, cameras and other sources, one frame at a time.
@@ -176,6 +178,7 @@ class Detector:
         Args:
             source: A picture, a video, a folder, a glob pattern, a camera's number, the URL of a
                 stream, or several of them.
+            track: Follow objects from frame to frame: `Detections.tracks` has their numbers.
             settings: Fields of `kfdet.parameters.StreamSettings`, by name: `every`, `start`,
                 `stop`, `longest_side`, `max_in_flight`, `labels` and `min_box_area`.
 
@@ -188,11 +191,16 @@ class Detector:
         texts = map(str, [source] if isinstance(source, str | PathLike | int) else source)
         if isinstance(labels := settings.get("labels", ""), list | tuple):
             settings["labels"] = join_list(labels)
+        follow: Callable[[FrameDetections], FrameDetections] | None = None
+        if track:
+            from kfdet.detection.tracking import Tracker
+
+            follow = Tracker()
         stream = self.open_stream(find_sources(texts), StreamSettings(**settings))
         with stream:
             for frame, found in stream:
                 stream.meter.show(frame, found)
-                yield found
+                yield follow(found) if follow else found
 
     def open_stream(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 from support.annotation_samples import box, cvat, track, write_text, write_video
 from support.patience import SECONDS
+from support.square_video import FRAMES, write_square_video
 from support.toy_server import NAME, picture, start_server, write_toy_model
 
+LABELS = ("disc", "squäre")  # of the toy model
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -49,3 +53,38 @@ def test_ask_an_endpoint(tmp_path: Path) -> None:
     finally:
         served.process.terminate()
         served.process.wait(SECONDS)
+
+
+NOTEBOOK = EXAMPLES / "5-films-in-tracks-out" / "tracks.ipynb"
+
+
+@pytest.mark.slow
+def test_films_in_tracks_out(toy_model: Path, tmp_path: Path) -> None:
+    """The cells one after the other, as a kernel runs them."""
+    run = tmp_path / "demo" / "run"
+    run.mkdir(parents=True)
+    (run / "model").symlink_to(toy_model)
+    for name in ("a.mp4", "b.mp4"):
+        write_square_video(tmp_path / "demo" / "dataset" / "videos" / name)
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    code = "\n".join("".join(each["source"]) for each in cells if each["cell_type"] == "code")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    rows = [line.split(",") for line in (tmp_path / "tracks.csv").read_text().splitlines()]
+    assert rows[0] == ["film", "label", "track", "frames", "first", "last", "dx", "dy"]
+    assert [(row[0], row[1], row[3], row[6]) for row in rows[1:]] == [
+        (film, label, str(FRAMES), "0.0") for film in ("a.mp4", "b.mp4") for label in LABELS
+    ]
+
+
+def test_the_notebook_holds_no_results() -> None:
+    """Nor what an editor adds when it saves, and no place of anybody's machine."""
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert (notebook["nbformat"], notebook["metadata"].keys()) == (
+        4,
+        {"kernelspec", "language_info"},
+    )
+    assert len({each["id"] for each in notebook["cells"]}) == len(notebook["cells"])
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+        assert not re.search(r"(?<![\w.])/(?:home|root|tmp|Users|work)/", "".join(cell["source"]))
