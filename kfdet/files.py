@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from typing import Any
 
 from kfdet.errors import InputError
 
+_MOST_BYTES = 4 << 30
+"""Of a file that is read as a whole; the largest annotations that are shared have a tenth."""
 _CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
@@ -152,6 +155,31 @@ def read_zip(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def read_whole(path: Path, most: int = _MOST_BYTES) -> bytes:
+    """The content of a regular file; a pipe or device is refused, as its end may never come.
+
+    Args:
+        path: The file.
+        most: The largest size in bytes that is read.
+
+    Raises:
+        InputError: It is something else, or larger.
+        OSError: It cannot be read.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise InputError("is a pipe or a device, not a file.", file=path)
+        if state.st_size > most:
+            raise InputError(f"is larger than {most >> 20:,} MiB.", file=path)
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without the flag, to open a pipe waits for its other end.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_json(path: Path, *, hint: str = "") -> Any:
     """The content of a JSON file; NaN and Infinity are numbers.
 
@@ -163,7 +191,7 @@ def read_json(path: Path, *, hint: str = "") -> Any:
         InputError: The file cannot be read or is not JSON; names the line.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_whole(path))
     except OSError as error:
         raise InputError(
             f"cannot read: {error.strerror or error}.", file=path, hint=hint or os_hint(error)

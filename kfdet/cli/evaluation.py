@@ -61,11 +61,14 @@ def evaluate(
     kfdet evaluate detections.json garage/
     """
     from kfdet.console.summary import print_metrics
+    from kfdet.detection.detector import check_address
     from kfdet.local.evaluation import EvaluationSettings, check_output
     from kfdet.local.evaluation import evaluate as evaluate_model
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     check_output(output)
+    for address in (model, gate.against):
+        check_address(address)
     err.print(f"{model} on {dataset or 'its own records'}", markup=False, soft_wrap=True)
     with progress():
         metrics = evaluate_model(

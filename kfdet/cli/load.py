@@ -40,15 +40,19 @@ def load(
         typer.Option("--picture", metavar="FILE", help="Send this picture. Repeat it for several."),
     ] = None,
     most: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Most requests in flight.")
+        int, typer.Option(min=1, max=1024, metavar="NUMBER", help="Most requests in flight.")
     ] = 32,
     seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time for each number in flight.")
+        float,
+        typer.Option(min=0.1, max=3600, metavar="SECONDS", help="Time for each number in flight."),
     ] = 5.0,
     rate: Annotated[
         float,
         typer.Option(
-            min=0, metavar="NUMBER", help="Requests a second that you expect, to suggest pods."
+            min=0,
+            max=1_000_000,
+            metavar="NUMBER",
+            help="Requests a second that you expect, to suggest pods.",
         ),
     ] = 0.0,
     output: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import yaml
 
 from kfdet.dataset.formats import yolo
+from kfdet.dataset.formats.yamlfile import SimpleLoader
 from kfdet.errors import InputError
 from kfdet.parameters import DatasetSettings, join_list
 
 SETTINGS_FILE = "dataset.yaml"
-_LARGEST = 1 << 20
+_LARGEST = 1 << 18
+_SHOWN = 60
 
 _KEYS = {each.name: each for each in fields(DatasetSettings)}
 
@@ -33,9 +36,9 @@ def read_settings(folder: Path) -> DatasetSettings:
     if not path.is_file() or yolo.rank(path) is not None:
         return DatasetSettings()
     if path.stat().st_size > _LARGEST:
-        raise InputError(f"is larger than {_LARGEST >> 20} MiB.", file=path)
+        raise InputError(f"is larger than {_LARGEST >> 10} KiB.", file=path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), SimpleLoader)
     except UnicodeDecodeError as error:
         raise InputError("is not UTF-8 text.", file=path) from error
     except yaml.YAMLError as error:
@@ -96,9 +99,13 @@ def _value(key: str, node: yaml.Node, path: Path) -> Any:
         InputError: It is of another kind.
     """
     if not _KEYS[key].metadata.get("multiple"):
-        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        value: object = None
+        if isinstance(node, yaml.ScalarNode):
+            with suppress(yaml.YAMLError, AttributeError, KeyError, ValueError):
+                value = SimpleLoader("").construct_object(node)
         if not isinstance(value, bool):
-            raise InputError(f"{key} must be true or false, got {value!r}.")
+            shown = repr(str(node.value)[:_SHOWN])
+            raise InputError(f"{key} must be true or false, got {shown}.")
         return value
     if isinstance(node, yaml.SequenceNode):
         return join_list(text for entry in node.value for text in _texts(key, entry))

@@ -9,11 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.boxes.tables import Boxes
+from kfdet.dataset.formats.border import is_text
+from kfdet.dataset.formats.limits import MAX_LABEL_LENGTH
 from kfdet.detection.backend import OUTPUTS
 from kfdet.detection.endpoint import EndpointError
 
 MOST_BYTES = 16 << 20
 """The longest answer to one request that is read; those of kfdet's models have some 100 KB."""
+
+
+_FARTHEST = 100
+"""How far from a picture a box may lie, in pictures."""
 
 
 def read_row(row: Any, place: str) -> tuple[Boxes, tuple[str, ...], npt.NDArray[np.float64]]:
@@ -66,5 +72,9 @@ def _read(row: Mapping[str, Any]) -> tuple[Boxes, tuple[str, ...], npt.NDArray[n
         raise ValueError("a number is missing or not finite")
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is not text")
+    if not all(name and is_text(name, MAX_LABEL_LENGTH) for name in names):
+        raise ValueError("a name is empty, too long, or has control characters")
+    if (np.abs(boxes) > _FARTHEST).any() or (scores < 0).any() or (scores > 1).any():
+        raise ValueError("boxes must be shares of the picture, and scores 0 to 1")
     order = np.argsort(-scores, kind="stable")
     return boxes[order], tuple(names[index] for index in order), scores[order]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.dataset.formats.limits import MAX_COORDINATE
 from kfdet.detection.stream import FrameDetections
 from kfdet.errors import InputError
 
@@ -204,7 +205,15 @@ def _points(text: str) -> tuple[Point, ...]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or len(numbers) % 2 or not all(map(math.isfinite, numbers)):
+    if (
+        not numbers
+        or len(numbers) % 2
+        or not all(
+            # Also False for NaN.
+            -MAX_COORDINATE <= number <= MAX_COORDINATE
+            for number in numbers
+        )
+    ):
         raise InputError(
             f"{text!r} is not a list of points.",
             hint="Give x and y of each point in pixels, separated by commas: 0,300,640,300.",

@@ -14,7 +14,7 @@ import numpy as np
 from kfdet.detection.answers import read_row
 from kfdet.detection.backend import Backend
 from kfdet.detection.detections import Detections
-from kfdet.detection.endpoint import EndpointError
+from kfdet.detection.endpoint import TOKEN_VARIABLE, EndpointError
 from kfdet.detection.pictures import Encoded, encode
 from kfdet.detection.pictures import Source as Picture
 from kfdet.detection.thresholds import Thresholds
@@ -282,11 +282,28 @@ def read_labels(model: str | PathLike[str]) -> tuple[str, ...] | None:
     return read_attached(path)[0] if path.suffix == ".tflite" else labels_of(find_saved_model(path))
 
 
+def check_address(model: str) -> None:
+    """Refuse an address of an endpoint that holds a password or token, before anything shows it.
+
+    Args:
+        model: As for `Detector.load`.
+
+    Raises:
+        InputError: It does; the message does not show it.
+    """
+    if "://" in model and ("@" in model or "?" in model):
+        raise InputError(
+            "the address of an endpoint contains credentials, or a query.",
+            hint=f"Write it without, and put a token into {TOKEN_VARIABLE}.",
+        )
+
+
 def _connect(url: str, name: str, timeout: float) -> Backend:
-    parts = urlsplit(url)
+    check_address(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # not a number, or above 65535
+    except ValueError:  # a port above 65535, or no name of a host
         raise _no_address(url) from None
     base, _, named = parts.path.partition("/v1/models/")
     model = unquote(named.strip("/")) or name

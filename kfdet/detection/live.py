@@ -25,6 +25,8 @@ _RETRY_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0
 """How long a source that was there before is waited for."""
 _QUALITY = 92
+_LONGEST_NAME = 60
+"""Characters of a stream's address in the name of its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,21 @@ class LiveSource:
         scheme, _, _ = url.partition("://")
         try:
             parts = urlsplit(url)
-            place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+            # A password with a slash makes a path of what follows it.
+            path = parts.path.rpartition("@")[2]
+            place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{path}"
         except ValueError:
             place = ""
+        if not url.isprintable():
+            raise InputError(
+                "the address of a stream has control characters.", hint="Write it without."
+            )
         if scheme.lower() not in SCHEMES or not place:
             raise InputError(
                 f"{scheme}://... is not the address of a stream.",
                 hint=f"It begins with one of {', '.join(f'{each}://' for each in SCHEMES)}.",
             )
-        output = re.sub(r"[^\w.-]+", "-", place).strip("-.") or "stream"
+        output = re.sub(r"[^\w.-]+", "-", place)[:_LONGEST_NAME].strip("-.") or "stream"
         return cls(url, f"{scheme}://{place}", PurePosixPath(output))
 
     def open(self, settings: StreamSettings) -> tuple[int, Iterator[Frame]]:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.errors import InputError, KfdetError
+from kfdet.files import read_whole
+from kfdet.video.limits import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
 
 Picture = npt.NDArray[np.uint8]
 """Shape (height, width, 3), RGB."""
@@ -49,8 +51,8 @@ def encode(picture: Source) -> Encoded:
     EXIF turns them; everything else that Pillow reads is re-encoded without loss.
 
     Raises:
-        InputError: The file cannot be read, the bytes are not a picture, the array is not uint8 of
-            shape (height, width, 3), or it is something else.
+        InputError: The file cannot be read, the bytes are not a picture or one of too many pixels,
+            the array is not uint8 of shape (height, width, 3), or it is something else.
     """
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
@@ -69,6 +71,7 @@ def encode(picture: Source) -> Encoded:
     data = picture if isinstance(picture, bytes) else _read(Path(picture))
     size = _size_of_upright(data)
     if size is not None:
+        _check_pixels(size, file)
         return Encoded(data, size, data)
     pixels = _open_with_pillow(data, file)
     height, width = pixels.shape[:2]
@@ -87,9 +90,18 @@ def decode(data: bytes) -> Picture:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path, MAX_PICTURE_BYTES)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
+
+
+def _check_pixels(size: tuple[int, int], file: str) -> None:
+    if size[0] * size[1] > MAX_PICTURE_PIXELS:
+        raise InputError(
+            f"the picture has {size[0]:,} x {size[1]:,} pixels, more than kfdet decodes.",
+            file=file,
+            hint="Shrink it first.",
+        )
 
 
 def _size_of_upright(data: bytes) -> tuple[int, int] | None:
@@ -131,6 +143,7 @@ def _open_with_pillow(data: bytes, file: str) -> Picture:
         ) from error
     try:
         with open_picture(io.BytesIO(data)) as image:
+            _check_pixels(image.size, file)
             return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kfdet.dataset.formats.border import is_text
+from kfdet.dataset.formats.limits import MAX_LABEL_LENGTH, MAX_LABELS
 from kfdet.detection.backend import OUTPUTS, Answer
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError, KfdetError
-from kfdet.files import count_cores, read_json_object
+from kfdet.files import count_cores, read_json_object, read_whole
 
 LABELS_FILE = Path("assets.extra", "labels.txt")
 """Label names in the folder of a SavedModel, one per line, class id 1 first."""
+
+_MOST_BYTES = 16 << 20
+"""Of a file beside the graph."""
 
 _SUBFOLDERS = ("", "model", "saved_model")  # itself, a run's folder, an unpacked model.zip
 
@@ -29,7 +34,7 @@ def find_saved_model(folder: Path) -> Path:
     if not folder.exists():
         raise InputError("no such folder.", file=folder, hint="Give the folder of a run.")
     for start in (folder / name for name in _SUBFOLDERS):
-        versions = [p.parent for p in start.glob("*/saved_model.pb") if p.parent.name.isdigit()]
+        versions = [p.parent for p in start.glob("*/saved_model.pb") if p.parent.name.isdecimal()]
         if versions:
             return max(versions, key=lambda p: int(p.name))
         if (start / "saved_model.pb").is_file():
@@ -46,11 +51,32 @@ def labels_of(saved_model: Path) -> tuple[str, ...] | None:
 
     Args:
         saved_model: The folder with saved_model.pb.
+
+    Raises:
+        InputError: The file that should name them holds something else.
     """
     path = saved_model / LABELS_FILE
+    if not path.is_file():
+        return None
+    try:
+        return parse_labels(read_whole(path, _MOST_BYTES))
+    except ValueError as error:
+        raise InputError("holds no names of labels.", file=path, hint="Export again.") from error
+
+
+def parse_labels(content: bytes) -> tuple[str, ...]:
+    """The label names in a file that has one per line.
+
+    Raises:
+        ValueError: There are none, or they cannot be labels.
+    """
     # Not splitlines(): a label may hold a character that it takes for a line's end.
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return tuple(text.removesuffix("\n").split("\n")) if text else None
+    labels = tuple(content.decode().removesuffix("\n").split("\n"))
+    if len(labels) > MAX_LABELS or not all(
+        label and is_text(label, MAX_LABEL_LENGTH) for label in labels
+    ):
+        raise ValueError("holds no names of labels")
+    return labels
 
 
 def read_thresholds(saved_model: Path) -> Thresholds | None:
@@ -63,7 +89,7 @@ def read_thresholds(saved_model: Path) -> Thresholds | None:
         InputError: The file cannot be read.
     """
     path = saved_model / LABELS_FILE.with_name(THRESHOLDS_FILE)
-    return Thresholds.parse(path.read_bytes(), str(path)) if path.is_file() else None
+    return Thresholds.parse(read_whole(path, _MOST_BYTES), str(path)) if path.is_file() else None
 
 
 class SavedModelBackend:
@@ -118,7 +144,7 @@ class SavedModelBackend:
         try:
             described = read_json_object(path)
             return int(described["height"]), int(described["width"])
-        except (InputError, KeyError, TypeError, ValueError):
+        except (InputError, KeyError, OverflowError, TypeError, ValueError):
             return None
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
@@ -138,7 +164,8 @@ class SavedModelBackend:
         arrays = {name: found[name].numpy() for name in OUTPUTS}
         seconds = time.perf_counter() - started
         arrays["detection_class_names"] = [
-            [name.decode() for name in names] for names in arrays["detection_class_names"]
+            [name.decode("utf-8", "replace") for name in names]
+            for names in arrays["detection_class_names"]
         ]
         rows = [{name: arrays[name][i] for name in OUTPUTS} for i in range(len(pictures))]
         return Answer(rows, seconds)

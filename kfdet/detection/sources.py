@@ -39,6 +39,7 @@ class PictureSource:
     def open(self, settings: StreamSettings) -> tuple[int, Iterator[Frame]]:
         """The picture, upright; its bytes stay as they are where they need no change."""
         captured = time.monotonic()
+        _check_name(self.path)
         try:
             found = encode(self.path)
             data, (width, height) = found.data, found.size
@@ -71,6 +72,7 @@ class VideoSource:
         from kfdet.video.packets import scan
         from kfdet.video.probe import describe
 
+        _check_name(self.path)
         table = scan(self.path)
         numbers = np.arange(table.frames)
         if table.pts is not None:
@@ -160,6 +162,18 @@ def _sources(text: str) -> Iterator[PictureSource | VideoSource | LiveSource]:
             yield _file(Path(match), PurePosixPath(Path(match).name))
     else:
         raise InputError("does not exist.", file=text, hint=_FORMS)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that no table or annotation file can hold.
+
+    Raises:
+        InputError: Its bytes are not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError("its name is not text.", file=path, hint="Rename it.") from error
 
 
 def _file(path: Path, output: PurePosixPath) -> PictureSource | VideoSource:

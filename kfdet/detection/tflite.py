@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
+from kfdet.dataset.formats.archive import read_members
 from kfdet.detection.backend import Answer
-from kfdet.detection.saved_model import tensorflow
+from kfdet.detection.saved_model import parse_labels, tensorflow
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError
 from kfdet.files import count_cores
@@ -19,6 +19,9 @@ from kfdet.parameters import Precision
 
 LABELS_FILE = "labels.txt"
 """Label names in the zip that is attached to the file, one per line."""
+
+_MOST_BYTES = 16 << 20
+"""Of a file in the attached zip."""
 
 OUTPUT_ORDER = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 """The outputs in the order in which phone apps read them."""
@@ -106,9 +109,14 @@ class TFLiteBackend:
         return {
             "detection_boxes": np.clip(boxes, 0, 1),
             "detection_scores": found["detection_scores"],
-            "detection_class_names": [self.labels[int(i)] for i in found["detection_classes"]],
+            "detection_class_names": [self._label(i) for i in found["detection_classes"]],
             "num_detections": count,
         }
+
+    def _label(self, number: np.float32) -> str:
+        """The name of a class; "", which is none, for a number that no label has."""
+        known = 0 <= number < len(self.labels)
+        return self.labels[int(number)] if known else ""
 
 
 def _interpreter(tf: Any) -> Any:
@@ -127,15 +135,13 @@ def read_attached(path: Path) -> tuple[tuple[str, ...], Thresholds | None]:
         InputError: It is missing, or no TFLite model of kfdet.
     """
     try:
-        with zipfile.ZipFile(path) as attached:
-            text = attached.read(LABELS_FILE).decode()
-            measured = THRESHOLDS_FILE in attached.namelist()
-            thresholds = attached.read(THRESHOLDS_FILE) if measured else None
+        found = read_members(path, (LABELS_FILE, THRESHOLDS_FILE), _MOST_BYTES)
+        labels = parse_labels(found[LABELS_FILE])
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+    except (InputError, KeyError, ValueError) as error:
         raise _foreign(path) from error
-    labels = tuple(text.removesuffix("\n").split("\n"))
+    thresholds = found.get(THRESHOLDS_FILE)
     return labels, Thresholds.parse(thresholds, str(path)) if thresholds else None
 
 

@@ -41,9 +41,9 @@ class Thresholds:
         """
         try:
             values = json.loads(text)
-            own = {str(label): float(value) for label, value in values["per_label"].items()}
-            return cls(float(values["overall"]), own)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            own = {str(label): _score(value) for label, value in values["per_label"].items()}
+            return cls(_score(values["overall"]), own)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise InputError(
                 "the recommended thresholds cannot be read.", file=file, hint="Export again."
             ) from error
@@ -54,3 +54,9 @@ class Thresholds:
 
     def __str__(self) -> str:
         return f"{self.overall:.2f}"
+
+
+def _score(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("a score must be 0 to 1")
+    return float(value)

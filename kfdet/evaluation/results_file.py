@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kfdet.dataset.formats.limits import MAX_COORDINATE
 from kfdet.dataset.formats.pictures import frame_name
 from kfdet.dataset.media_index import MediaIndex
 from kfdet.detection import Detections
@@ -62,11 +63,11 @@ def read_ids(files: Sequence[Path]) -> Ids:
             (images, content["images"], "file_name"),
             (categories, content["categories"], "name"),
         ):
-            for entry in entries:
-                if known.setdefault(entry["id"], str(entry[name])) != str(entry[name]):
+            for number, meaning in _named(entries, name, file).items():
+                if known.setdefault(number, meaning) != meaning:
                     raise InputError(
-                        f"id {entry['id']!r} means {entry[name]!r} here, and "
-                        f"{known[entry['id']]!r} in another file.",
+                        f"id {number!r} means {meaning!r} here, and {known[number]!r} in another "
+                        "file.",
                         file=file,
                         hint="Write results that name their own images and categories.",
                     )
@@ -93,12 +94,12 @@ def read_results(
     if isinstance(content, dict):
         try:
             ids = Ids(
-                {entry["id"]: str(entry["file_name"]) for entry in content["images"]},
-                {entry["id"]: str(entry["name"]) for entry in content["categories"]},
+                _named(content["images"], "file_name", file),
+                _named(content["categories"], "name", file),
             )
             known = tuple(ids.categories.values())
             content = content["annotations"]
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise InputError(f"is not COCO: it lacks {error}.", file=file) from error
     if not isinstance(content, list):
         raise InputError("is not a list of COCO results.", file=file)
@@ -113,8 +114,10 @@ def read_results(
             image, category, score = entry["image_id"], entry["category_id"], float(entry["score"])
             if not all(isinstance(each, str | int | float) for each in (image, category)):
                 raise TypeError("an id is neither a number nor text")
+            if not isinstance(entry["bbox"], list):
+                raise TypeError("its box is not a list")
             x, y, width, height = map(float, entry["bbox"])
-            numbers_are_finite = np.isfinite([x, y, width, height, score]).all()
+            numbers_fit = all(abs(each) <= MAX_COORDINATE for each in (x, y, width, height, score))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else error
             raise InputError(
@@ -123,8 +126,11 @@ def read_results(
                 hint='Write {"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], '
                 '"score": 0.9}.',
             ) from error
-        if not numbers_are_finite:
-            raise InputError(f"entry {number} has a number that is not finite.", file=file)
+        if not numbers_fit or width < 0 or height < 0:
+            raise InputError(
+                f"entry {number} has a number that is not finite or too large, or a side below 0.",
+                file=file,
+            )
         if image not in places:
             places[image] = find(str(ids.images.get(image, image)))
         place = places[image]
@@ -133,6 +139,23 @@ def read_results(
             rows[place].append((score, label, (x, y, x + width, y + height)))
     _complain(file, places, rows, labels)
     return Results(file, known, {place: _detections(found) for place, found in rows.items()})
+
+
+def _named(entries: Any, name: str, file: Path) -> dict[Any, str]:
+    """The names of images or categories by id.
+
+    Raises:
+        InputError: They have none, or an id means two things.
+    """
+    found: dict[Any, str] = {}
+    try:
+        for entry in entries:
+            if found.setdefault(entry["id"], str(entry[name])) != str(entry[name]):
+                raise InputError(f"id {entry['id']!r} is there twice.", file=file)
+    except (KeyError, TypeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else "is not an object"
+        raise InputError(f"is not COCO: an image or category {what}.", file=file) from error
+    return found
 
 
 class _Places:

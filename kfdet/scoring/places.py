@@ -15,12 +15,12 @@ from typing import Protocol
 from kfdet.dataset.layout import find_files
 from kfdet.errors import InputError
 from kfdet.events import path_alias
-from kfdet.files import atomic_file
+from kfdet.files import atomic_file, read_whole
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.clients import CONNECTIONS
 from kfdet.storage.download import fetch
 from kfdet.storage.lease import leased
-from kfdet.storage.listing import Entry, entries
+from kfdet.storage.listing import Entry, entries, is_path
 from kfdet.storage.multipart import send, target_for
 from kfdet.storage.store import Store
 from kfdet.storage.upload import make_bucket
@@ -70,8 +70,12 @@ class Folder:
         """See `Place`; without hidden files."""
         found = {}
         for name in find_files(self._path) if self._path.is_dir() else ():
-            state = (self._path / name).stat()
-            found[name] = state.st_size, str(state.st_mtime_ns)
+            try:
+                state = (self._path / name).stat()
+            except OSError:  # a link to nowhere, which its reader reports
+                found[name] = 0, ""
+            else:
+                found[name] = state.st_size, str(state.st_mtime_ns)
         return found
 
     def copy(self, sizes: Mapping[str, int], scratch: Path) -> Path:
@@ -81,7 +85,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """See `Place`."""
-        return (self._path / name).read_bytes()
+        return read_whole(self._path / name)
 
     def write(self, name: str, content: bytes) -> None:
         """See `Place`."""
@@ -112,7 +116,8 @@ class Bucket:
         return {
             each.name: (each.size, each.etag)
             for each in entries(self._store, self._location)
-            if not any(part.startswith(".") for part in each.name.split("/"))
+            if is_path(each.name, self.address)
+            and not any(part.startswith(".") for part in each.name.split("/"))
         }
 
     def copy(self, sizes: Mapping[str, int], scratch: Path) -> Path:

@@ -25,6 +25,8 @@ PREVIEWS = "previews"
 """Folder of pictures with detections."""
 
 _MOST_PREVIEWS = 24
+_MOST_NAME_BYTES = 255 - len(".0123456789ab.parquet")
+"""Of one part of a path: file systems hold 255, and results have a longer name than their file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,24 @@ class Plan:
 
     @classmethod
     def read(cls, path: Path) -> Plan:
-        """Read what `write` wrote."""
+        """Read what `write` wrote.
+
+        Raises:
+            InputError: The file holds something else.
+        """
         found = read_json_object(path)
-        return cls(
-            found["source"],
-            found["target"],
-            found["model"],
-            tuple(found["labels"]),
-            ScoringSettings(**found["settings"]),
-            tuple(Item(**each) for each in found["items"]),
-            tuple(Failure(**each) for each in found["unread"]),
-        )
+        try:
+            return cls(
+                found["source"],
+                found["target"],
+                found["model"],
+                tuple(found["labels"]),
+                ScoringSettings(**found["settings"]),
+                tuple(Item(**each) for each in found["items"]),
+                tuple(Failure(**each) for each in found["unread"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError("is not a plan of this version of kfdet.", file=path) from error
 
 
 def check_places(source: str, target: str) -> None:
@@ -165,7 +174,7 @@ def plan_items(
         settings: How they are scored.
         groups: How many groups there are at most.
     """
-    names = sorted(filter(is_media_file, stamps))
+    names = sorted(name for name in stamps if is_media_file(name) and not _unusable(name))
     drawn = set(names[:: -(-len(names) // _MOST_PREVIEWS) or 1])
     items = []
     for name in names:
@@ -177,13 +186,26 @@ def plan_items(
 
 
 def find_unread(stamps: Mapping[str, tuple[int, str]], address: str) -> tuple[Failure, ...]:
-    """The pictures and videos of the folder `address` that kfdet does not read."""
+    """The pictures and videos of the folder `address` that kfdet does not read or cannot name."""
     found = []
     for name in sorted(stamps):
-        if hint := unread_hint(name):
-            error = InputError("kfdet does not read this.", file=f"{address}/{name}", hint=hint)
-            found.append(Failure(name, str(error)))
+        problem, hint = "kfdet does not read this", unread_hint(name)
+        if is_media_file(name):
+            problem, hint = _unusable(name), "Rename it."
+        if problem and hint:
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            error = InputError(f"{problem}.", file=f"{address}/{shown}", hint=hint)
+            found.append(Failure(shown, str(error)))
     return tuple(found)
+
+
+def _unusable(name: str) -> str:
+    """Why no result can have the name of a file; "" where it can."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return "its name is not text"
+    return "its name is too long" if max(map(len, parts)) > _MOST_NAME_BYTES else ""
 
 
 def _deal(items: Sequence[Item], groups: int) -> tuple[Item, ...]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kfdet.dataset.formats.limits import MAX_BOXES, MAX_FRAMES
 from kfdet.detection.stream import FrameDetections
 from kfdet.errors import KfdetError
 from kfdet.scoring.places import Place
@@ -27,6 +28,8 @@ from kfdet.storage.clients import CONNECTIONS
 
 FRAMES = "frames.parquet"
 DETECTIONS = "detections.parquet"
+_MOST_BYTES = 2 << 30
+"""Of the result of one file, uncompressed."""
 
 _FRAME = (
     ("source", pa.string()),  # the file's path in the folder that is scored
@@ -125,12 +128,33 @@ def _tables(items: Sequence[Item], target: Place) -> Iterator[tuple[Item, pa.Tab
             contents = readers.map(lambda item: target.read(item.result), part)
             for item, content in zip(part, contents, strict=True):
                 try:
-                    yield item, pq.read_table(io.BytesIO(content)).cast(RESULT_SCHEMA)
-                except (pa.ArrowException, ValueError) as error:
+                    yield item, _parse(content)
+                except (pa.ArrowException, OSError, TypeError, ValueError) as error:
                     raise KfdetError(
                         f"{target.address}/{item.result}: cannot be read: {error}. Remove it; "
                         "the same command then scores this file again."
                     ) from error
+
+
+def _parse(content: bytes) -> pa.Table:
+    """The result of one file.
+
+    Raises:
+        ValueError, TypeError, OSError, pa.ArrowException: The content is something else.
+    """
+    file = pq.ParquetFile(io.BytesIO(content))
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    # A few bytes may stand for a billion equal values.
+    values = max((g.column(n).num_values for g in groups for n in range(g.num_columns)), default=0)
+    size = sum(group.total_byte_size for group in groups)
+    if file.metadata.num_rows > MAX_FRAMES or values > MAX_BOXES or size > _MOST_BYTES:
+        raise ValueError("it holds more frames or detections than kfdet writes")
+    table = file.read().cast(RESULT_SCHEMA)
+    detections = pc.list_flatten(table["detections"])
+    columns = [*table.columns, detections, *detections.combine_chunks().flatten()]
+    if any(column.null_count for column in columns):
+        raise ValueError("a value is missing")
+    return table
 
 
 def _detections(table: pa.Table) -> pa.Table:

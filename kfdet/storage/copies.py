@@ -14,10 +14,10 @@ from kfdet.dataset.layout import is_dataset_file, is_video
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.dataset.zipped import files_in_zip, is_zip, unpack_dataset
 from kfdet.errors import InputError
-from kfdet.events import path_alias, warn
+from kfdet.events import path_alias
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import download, fetch
-from kfdet.storage.listing import entries, no_objects
+from kfdet.storage.listing import entries, is_path, no_objects
 from kfdet.storage.store import Store
 
 _PREFIX = "kfdet-dataset-"
@@ -93,16 +93,8 @@ def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
                 hint="Upload the dataset again, and start a new run.",
             )
         wanted = filter(is_dataset_file, found) if names is None else names
-        wanted = [name for name in wanted if _is_path(name, uri)]
+        wanted = [name for name in wanted if is_path(name, uri)]
         fetch(store, location.bucket, [found[name] for name in wanted], folder)
-
-
-def _is_path(name: str, uri: str) -> bool:
-    """Whether an object's key is the path of a file in the dataset's folder; warns where not."""
-    possible = all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/"))
-    if not possible:
-        warn(f"{uri}: the object {name!r} is not used: no file in a folder can have this name.")
-    return possible
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from kfdet.events import Progress
 from kfdet.files import atomic_file
 from kfdet.storage.address import BucketPath
 from kfdet.storage.clients import CONNECTIONS
-from kfdet.storage.listing import Entry, entries, no_objects
+from kfdet.storage.listing import Entry, entries, is_path, no_objects
 from kfdet.storage.multipart import CHECKSUM_HEADER, Crc32c
 from kfdet.storage.store import Store
 
@@ -45,7 +45,8 @@ def download(uri: str, folder: Path) -> Path:
         root = folder / location.name
         below = entries(store, location)
         if below:
-            fetch(store, location.bucket, below, root)
+            usable = [entry for entry in below if is_path(entry.name, uri)]
+            fetch(store, location.bucket, usable, root)
             return root
         beside = _siblings(store, location)
         if not beside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kfdet.errors import InputError
+from kfdet.events import warn
 from kfdet.storage.address import BucketPath
 from kfdet.storage.store import Store
 
@@ -39,6 +40,14 @@ def entries(store: Store, location: BucketPath) -> list[Entry]:
         ),
         key=lambda entry: entry.name,
     )
+
+
+def is_path(name: str, uri: str) -> bool:
+    """Whether an object's key is the path of a file in a folder; warns where not."""
+    possible = all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/"))
+    if not possible:
+        warn(f"{uri}: the object {name!r} is not used: no file in a folder can have this name.")
+    return possible
 
 
 def list_folders(uri: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,9 +12,11 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kfdet.errors import InputError
+from kfdet.files import read_whole
 from kfdet.video.extraction import EncodedFrame
 from kfdet.video.heif import open_picture
 from kfdet.video.jpeg import fit
+from kfdet.video.limits import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
 from kfdet.video.rgb import to_rgb
 
 _ORIENTATION = 0x0112
@@ -37,7 +38,7 @@ def read_image(path: Path, *, longest_side: int = 0, quality: int = 92) -> Encod
         InputError: The file is not an image, is cut off or too large.
     """
     with _explained(path):
-        return _picture(path.read_bytes(), longest_side, quality)
+        return _picture(read_whole(path, MAX_PICTURE_BYTES), longest_side, quality)
 
 
 def read_gray(path: Path, least_side: int) -> Image.Image:
@@ -49,7 +50,7 @@ def read_gray(path: Path, least_side: int) -> Image.Image:
         InputError: As `read_image`.
     """
     with _explained(path):
-        data = path.read_bytes()
+        data = read_whole(path, MAX_PICTURE_BYTES)
         with _open(data) as image:
             if not _is_turned(image) and _has_jpeg_colours(data):
                 pixels = simplejpeg.decode_jpeg(
@@ -84,7 +85,7 @@ def _open(data: bytes) -> Iterator[Image.Image]:
     with open_picture(BytesIO(data)) as image:
         width, height = image.size
         # Pillow warns only; to make an error of a warning changes all threads' filters.
-        if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        if width * height > MAX_PICTURE_PIXELS:
             raise Image.DecompressionBombError
         yield image
 

@@ -44,6 +44,22 @@ def member_names(path: Path) -> list[str]:
         return [info.filename for info in archive.infolist() if not info.is_dir()]
 
 
+def read_members(path: Path, names: Collection[str], most_bytes: int) -> dict[str, bytes]:
+    """The content of those of the named members that a zip has.
+
+    Raises:
+        InputError: As `member_names`; or a member has more than `most_bytes`, or is damaged.
+    """
+    found = {}
+    with _open(path) as archive:
+        for info in archive.infolist():
+            if info.filename in names:
+                _refuse_bomb(info, path, most_bytes)
+                with _explain_damage(path):
+                    found[info.filename] = archive.read(info)
+    return found
+
+
 @contextmanager
 def open_annotation(path: Path, member: str = "annotations.xml") -> Iterator[BinaryIO]:
     """Open `path`, or inside a zip the member of that name (the shallowest one), for reading.
@@ -191,6 +207,8 @@ def _files(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
+    if path.exists() and not path.is_file():
+        raise InputError("is not a file.", file=path)
     try:
         archive = zipfile.ZipFile(path)
     except (*_DAMAGE, NotImplementedError) as error:

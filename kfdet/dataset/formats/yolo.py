@@ -13,12 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from kfdet.boxes.tables import UNTRACKED
-from kfdet.dataset.formats.limits import (
-    MAX_DEPTH,
-    MAX_LABELS,
-    MAX_YAML_BYTES,
-    whole_number,
-)
+from kfdet.dataset.formats.limits import MAX_YAML_BYTES, whole_number
 from kfdet.dataset.formats.model import (
     AnnotatedItem,
     AnnotationSet,
@@ -150,26 +145,12 @@ def _names_of_yaml(path: Path) -> object:
     """
     import yaml
 
-    class Loader(yaml.BaseLoader):
-        """Refuses what makes a small file large or slow: aliases, depth and very many values."""
-
-        depth = nodes = 0
-
-        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            self.nodes += 1
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("it has aliases (*)")
-            if self.depth > MAX_DEPTH or self.nodes > 4 * MAX_LABELS:
-                raise yaml.YAMLError("it is nested too deep, or has too many values")
-            self.depth += 1
-            node: yaml.Node | None = super().compose_node(parent, index)
-            self.depth -= 1
-            return node
+    from kfdet.dataset.formats.yamlfile import TextLoader
 
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise yaml.YAMLError(f"it is larger than {MAX_YAML_BYTES >> 20} MiB")
-        content = yaml.load(_text(path), Loader)  # noqa: S506 it makes nothing but text
+        content = yaml.load(_text(path), TextLoader)  # noqa: S506 it makes nothing but text
         names: object = content["names"]
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         reason = str(error).replace("\n", " ")[:200]
@@ -194,9 +175,11 @@ def sides(path: Path) -> dict[str, list[Path]]:
     """
     import yaml
 
+    from kfdet.dataset.formats.yamlfile import TextLoader
+
     try:
-        content = yaml.safe_load(_text(path))
-    except yaml.YAMLError:
+        content = yaml.load(_text(path, MAX_YAML_BYTES), TextLoader)  # noqa: S506 only text
+    except (yaml.YAMLError, ValueError):
         content = None
     if not isinstance(content, dict):
         return {}  # `read` reports it
@@ -216,7 +199,7 @@ def sides(path: Path) -> dict[str, list[Path]]:
 
 def _listed(place: Path) -> list[Path]:
     """The images that a .txt file lists, one per line, relative to its folder; else the place."""
-    if place.suffix.lower() != ".txt":
+    if place.suffix.lower() != ".txt" or not place.is_file():
         return [place]
     lines = (line.strip() for line in _text(place).splitlines())
     return [place.parent / line for line in lines if line]

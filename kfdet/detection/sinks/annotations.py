@@ -13,6 +13,7 @@ import pyarrow as pa
 from kfdet import events
 from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, UNTRACKED
 from kfdet.dataset.formats.model import AnnotatedItem, Item
+from kfdet.dataset.formats.pictures import safe_path
 from kfdet.dataset.formats.registry import FORMATS
 from kfdet.detection.frame import Source
 from kfdet.detection.key_frames import key_boxes
@@ -42,6 +43,9 @@ class AnnotationSink:
         sources: Where the detections come from: the annotations name them as they lie below their
             folder.
         key_frames: Write the key boxes of tracks, from which a tool interpolates the others.
+
+    Raises:
+        InputError: A source's name cannot be that of a picture or video in an annotation file.
     """
 
     pictures = False
@@ -50,6 +54,8 @@ class AnnotationSink:
         self, name: str, path: Path, sources: Sequence[Source], *, key_frames: bool = False
     ) -> None:
         self._format, self._path, self._key_frames = FORMATS[name], path, key_frames
+        for source in sources:
+            safe_path(str(source.output), "")
         self._sources = {source.name: source for source in sources}
         self._seen: dict[str, _Seen] = {}
 

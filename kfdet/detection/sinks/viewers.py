@@ -18,6 +18,8 @@ from kfdet.detection.stream import FrameDetections, Sink, StreamEnd
 _TITLE = "kfdet: q ends"
 _PORT = 8090
 _QUALITY = 80
+_TIMEOUT_SECONDS = 10
+"""How long a browser may neither ask nor read."""
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>kfdet</title>
 <style>body{margin:0;background:#222}img{display:block;margin:auto;max-width:100%}</style>
 <img src="/stream" alt="detections">"""
@@ -77,6 +79,16 @@ class WindowSink:
             self._root.destroy()
 
 
+class _PageServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where a browser has left or hangs: the terminal shows progress."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class PageSink:
     """A page that a browser on this machine shows: a Motion JPEG stream of the newest pictures."""
 
@@ -88,6 +100,8 @@ class PageSink:
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _TIMEOUT_SECONDS
+
             def do_GET(self) -> None:
                 sink.answer(self)
 
@@ -95,11 +109,9 @@ class PageSink:
                 """Nothing: the terminal shows progress."""
 
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", _PORT), Handler)
+            self._server = _PageServer(("127.0.0.1", _PORT), Handler)
         except OSError:  # another one is there
-            self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+            self._server = _PageServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -137,8 +149,7 @@ class PageSink:
             request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             request.send_header("Cache-Control", "no-store")
             request.end_headers()
-            with suppress(ConnectionError):  # the browser has left
-                self._send_pictures(request)
+            self._send_pictures(request)
         else:
             request.send_error(404)
 
