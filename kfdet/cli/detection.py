@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.options import EndpointNamespace, with_parameters
 from kfdet.events import warn
 from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
 
@@ -115,6 +115,7 @@ def detect(
         ),
     ] = False,
     *,
+    namespace: EndpointNamespace = "",
     settings: StreamSettings,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +161,7 @@ def detect(
         if track or borders or any(needs_tracks(target.format) for target in targets):
             counting = Counting(borders)
             steps = [Tracker(), counting]
-        detector = _load(model, threshold, stack)
+        detector = _load(model, namespace, threshold, stack)
         if show:
             sinks.append(_viewer())
         stream = detector.open_stream(found, settings, lambda error: warn(str(error)))
@@ -197,7 +198,7 @@ def _viewer() -> Sink:
     return viewer
 
 
-def _load(model: str, threshold: float | None, stack: ExitStack) -> Detector:
+def _load(model: str, namespace: str, threshold: float | None, stack: ExitStack) -> Detector:
     """The detector; at an address that tells no threshold, with the one for drawing."""
     from kfdet.detection import Detector
     from kfdet.detection.detections import DRAWN_SCORE
@@ -206,7 +207,7 @@ def _load(model: str, threshold: float | None, stack: ExitStack) -> Detector:
     if model.startswith(ENDPOINT_START):
         from kfdet.deployment.lookup import open_client
 
-        detector = open_client(model.removeprefix(ENDPOINT_START), "", "", threshold)
+        detector = open_client(model.removeprefix(ENDPOINT_START), namespace, "", threshold)
         return stack.enter_context(detector)
     if threshold is None and model.startswith(("http://", "https://", "grpc://")):
         threshold = DRAWN_SCORE

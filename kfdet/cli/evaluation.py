@@ -6,13 +6,14 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.options import EndpointNamespace, with_parameters
 from kfdet.parameters import DatasetSettings, Gate, SamplingSettings
 
 
@@ -24,7 +25,8 @@ def evaluate(
         typer.Argument(
             metavar="MODEL",
             help="A run, a model's folder, .tflite or .zip file, here or in a bucket; the address "
-            "of an endpoint; or a COCO results file (.json) of any other detector.",
+            "of an endpoint, or endpoint:NAME; or a COCO results file (.json) of any other "
+            "detector.",
         ),
     ],
     dataset: Annotated[
@@ -42,6 +44,7 @@ def evaluate(
         ),
     ] = None,
     *,
+    namespace: EndpointNamespace = "",
     choice: DatasetSettings,
     sampling: SamplingSettings,
     gate: Gate,
@@ -61,18 +64,21 @@ def evaluate(
     kfdet evaluate detections.json garage/
     """
     from kfdet.console.summary import print_metrics
+    from kfdet.deployment.lookup import find_address
     from kfdet.detection.detector import check_address
     from kfdet.local.evaluation import EvaluationSettings, check_output
     from kfdet.local.evaluation import evaluate as evaluate_model
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     check_output(output)
-    for address in (model, gate.against):
+    subject = find_address(model, namespace)
+    gate = replace(gate, against=find_address(gate.against, namespace))
+    for address in (subject, gate.against):
         check_address(address)
     err.print(f"{model} on {dataset or 'its own records'}", markup=False, soft_wrap=True)
     with progress():
         metrics = evaluate_model(
-            model,
+            subject,
             dataset,
             output,
             EvaluationSettings(choice, sampling, gate),

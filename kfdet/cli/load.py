@@ -15,6 +15,7 @@ from rich.table import Table
 
 from kfdet import __version__
 from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.options import EndpointNamespace
 from kfdet.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def load(
         typer.Argument(
             metavar="ENDPOINT",
             help="http://HOST:PORT or grpc://HOST:PORT, each with /v1/models/NAME where the model "
-            "is not called detector.",
+            "is not called detector; or endpoint:NAME, found in your cluster.",
         ),
     ],
     pictures: Annotated[
@@ -59,6 +60,7 @@ def load(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write a page with charts there."),
     ] = None,
+    namespace: EndpointNamespace = "",
     as_json: Json = False,
 ) -> None:
     """Measure how many requests a second an endpoint answers, and how fast.
@@ -70,18 +72,21 @@ def load(
 
     kfdet load http://localhost:8501 grpc://localhost:8500 -o load.html
 
-    kfdet load http://toys.example.org/v1/models/toys --rate 40
+    kfdet load endpoint:toys --rate 40
     """
+    from kfdet.deployment.lookup import find_address
     from kfdet.detection import Detector
     from kfdet.detection.pictures import encode
     from kfdet.evaluation.load import LEVELS, advise, measure_load
 
-    for address in endpoints:
+    addresses = [find_address(endpoint, namespace) for endpoint in endpoints]
+    for address in addresses:
         if "://" not in address:
             raise InputError(
                 "is not the address of an endpoint.",
                 file=address,
-                hint="Write http://HOST:PORT or grpc://HOST:PORT; `kfdet endpoints` lists them.",
+                hint="Write http://HOST:PORT, grpc://HOST:PORT or endpoint:NAME; `kfdet endpoints` "
+                "lists those of your cluster.",
             )
     sent = [encode(path).data for path in pictures or ()] or [_picture()]
     in_flight = sorted({*(level for level in LEVELS if level < most), most})
@@ -93,7 +98,7 @@ def load(
                 seconds=seconds,
                 levels=in_flight,
             )
-            for address in endpoints
+            for address in addresses
         }
     advice = {address: advise(found, rate) for address, found in measured.items()}
     if output:

@@ -42,6 +42,16 @@ Profile = Annotated[
         help="Your profile, where several users share Kubeflow.",
     ),
 ]
+EndpointNamespace = Annotated[
+    str,
+    typer.Option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Namespace of endpoint:NAME; default: that of your kubeconfig's context, else "
+        "kubeflow.",
+    ),
+]
 Experiment = Annotated[
     str, typer.Option(metavar="NAME", help="The experiment that lists the runs.")
 ]

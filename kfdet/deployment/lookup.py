@@ -10,6 +10,7 @@ from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.inference_service import is_managed, read
 from kfdet.detection import Detector
 from kfdet.errors import InputError
+from kfdet.parameters import ENDPOINT_START
 
 
 def find_endpoint(name: str, namespace: str = "") -> tuple[Cluster, Endpoint]:
@@ -48,14 +49,36 @@ def open_client(
         InputError: There is no such endpoint.
     """
     cluster, endpoint = find_endpoint(name, namespace)
-    address = url or (cluster.inside and endpoint.address) or endpoint.url
-    if not address:
-        raise InputError(
-            "has no address yet.",
-            file=f"endpoint:{name}",
-            hint="`kfdet endpoints` shows its state.",
-        )
+    address = url or _address(cluster, endpoint)
     recommended = endpoint.serving.stable.thresholds
     if threshold is None and recommended:
         threshold = recommended.overall
     return Detector.load(address, name=name, threshold=threshold)
+
+
+def find_address(model: str, namespace: str = "") -> str:
+    """The address of `endpoint:NAME`; another model stays as it is.
+
+    Args:
+        model: The endpoint or model.
+        namespace: As for `find_endpoint`.
+
+    Raises:
+        InputError: There is no such endpoint.
+    """
+    if not model.startswith(ENDPOINT_START):
+        return model
+    name = model.removeprefix(ENDPOINT_START)
+    return f"{_address(*find_endpoint(name, namespace)).rstrip('/')}/v1/models/{name}"
+
+
+def _address(cluster: Cluster, endpoint: Endpoint) -> str:
+    """The address inside the cluster for a pod, else the one outside."""
+    address = (cluster.inside and endpoint.address) or endpoint.url
+    if not address:
+        raise InputError(
+            "has no address yet.",
+            file=f"endpoint:{endpoint.name}",
+            hint="`kfdet endpoints` shows its state.",
+        )
+    return address

@@ -9,6 +9,7 @@ from typing import Any, Self
 import av
 import numpy as np
 import numpy.typing as npt
+from av.codec.context import Flags
 
 Picture = npt.NDArray[np.uint8]
 """Shape (height, width, 3), RGB."""
@@ -22,6 +23,8 @@ _OPTIONS = {"preset": "ultrafast", "crf": "23"}
 
 class VideoEncoder:
     """Encodes a video picture by picture; each is shown from its own time on.
+
+    The last one is shown as long as the one before it.
 
     Use it in a `with` block: the file can be played once that has ended.
 
@@ -48,10 +51,14 @@ class VideoEncoder:
             self._stream.width, self._stream.height = width // 2 * 2, height // 2 * 2
             self._stream.pix_fmt = "yuv420p"
             self._stream.codec_context.time_base = _CLOCK
+            self._stream.codec_context.flags |= Flags.frame_duration
         cut = picture[: self._stream.height, : self._stream.width]
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(cut), format="rgb24")
-        self._last = max(round(seconds / _CLOCK), self._last + 1)
-        frame.pts, frame.time_base = self._last, _CLOCK
+        time = max(round(seconds / _CLOCK), self._last + 1)
+        if self._last >= 0:
+            frame.duration = time - self._last  # holds for the last one, which has no next one
+        self._last = frame.pts = time
+        frame.time_base = _CLOCK
         self._container.mux(self._stream.encode(frame))
 
     def __enter__(self) -> Self:

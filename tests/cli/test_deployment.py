@@ -30,7 +30,7 @@ from kfdet.deployment.publish import version_of
 from kfdet.deployment.rollout import check_deployment
 from kfdet.deployment.starting import with_located_start
 from kfdet.detection.thresholds import Thresholds
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 from kfdet.evaluation.comparison import Comparison
 from kfdet.parameters import TrainingSettings
 from kfdet.stages.deployment import deploy as deployment_stage
@@ -295,6 +295,49 @@ def test_a_client_takes_address_and_threshold_from_the_endpoint(
     assert asked == [((url,), {"name": "toys", "threshold": threshold})]
     with pytest.raises(InputError, match="endpoint:cups: kfdet serves no endpoint of this name"):
         kfdet.load_endpoint("cups")
+
+
+@pytest.mark.usefixtures("store", "fake")
+def test_an_endpoint_is_measured_by_its_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["deploy", str(run), "--name", "toys"]) == 0
+    address = "http://toys-default.example.com/v1/models/toys"
+    asked: list[Any] = []
+
+    def measure_load(load: Any, *_: Any, **__: Any) -> Any:
+        asked.extend(load.args)
+        raise KfdetError("measured.")
+
+    def evaluate(model: str, _: str, __: Any, settings: Any, **___: Any) -> Any:
+        asked.extend((model, settings.gate.against))
+        raise KfdetError("measured.")
+
+    monkeypatch.setattr("kfdet.evaluation.load.measure_load", measure_load)
+    monkeypatch.setattr("kfdet.local.evaluation.evaluate", evaluate)
+    assert main(["load", "endpoint:toys"]) == 1
+    assert main(["evaluate", str(run), str(tmp_path), "--against", "endpoint:toys"]) == 1
+    assert main(["evaluate", "endpoint:toys", str(tmp_path)]) == 1
+    assert asked == [address, str(run), address, address, ""]
+    assert main(["load", "endpoint:cups"]) == 2
+
+
+@pytest.mark.usefixtures("store", "fake")
+@pytest.mark.parametrize("command", ["detect a.jpg --model", "load", "evaluate"])
+def test_an_endpoint_is_looked_up_in_its_namespace(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def connect(namespace: str) -> Any:
+        asked.append(namespace)
+        raise InputError("no cluster here.")
+
+    monkeypatch.setattr("kfdet.deployment.lookup.connect", connect)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    assert main([*command.split(), "endpoint:toys", "-n", "shop"]) == 2
+    assert asked == ["shop"]
 
 
 def test_start_from_what_an_endpoint_serves(

@@ -53,7 +53,7 @@ class Everywhere:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a video and two pictures, one of them broken; and the model."""
 
-    def load(model: str, threshold: float | None, stack: ExitStack) -> Detector:
+    def load(_: str, __: str, threshold: float | None, stack: ExitStack) -> Detector:
         return stack.enter_context(Detector(Everywhere(), threshold))
 
     monkeypatch.setattr(detection, "_load", load)
