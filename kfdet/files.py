@@ -1,8 +1,9 @@
-"""Files that are either whole or absent, their digests, zip and JSON files, and usable cores."""
+"""Files that are whole or absent, digests, zip and JSON files, locked folders, usable cores."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -95,6 +96,37 @@ def _atomic(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
         else:
             with suppress(OSError):  # nothing was created
                 temporary.unlink()
+
+
+@contextmanager
+def lock_folder(folder: Path, name: str, busy: str) -> Iterator[int]:
+    """Hold a folder, which is made, for this process; gives the lock's file descriptor.
+
+    The lock lasts until the last process that inherited the descriptor has ended.
+
+    Args:
+        folder: The folder.
+        name: Name of the lock file in it.
+        busy: What to say where another process holds it, with {} for that one's ID.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                busy.format(file.read().strip()),
+                file=folder,
+                hint="Wait for it, or choose another folder.",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield file.fileno()
 
 
 def hash_file(path: Path) -> str:

@@ -24,17 +24,23 @@ _FORMS = "Give a picture, a video, a folder, a glob pattern, a camera's number o
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSource:
-    """One picture."""
+class _File:
+    """A picture or a video; see `kfdet.detection.frame.Source`."""
 
     path: Path
     output: PurePosixPath
-    kind: Kind = "image"
 
     @property
     def name(self) -> str:
         """Its path."""
         return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSource(_File):
+    """One picture."""
+
+    kind: Kind = "image"
 
     def open(self, settings: StreamSettings) -> tuple[int, Iterator[Frame]]:
         """The picture, upright; its bytes stay as they are where they need no change."""
@@ -54,17 +60,10 @@ class PictureSource:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoSource:
+class VideoSource(_File):
     """A video file; its frames become JPEGs like those that training and evaluation read."""
 
-    path: Path
-    output: PurePosixPath
     kind: Kind = "video"
-
-    @property
-    def name(self) -> str:
-        """Its path."""
-        return str(self.path)
 
     def open(self, settings: StreamSettings) -> tuple[int, Iterator[Frame]]:
         """The chosen frames; those that do not decode are left out, with a warning."""

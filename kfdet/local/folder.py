@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_args
 
 from kfdet.dataset.zipped import is_zip
 from kfdet.detection.tflite import tflite_name
 from kfdet.errors import InputError, KfdetError
-from kfdet.files import atomic_file, atomic_folder, read_json_object
+from kfdet.files import atomic_file, atomic_folder, lock_folder, read_json_object
 from kfdet.parameters import Precision
 
 LOCK = ".kfdet-run"
@@ -91,30 +89,9 @@ def _check_dataset(dataset: Path, folder: Path) -> None:
         )
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold the run folder for this process; gives the lock's file descriptor.
-
-    The lock lasts until the last process that inherited the descriptor has ended.
-
-    Raises:
-        InputError: Another run works in the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"another run (process {file.read().strip()}) works in this folder.",
-                file=folder,
-                hint="Wait for it, or choose another output folder.",
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield file.fileno()
+def locked(folder: Path) -> AbstractContextManager[int]:
+    """Hold the run folder for this process: see `kfdet.files.lock_folder`."""
+    return lock_folder(folder, LOCK, "another run (process {}) works in this folder.")
 
 
 def portable(value: Any, folder: Path) -> Any:

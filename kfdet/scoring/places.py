@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +13,7 @@ from typing import Protocol
 from kfdet.dataset.layout import find_files
 from kfdet.errors import InputError
 from kfdet.events import path_alias
-from kfdet.files import atomic_file, read_whole
+from kfdet.files import atomic_file, lock_folder, read_whole
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.clients import CONNECTIONS
 from kfdet.storage.download import fetch
@@ -191,26 +189,8 @@ def owned(address: str, part: str = "") -> Iterator[None]:
             place = address.rstrip("/")
             stack.enter_context(leased(f"{place}/.groups/{part}" if part else place))
         else:
-            stack.enter_context(_locked(Path(address), part))
-        yield
-
-
-@contextmanager
-def _locked(folder: Path, part: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{_LOCK}{part}", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"another process ({file.read().strip()}) is scoring into this folder.",
-                file=folder,
-                hint="Wait for it, or choose another folder.",
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+            busy = "another process ({}) is scoring into this folder."
+            stack.enter_context(lock_folder(Path(address), f"{_LOCK}{part}", busy))
         yield
 
 
