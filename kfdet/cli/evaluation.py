@@ -68,9 +68,11 @@ def evaluate(
     from kfdet.detection.detector import check_address
     from kfdet.local.evaluation import EvaluationSettings, check_output
     from kfdet.local.evaluation import evaluate as evaluate_model
+    from kfdet.storage.address import refuse_credentials
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     check_output(output)
+    refuse_credentials(dataset)
     subject = find_address(model, namespace)
     gate = replace(gate, against=find_address(gate.against, namespace))
     for address in (subject, gate.against):

@@ -112,8 +112,10 @@ def _run(
     from kfdet.console.summary import print_summary
     from kfdet.dataset.several import join_datasets
     from kfdet.local.runner import run as run_pipeline
+    from kfdet.storage.address import refuse_credentials
 
     parameters.check()
+    refuse_credentials(*datasets)
     err.print(f"{' + '.join(datasets)} → {output}", markup=False, soft_wrap=True)
     started = time.monotonic()
     try:

@@ -51,8 +51,10 @@ def score(
     """
     from kfdet.console.summary import print_scoring
     from kfdet.scoring.run import score as score_folder
+    from kfdet.storage.address import refuse_credentials
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    refuse_credentials(source, target)
     err.print(f"{source} → {target}", markup=False, soft_wrap=True)
     try:
         with progress():

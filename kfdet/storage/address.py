@@ -30,6 +30,23 @@ def is_bucket_uri(text: str) -> bool:
     return bool(separator) and scheme in _SCHEMES
 
 
+def refuse_credentials(*addresses: str) -> None:
+    """Refuse addresses that hold a password, before anything shows or keeps them.
+
+    Raises:
+        InputError: One does; the message does not show it.
+    """
+    for address in addresses:
+        scheme, _, rest = address.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if "@" in bucket or (":" in bucket and "@" in prefix):
+            raise InputError(
+                f"the address {scheme}://... contains credentials; it is not shown.",
+                hint="Write minio://BUCKET/NAME, and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY.",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class BucketPath:
     """A prefix in a bucket.
@@ -49,14 +66,8 @@ class BucketPath:
         Raises:
             InputError: It is not the URI of a bucket.
         """
-        scheme, _, rest = uri.partition("://")
-        bucket, _, prefix = rest.partition("/")
-        if "@" in bucket or (":" in bucket and "@" in prefix):
-            raise InputError(
-                f"the address {scheme}://... contains credentials; it is not shown.",
-                hint="Write minio://BUCKET/NAME, and set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY.",
-            )
+        refuse_credentials(uri)
+        bucket, _, prefix = uri.partition("://")[2].partition("/")
         if not is_bucket_uri(uri) or not bucket:
             raise InputError(
                 "is not the address of a bucket.", file=uri, hint="Write minio://BUCKET/NAME."

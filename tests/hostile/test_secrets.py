@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from support.annotation_samples import write_image
 
+from kfdet.cli import main
 from kfdet.errors import InputError
 from kfdet.storage.address import BucketPath
 
@@ -57,6 +61,10 @@ class Parrot(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._refuse()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._refuse()
+
     def do_HEAD(self) -> None:
         self._refuse()
 
@@ -94,7 +102,7 @@ def everything_shown(folder: Path, environment: dict[str, str], *arguments: str)
 
 def prepare(folder: Path) -> None:
     (folder / "tmp").mkdir()
-    (folder / "data" / "images").mkdir(parents=True)
+    (folder / "data" / "images").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "images" / "a.jpg").write_bytes(b"no picture")
 
 
@@ -126,3 +134,122 @@ def test_no_credential_in_an_address_is_shown(tmp_path: Path, parrot: str) -> No
     with pytest.raises(InputError, match="contains credentials") as raised:
         BucketPath.parse(uri)
     assert CANARY not in str(raised.value)
+
+
+def shown_here(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    environment: dict[str, str],
+    arguments: Sequence[str],
+) -> str:
+    """As `everything_shown`, in this process, which has loaded what takes long."""
+    prepare(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    for name, value in {"HOME": str(folder), **environment}.items():
+        monkeypatch.setenv(name, value)
+    words = {"DATASET": str(folder / "data"), "OUT": str(folder / "out")}
+    status = main([words.get(word, word) for word in arguments])
+    printed = capfd.readouterr()
+    assert status in (1, 2), printed
+    left = [path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()]
+    return "\n".join([printed.out, printed.err, *left, *map(str, folder.rglob("*"))])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("detect", "minio://kfdet/a.jpg", "-m", "OUT"),
+        ("detect", "DATASET", "-m", "minio://kfdet/m"),
+        ("score", "minio://kfdet/a", "minio://kfdet/b", "--model", "minio://kfdet/m"),
+        ("score", "minio://kfdet/a", "OUT", "--model", "http://127.0.0.1:9"),
+        ("score", "DATASET", "minio://kfdet/b", "--model", "http://127.0.0.1:9"),
+        ("evaluate", "minio://kfdet/m", "DATASET"),
+        ("evaluate", "http://127.0.0.1:9", "minio://kfdet/toys"),
+        ("run", "minio://kfdet/toys", "-o", "OUT"),
+        ("convert", "minio://kfdet/toys", "OUT", "--to", "coco"),
+        ("download", "minio://kfdet/toys", "OUT"),
+    ],
+    ids=" ".join,
+)
+def test_no_credential_is_shown_by_what_reads_a_bucket(
+    tmp_path: Path,
+    parrot: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: Sequence[str],
+) -> None:
+    environment = {"AWS_ENDPOINT_URL": parrot, **dict.fromkeys(VARIABLES, CANARY)}
+
+    assert CANARY not in shown_here(tmp_path, monkeypatch, capfd, environment, command)
+
+
+BUCKET = f"s3://someone:{CANARY}@kfdet/toys"
+ENDPOINTS = (
+    f"http://someone:{CANARY}@127.0.0.1:9",
+    f"http://127.0.0.1:9/v1/models/toys?key={CANARY}",
+    f"grpc://someone:{CANARY}@127.0.0.1:9",
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("upload", "DATASET", BUCKET),
+        ("download", BUCKET, "OUT"),
+        ("convert", BUCKET, "OUT", "--to", "coco"),
+        ("run", BUCKET, "-o", "OUT"),
+        ("submit", BUCKET, "--host", "http://127.0.0.1:9"),
+        ("detect", BUCKET, "-m", "OUT"),
+        ("detect", "DATASET", "-m", BUCKET),
+        ("score", BUCKET, "OUT", "--model", "OUT"),
+        ("score", "DATASET", BUCKET, "--model", "OUT"),
+        ("score", "DATASET", "OUT", "--model", BUCKET),
+        ("evaluate", BUCKET, "DATASET"),
+        ("evaluate", "OUT", BUCKET),
+        ("detect", f"http://someone:{CANARY}@127.0.0.1:9/a?key={CANARY}", "-m", "OUT"),
+        ("detect", f"rtsp://someone:{CANARY}@127.0.0.1:9/a", "-m", "http://127.0.0.1:9"),
+        *(("detect", "DATASET", "-m", address) for address in ENDPOINTS),
+        *(("load", address) for address in ENDPOINTS),
+        *(("score", "DATASET", "OUT", "--model", address) for address in ENDPOINTS),
+        *(("evaluate", address, "DATASET") for address in ENDPOINTS),
+        *(("evaluate", "OUT", "DATASET", "--against", address) for address in ENDPOINTS),
+    ],
+    ids=lambda command: " ".join(command).replace(CANARY, "..."),
+)
+def test_no_credential_in_any_address_is_shown(
+    tmp_path: Path,
+    parrot: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: Sequence[str],
+) -> None:
+    environment = {"AWS_ENDPOINT_URL": parrot, **dict.fromkeys(VARIABLES, "someone")}
+
+    assert CANARY not in shown_here(tmp_path, monkeypatch, capfd, environment, command)
+
+
+@pytest.mark.parametrize("token", [CANARY, f"{CANARY}\n", f"{CANARY} {CANARY}", f"{CANARY}ä"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("detect", "DATASET", "-m", "ENDPOINT"),
+        ("score", "DATASET", "OUT", "--model", "ENDPOINT"),
+        ("load", "ENDPOINT"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_no_token_of_an_endpoint_is_shown(
+    tmp_path: Path,
+    parrot: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: Sequence[str],
+    token: str,
+) -> None:
+    write_image(tmp_path / "data" / "images" / "b.jpg")
+    monkeypatch.setenv("KFDET_ENDPOINT_TOKEN", token)
+    asked = [parrot if word == "ENDPOINT" else word for word in command]
+
+    assert CANARY not in shown_here(tmp_path, monkeypatch, capfd, {}, asked)
