@@ -9,6 +9,7 @@ from benchmarks import (
     detect,
     endpoint,
     frame_extraction,
+    hostile_clients,
     interpolation,
     runs,
     tfrecord,
@@ -31,6 +32,7 @@ def main() -> None:
     rows += tfrecord.measure(data)
     rows += training.measure(data)
     rows += endpoint.measure()
+    rows += hostile_clients.measure()
     rows += detect.measure(data)
     rows += upload.measure()
     print_table(rows)

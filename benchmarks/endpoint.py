@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,10 @@ def measure(model: Path | None = None) -> list[Row]:
     """Measure the overhead of REST and gRPC, and a request beside the model in this process."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = model or small_model(Path(scratch))
-        image = _image()
+        image = camera_image()
         local = load_model(find_saved_model(folder), NAME)
         inputs = {"image_bytes": np.array([image], object)}
-        with _served(folder) as (rest, grpc), rest, grpc:
+        with served(folder) as server, server.over_rest() as rest, server.over_grpc() as grpc:
             alone: list[float] = []
             requests_: dict[str, list[tuple[float, float]]] = {"REST": [], "gRPC": []}
             # In turns, so that what else the machine does meets all of them.
@@ -77,7 +78,7 @@ def _request(detector: Detector, image: bytes) -> tuple[float, float]:
     return seconds * 1000, (seconds - found.model_seconds) * 1000
 
 
-def _image() -> bytes:
+def camera_image() -> bytes:
     """Return a JPEG as from a camera: smooth, with some noise."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     smooth = np.stack([x * 255 / WIDTH, y * 255 / HEIGHT, (x + y) % 256], axis=2)
@@ -96,9 +97,26 @@ def small_model(root: Path) -> Path:
     return root / "run" / "model"
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process of `kfdet serve`, and the addresses of its two ports."""
+
+    process: subprocess.Popen[bytes]
+    rest: str
+    grpc: str
+
+    def over_rest(self) -> Detector:
+        """Return a client of the REST API."""
+        return Detector.load(self.rest, name=NAME)
+
+    def over_grpc(self) -> Detector:
+        """Return a client of the gRPC API."""
+        return Detector.load(f"grpc://{self.grpc}", name=NAME)
+
+
 @contextmanager
-def _served(model: Path) -> Iterator[tuple[Detector, Detector]]:
-    """Run `kfdet serve` for the block; yield a client for each of its ports."""
+def served(model: Path) -> Iterator[Server]:
+    """Run `kfdet serve` for the block."""
     rest, grpc = _free_port(), _free_port()
     process = subprocess.Popen(
         [
@@ -110,10 +128,7 @@ def _served(model: Path) -> Iterator[tuple[Detector, Detector]]:
     try:
         url = f"http://127.0.0.1:{rest}"
         _wait(f"{url}/v1/models/{NAME}", process)
-        yield (
-            Detector.load(url, name=NAME),
-            Detector.load(f"grpc://127.0.0.1:{grpc}", name=NAME),
-        )
+        yield Server(process, url, f"127.0.0.1:{grpc}")
     finally:
         process.terminate()
         process.wait()
