@@ -15,18 +15,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.label_economy import boxes_by_frame, with_boxes
 from benchmarks.table import Row, print_table
+from benchmarks.trained import load_trained
 from kfdet.detection import Detections
-from kfdet.detection.backend import OUTPUTS, Answer
-from kfdet.detection.detector import Detector
 from kfdet.evaluation.coco import evaluate_coco
 from kfdet.evaluation.comparison import Comparison, compare, decide
 from kfdet.evaluation.ground_truth import frame_rates, read_dataset, reported_side
@@ -47,30 +45,6 @@ LEAST_PROMOTED = 0.9
 """Part of the really better models: 18 of 20."""
 
 RULES: tuple[Promotion, ...] = ("better", "not-worse")
-
-
-@dataclass
-class _Backend:
-    """A serving module as a detector runs it."""
-
-    module: Any
-    labels: tuple[str, ...]
-    place: str = "memory"
-    input_size: None = None
-    thresholds: None = None
-
-    def predict(self, pictures: Sequence[bytes]) -> Answer:
-        """The outputs for encoded pictures."""
-        import tensorflow as tf
-
-        found = {k: v.numpy() for k, v in self.module(tf.constant(list(pictures))).items()}
-        found["detection_class_names"] = [
-            [name.decode() for name in names] for names in found["detection_class_names"]
-        ]
-        return Answer([{k: found[k][i] for k in OUTPUTS} for i in range(len(pictures))], 0.0)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 @dataclass(frozen=True)
@@ -154,17 +128,10 @@ def _reversed(comparison: Comparison) -> Comparison:
 
 def _answers(folder: Path, records: Path) -> Iterator[tuple[str, ModelRun]]:
     """What the trained model in `folder` finds, and then what its damaged copies find."""
-    import tensorflow as tf
-
-    from kfdet.export.module import load_module
-
-    labels, side = tuple(read_dataset(records)["labels"]), reported_side(records)
-    module = load_module(folder)
-    detect = tf.function(module.detect_bytes, input_signature=[tf.TensorSpec([None], tf.string)])
-    detector = Detector(_Backend(detect, labels), threshold=0.0)
+    side = reported_side(records)
+    detector, weights = load_trained(folder, read_dataset(records)["labels"])
     model = run_model(records, detector, side, timed=False)
     yield "the model", model
-    weights = list(module.model.trainable_variables)
     originals = [variable.numpy() for variable in weights]
     changes = {"moved": _move, "left out": _leave_out, "invented": _invent}
     for seed in SEEDS:

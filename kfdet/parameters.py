@@ -206,7 +206,7 @@ class DatasetSettings(Settings):
     own_sides: bool = parameter(
         True,
         "Data",
-        "Keep the training, validation and test sides that a dataset brings along.",
+        "Keep the training, validation and test sides that a dataset defines itself.",
     )
 
     def check(self) -> None:
@@ -326,7 +326,7 @@ class TrainingSettings(Settings):
         "Training",
         "Weights to start from: imagenet (a backbone), coco (a detector), endpoint:NAME (the model "
         "that it serves), an earlier run, a checkpoint's path or URL, or none, which needs no "
-        "network; empty: imagenet where it can be had, else none.",
+        "network; empty: imagenet where available, else none.",
         metavar="START",
     )
     freeze: Freeze = parameter(
@@ -631,7 +631,7 @@ NO_START = "none"
 """The value of `pretrained` that starts from random weights."""
 
 DEFAULT_START = "imagenet"
-"""What an empty `pretrained` means where it can be had."""
+"""What an empty `pretrained` means where it is available."""
 
 PUBLISHED_STARTS = ("imagenet", "coco")
 """The values of `pretrained` that name weights which others have published."""
