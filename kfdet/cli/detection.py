@@ -16,6 +16,7 @@ from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import EndpointNamespace, with_parameters
 from kfdet.events import warn
 from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
+from kfdet.planning.summary import count
 
 if TYPE_CHECKING:
     from kfdet.detection import Detector
@@ -229,21 +230,23 @@ def _report(
         print(json.dumps(_summary(meter, targets, counters)))
         return
     console = out if to_file else err
-    counts = ", ".join(f"{count} {label}" for label, count in meter.labels.most_common())
+    counts = ", ".join(f"{number} {label}" for label, number in meter.labels.most_common())
     live = f", {meter.dropped} dropped" if meter.dropped else ""
-    console.print(
-        f"{meter.shown} frames{live} in {meter.seconds:.1f} s ({meter.rate:.1f} frames/s, latency "
-        f"{1000 * meter.latency(0.5):.0f} ms, of 95% at most {1000 * meter.latency(0.95):.0f} ms)",
-        soft_wrap=True,
-    )
-    total = f"{meter.labels.total()} detections{f': {counts}' if counts else ''}"
-    console.print(total, markup=False, soft_wrap=True)
+    if meter.shown:
+        console.print(
+            f"{count(meter.shown, 'frame')}{live} in {meter.seconds:.1f} s "
+            f"({meter.rate:.1f} frames/s, latency {1000 * meter.latency(0.5):.0f} ms, of 95% at "
+            f"most {1000 * meter.latency(0.95):.0f} ms)",
+            soft_wrap=True,
+        )
+        total = count(meter.labels.total(), "detection") + (f": {counts}" if counts else "")
+        console.print(total, markup=False, soft_wrap=True)
     for source, counter in counters.items():
         console.print(_count_table(source, counter))
     if meter.failed:
         console.print(f"[yellow]{len(meter.failed)} left out, named above[/]")
     for target in targets:
-        if target.path:
+        if target.path and target.path.exists():
             console.print(f"{target.format} → {target.path}", markup=False, soft_wrap=True)
 
 
@@ -258,7 +261,7 @@ def _count_table(source: str, counter: ObjectCounter) -> Table:
             table.add_column(f"{place} {what}", justify="right", overflow="fold")
     for label, objects in counter.objects.most_common():
         crossed = [
-            count[label] for each in counter.crossings for count in (each.entered, each.left)
+            counts[label] for each in counter.crossings for counts in (each.entered, each.left)
         ]
         table.add_row(escape(label), *map(str, (objects, *crossed)))
     return table
@@ -286,6 +289,8 @@ def _summary(
         ),
         "failed": [{"file": error.file, "problem": error.problem} for error in meter.failed],
         "outputs": [
-            {"format": target.format, "path": str(target.path)} for target in targets if target.path
+            {"format": target.format, "path": str(target.path)}
+            for target in targets
+            if target.path and target.path.exists()
         ],
     }

@@ -28,6 +28,8 @@ def score(
     model: Annotated[
         str,
         typer.Option(
+            "-m",
+            "--model",
             metavar="MODEL",
             help="A run, a model's folder, .tflite or .zip file, here or in a bucket.",
         ),

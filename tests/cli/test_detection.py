@@ -106,6 +106,23 @@ def test_lines_on_standard_output_leave_it_to_them(capsys: pytest.CaptureFixture
     assert "3 detections: 3 robot" in captured.err
 
 
+def test_a_person_reads_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    write_media()
+    assert main(["detect", "media/photo.png", "-m", "run", "-o", "out", "--labels", "mug"]) == 0
+    frames, found, written = capsys.readouterr().out.splitlines()
+    assert frames.startswith("1 frame in ")
+    assert (found, written) == ("1 detection: 1 mug", "drawn → out")
+
+
+def test_nothing_is_said_to_be_written_that_is_not_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("broken.png").write_text("no picture")
+    assert main(["detect", "broken.png", "-m", "run", "-o", "out"]) == 2
+    assert capsys.readouterr().out.splitlines() == ["1 left out, named above"]
+    assert not Path("out").exists()
+
+
 def test_a_threshold_leaves_out_what_scores_less(capsys: pytest.CaptureFixture[str]) -> None:
     write_media()
     assert main(["detect", "media/photo.png", "-m", "run", "-o", "-", "--threshold", "0.5"]) == 0
