@@ -43,10 +43,9 @@ def download(uri: str, folder: Path) -> Path:
     location = BucketPath.parse(uri)
     with Store(uri) as store:
         root = folder / location.name
-        below = entries(store, location)
+        below = [entry for entry in entries(store, location) if is_path(entry.name, uri)]
         if below:
-            usable = [entry for entry in below if is_path(entry.name, uri)]
-            fetch(store, location.bucket, usable, root)
+            fetch(store, location.bucket, below, root)
             return root
         beside = _siblings(store, location)
         if not beside:
