@@ -242,7 +242,8 @@ def _report(
         total = count(meter.labels.total(), "detection") + (f": {counts}" if counts else "")
         console.print(total, markup=False, soft_wrap=True)
     for source, counter in counters.items():
-        console.print(_count_table(source, counter))
+        if counter.objects:
+            console.print(_count_table(source, counter))
     if meter.failed:
         console.print(f"[yellow]{len(meter.failed)} left out, named above[/]")
     for target in targets:
