@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kfdet.planning.plan import FrameRange
-from kfdet.planning.sides import Flags, Integers, SplitInput
+from kfdet.planning.sides import Counts, Flags, Integers, SplitInput
 
 _BLOCK_POSITIONS = 64
 _EXHAUSTIVE_UNITS = 8
@@ -80,7 +80,7 @@ def label_gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tup
 
 
 def choose_block(
-    frames: Integers, boxes: Integers, val_share: float, guard: int
+    frames: Integers, boxes: Counts, val_share: float, guard: int
 ) -> FrameRange | None:
     """First and last frame of the evaluation block; None where a side would be empty.
 
@@ -92,7 +92,9 @@ def choose_block(
     """
     size = max(1, round(val_share * len(frames)))
     latest = len(frames) - size
-    sums = np.concatenate([np.zeros((1, boxes.shape[1]), np.int64), np.cumsum(boxes, axis=0)])
+    sums = np.zeros((len(boxes) + 1, boxes.shape[1]), np.int32)
+    sums[1:] = boxes
+    np.cumsum(sums, axis=0, out=sums)
     best: tuple[tuple[int, int, int, int, int], FrameRange] | None = None
     for rank, start in enumerate(np.unique(np.linspace(latest, 0, _BLOCK_POSITIONS).round())[::-1]):
         i = int(start)

@@ -22,7 +22,7 @@ from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.plan import Plan, Source, Split
 from kfdet.planning.ranges import merge
 from kfdet.planning.sampling import select_frames
-from kfdet.planning.sides import SplitInput
+from kfdet.planning.sides import Counts, SplitInput
 from kfdet.planning.split import split
 
 Integers = npt.NDArray[np.int64]
@@ -184,13 +184,15 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
 
 def _count_boxes(
     frames: Integers, label: Integers, first: Integers, end: Integers, labels: int
-) -> Integers:
+) -> Counts:
     """Objects of every label on every frame, (F, L), from half-open spans of frames."""
-    change = np.zeros((len(frames) + 1, labels), np.int64)
+    change = np.zeros((len(frames) + 1, labels), np.int32)
     visible = (end > first) & (label != _NOT_COUNTED)
     np.add.at(change, (np.searchsorted(frames, first[visible]), label[visible]), 1)
     np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
-    return np.cumsum(change[:-1], axis=0)
+    np.cumsum(change, axis=0, out=change)
+    np.minimum(change, np.iinfo(np.int16).max, out=change)
+    return change[:-1].astype(np.int16)
 
 
 def _duplicates(items: Sequence[Item]) -> Integers:

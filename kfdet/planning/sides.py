@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from kfdet.planning.plan import Source
 from kfdet.planning.ranges import Ranges, contains
 
 Integers = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.signedinteger[Any]]
+"""In few bytes each, as there may be hundreds of labels on a million frames."""
 Flags = npt.NDArray[np.bool_]
 Strategy = Literal["video", "time-block", "image", "own", "whole"]
 Gaps = dict[str, float]
@@ -42,7 +44,7 @@ class SplitInput:
     source: Source
     usable: Ranges
     frames: Integers
-    boxes: Integers
+    boxes: Counts
     duplicate: int
     side: Side = ""
 

@@ -73,7 +73,7 @@ def split_by_block(
     for unit in units:
         # The same video twice is cut at the same place.
         frames, where = np.unique(np.concatenate([m.frames for m in unit]), return_inverse=True)
-        boxes = np.zeros((len(frames), unit[0].boxes.shape[1]), np.int64)
+        boxes = np.zeros((len(frames), unit[0].boxes.shape[1]), np.int32)
         np.add.at(boxes, where, np.concatenate([m.boxes for m in unit]))
         source = unit[0].source
         wanted = guard_seconds * source.fps
