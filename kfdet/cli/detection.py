@@ -16,7 +16,6 @@ from kfdet.cli.app import Json, app, err, out, progress
 from kfdet.cli.options import EndpointNamespace, with_parameters
 from kfdet.events import warn
 from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
-from kfdet.planning.summary import count
 
 if TYPE_CHECKING:
     from kfdet.detection import Detector
@@ -225,6 +224,8 @@ def _report(
     meter: Meter, targets: list[Target], counters: Mapping[str, ObjectCounter], as_json: bool
 ) -> None:
     """What was done, on standard output; on standard error where that holds the detections."""
+    from kfdet.planning.summary import count
+
     to_file = all(target.path for target in targets)
     if as_json and to_file:
         print(json.dumps(_summary(meter, targets, counters)))

@@ -99,7 +99,7 @@ def test_other_labels(model):
 
 def test_labels_of_any_text(tmp_path):
     """Not every character that Python takes for a line's end ends a line of labels.txt."""
-    labels = ["a\u2028b", "c d", "e\x85"]
+    labels = ["a\u2028b", "c d", "e\u2029"]
     model = blobs.save_blob_model(tmp_path, labels)
     assert load_detector(model, labels)
     assert json.loads((model / "model.json").read_text())["labels"] == labels
