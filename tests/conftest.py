@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +34,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first: the last ones leave nothing to do for the other workers."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, _LONG.isdisjoint(item.path.parts)))
+
+
+def _quick_stack(context: int = 1) -> list[inspect.FrameInfo]:
+    """`inspect.stack` without the lines of the sources."""
+    frames, frame = [], sys._getframe(1)
+    while frame:
+        code = frame.f_code
+        place = (code.co_filename, frame.f_lineno, code.co_name)
+        frames.append(inspect.FrameInfo(frame, *place, None, None))
+        frame = frame.f_back
+    return frames
+
+
+# KFP asks for the stack at every setting of a task. For frames without a file, which the workers of
+# pytest-xdist have, `inspect` then searches all modules: 7 s a pipeline where TensorFlow is loaded.
+inspect.stack = _quick_stack
 
 
 @pytest.fixture(scope="session")
