@@ -68,7 +68,7 @@ def evaluate(
     from kfdet.detection.detector import check_address
     from kfdet.local.evaluation import EvaluationSettings, check_output
     from kfdet.local.evaluation import evaluate as evaluate_model
-    from kfdet.storage.address import refuse_credentials
+    from kfdet.storage.address import is_bucket_uri, refuse_credentials
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     check_output(output)
@@ -76,7 +76,8 @@ def evaluate(
     subject = find_address(model, namespace)
     gate = replace(gate, against=find_address(gate.against, namespace))
     for address in (subject, gate.against):
-        check_address(address)
+        # a name in a bucket may have an @
+        (refuse_credentials if is_bucket_uri(address) else check_address)(address)
     err.print(f"{model} on {dataset or 'its own records'}", markup=False, soft_wrap=True)
     with progress():
         metrics = evaluate_model(

@@ -42,7 +42,7 @@ class _ByPipeline(Command):
         """Read the arguments of the pipeline that --pipeline names."""
         if "--pipeline=scoring" in args or ("--pipeline", "scoring") in pairwise(args):
             command = parent.command.commands[_SCORING]
-            return command.make_context(info_name, args, parent, **extra)
+            return command.make_context(_SCORING, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 

@@ -19,7 +19,7 @@ MOST_BYTES = 16 << 20
 
 
 _FARTHEST = 100
-"""How far from a picture a box may lie, in pictures."""
+"""The largest coordinate of a box, as a multiple of the picture's side."""
 
 
 def read_row(row: Any, place: str) -> tuple[Boxes, tuple[str, ...], npt.NDArray[np.float64]]:

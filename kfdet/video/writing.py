@@ -24,7 +24,7 @@ _OPTIONS = {"preset": "ultrafast", "crf": "23"}
 class VideoEncoder:
     """Encodes a video picture by picture; each is shown from its own time on.
 
-    The last one is shown as long as the one before it.
+    The last frame is shown for as long as the frame before it.
 
     Use it in a `with` block: the file can be played once that has ended.
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from support.command_line import Refused
 
 from kfdet.cli import main
+from kfdet.errors import KfdetError
 from kfdet.parameters import Network
 
 SWEEP = ("sweep", "d", "-o", "r", "--grid")
@@ -61,3 +62,17 @@ def test_the_networks_are_those_that_training_knows() -> None:
     from kfdet.training.networks import NETWORKS
 
     assert set(get_args(Network)) == set(NETWORKS)
+
+
+def test_a_model_in_a_bucket_may_have_an_at_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def evaluate(model: str, *_: Any, **__: Any) -> Any:
+        asked.append(model)
+        raise KfdetError("measured.")
+
+    monkeypatch.setattr("kfdet.local.evaluation.evaluate", evaluate)
+    assert main(["evaluate", "minio://kfdet/toys@2.zip", str(tmp_path)]) == 1
+    assert asked == ["minio://kfdet/toys@2.zip"]

@@ -139,3 +139,10 @@ def test_options_of_the_other_pipeline(
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["submit", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_a_scoring_lacks_is_explained_by_its_own_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["submit", "--pipeline", "scoring"]) == 2
+    assert "submit --pipeline scoring -h" in capsys.readouterr().err

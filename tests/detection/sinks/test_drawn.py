@@ -48,7 +48,8 @@ def test_a_video_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
     sink.close()
     assert times(tmp_path / "film.mp4") == pytest.approx([0.0, 0.1, 0.5, 2.0])
     with av.open(str(tmp_path / "film.mp4")) as film:
-        assert film.duration / av.time_base == pytest.approx(3.5)  # the last one as the one before
+        # the last frame lasts as long as the frame before
+        assert film.duration / av.time_base == pytest.approx(3.5)
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
