@@ -28,6 +28,8 @@ from kfdet.storage.clients import CONNECTIONS
 
 FRAMES = "frames.parquet"
 DETECTIONS = "detections.parquet"
+_GROUP_FRAMES = 50_000
+"""In a row group, of which `_parse` takes MAX_BOXES detections: 200 on each frame."""
 _MOST_BYTES = 2 << 30
 """Of the result of one file, uncompressed."""
 
@@ -82,7 +84,7 @@ def to_bytes(frames: Sequence[FrameDetections]) -> bytes:
         for each in frames
     ]
     file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, RESULT_SCHEMA), file)
+    pq.write_table(pa.Table.from_pylist(rows, RESULT_SCHEMA), file, row_group_size=_GROUP_FRAMES)
     return file.getvalue()
 
 
