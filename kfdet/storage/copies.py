@@ -17,7 +17,7 @@ from kfdet.errors import InputError
 from kfdet.events import path_alias
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import download, fetch
-from kfdet.storage.listing import entries, is_path, no_objects
+from kfdet.storage.listing import entries, is_path, named_entries, no_objects
 from kfdet.storage.store import Store
 
 _PREFIX = "kfdet-dataset-"
@@ -82,19 +82,19 @@ def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
         return
     location = BucketPath.parse(uri)
     with Store(uri) as store:
-        found = {entry.name: entry for entry in entries(store, location)}
-        if not found:
-            raise no_objects(uri)
-        missing = sorted(set(names or ()) - set(found))
-        if missing:
-            raise InputError(
-                f"{missing[0]} is no longer in the bucket.",
-                file=uri,
-                hint="Upload the dataset again, and start a new run.",
-            )
-        wanted = filter(is_dataset_file, found) if names is None else names
-        wanted = [name for name in wanted if is_path(name, uri)]
-        fetch(store, location.bucket, [found[name] for name in wanted], folder)
+        if names is not None:
+            possible = [name for name in names if is_path(name, uri)]
+            found = named_entries(store, location, possible)
+        else:
+            listed = entries(store, location)
+            if not listed:
+                raise no_objects(uri)
+            found = [
+                entry
+                for entry in listed
+                if is_dataset_file(entry.name) and is_path(entry.name, uri)
+            ]
+        fetch(store, location.bucket, found, folder)
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kfdet.errors import InputError
 from kfdet.events import warn
 from kfdet.storage.address import BucketPath
-from kfdet.storage.store import Store
+from kfdet.storage.clients import CONNECTIONS
+from kfdet.storage.store import Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,40 @@ def entries(store: Store, location: BucketPath) -> list[Entry]:
         ),
         key=lambda entry: entry.name,
     )
+
+
+def named_entries(store: Store, location: BucketPath, names: Collection[str]) -> list[Entry]:
+    """The objects of these names below `location`, sorted by name: one request for each.
+
+    Raises:
+        InputError: One is missing.
+    """
+
+    def look_up(name: str) -> Entry | None:
+        key = location.key(name)
+        try:
+            found = store.call_with_retries(store.client.stat_object, location.bucket, key)
+        except StoreError as error:
+            if error.code == "NoSuchKey":
+                return None
+            raise
+        return Entry(name, key, found.size, found.etag)
+
+    pool = ThreadPoolExecutor(CONNECTIONS)
+    try:
+        looked_up = [(name, pool.submit(look_up, name)) for name in sorted(names)]
+        found = [(name, future.result()) for name, future in looked_up]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    missing = [name for name, entry in found if entry is None]
+    if missing:
+        more = f" ({len(missing)} of {len(found)} files are missing)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{missing[0]} is no longer in the bucket{more}.",
+            file=store.uri,
+            hint="Upload the dataset again, and start a new run.",
+        )
+    return [entry for _, entry in found if entry is not None]
 
 
 def is_path(name: str, uri: str) -> bool:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.object_store import BUCKET, ObjectStore
 from support.square_video import write_square_annotation, write_square_video
 
 from kfdet.cli import main
@@ -98,3 +99,28 @@ def test_a_run_takes_a_zip_and_no_other_file(toys: Path, tmp_path: Path) -> None
     check_places(Path(zip_of(toys)), tmp_path / "run")
     with pytest.raises(InputError, match="is a file"):
         check_places(toys / "annotations" / "a.xml", tmp_path / "run")
+
+
+def test_named_files_of_a_bucket_are_looked_up_and_not_listed(
+    toys: Path, object_store: ObjectStore
+) -> None:
+    object_store.put(toys, "toys")
+    object_store.log.clear()
+    names = ["videos/b.mp4", "annotations/a.xml"]
+    with local_dataset(f"s3://{BUCKET}/toys", names) as folder:
+        assert digest(folder) == {name: (toys / name).read_bytes() for name in sorted(names)}
+    assert object_store.listings == 0
+    for name in names:
+        assert object_store.log.count(f"HEAD {BUCKET}/toys/{name}") == 1
+        assert object_store.log.count(f"GET {BUCKET}/toys/{name}") == 1
+    with local_dataset(f"s3://{BUCKET}/toys") as folder:
+        assert digest(folder) == digest(toys)
+    assert object_store.listings == 1
+
+
+def test_all_named_files_that_a_bucket_does_not_have(toys: Path, object_store: ObjectStore) -> None:
+    object_store.put(toys, "toys")
+    names = ["videos/z.mp4", "videos/a.mp4", "videos/y.mp4"]
+    message = r"videos/y.mp4 is no longer in the bucket \(2 of 3 files are missing\)\."
+    with pytest.raises(InputError, match=message), local_dataset(f"s3://{BUCKET}/toys", names):
+        pass

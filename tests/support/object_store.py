@@ -20,8 +20,8 @@ _PART = re.compile(r"PUT [^ ]*[?&]partNumber=(\d+)[^ ]* HTTP[^\"]*\"(?:\x1b\[\d+
 class ObjectStore:
     """Runs until it is stopped; what is stored outlives a stop.
 
-    `log` has the requests so far, such as "PUT bucket/key", and `parts` the numbers of the parts of
-    multipart uploads that have arrived.
+    `log` has the requests so far, such as "PUT bucket/key", `listings` is how often objects were
+    listed, and `parts` has the numbers of the parts of multipart uploads that have arrived.
     """
 
     def __init__(self) -> None:
@@ -30,6 +30,7 @@ class ObjectStore:
             self.port = free.getsockname()[1]
         self.log: list[str] = []
         self.parts: list[int] = []
+        self.listings = 0
         self._runs = False
         self._handler = logging.Handler()
         self._handler.emit = self._note  # type: ignore[method-assign]
@@ -44,6 +45,7 @@ class ObjectStore:
         found = _REQUEST.search(record.getMessage())
         if found:
             self.log.append(f"{found[1]} {found[2]}")
+        self.listings += "list-type=2" in record.getMessage()
         if part := _PART.search(record.getMessage()):
             self.parts.append(int(part[1]))
 
