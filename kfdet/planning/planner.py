@@ -19,6 +19,7 @@ from kfdet.dataset.loading import Dataset, Item
 from kfdet.errors import InputError
 from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.coverage import covered_ranges, visible_ranges
+from kfdet.planning.groups import MOST_GROUPS, make_groups
 from kfdet.planning.plan import Plan, Source, Split
 from kfdet.planning.ranges import merge
 from kfdet.planning.sampling import select_frames
@@ -30,9 +31,6 @@ Integers = npt.NDArray[np.int64]
 _NOT_COUNTED = -1
 """Number of the label of a region, which is not an object."""
 
-GROUP_PIXELS = 600_000_000
-"""Decoding work worth a group of its own: about 300 frames of 1080p, a few seconds."""
-
 
 def make_plan(
     dataset: Dataset,
@@ -40,7 +38,6 @@ def make_plan(
     how: SplitSettings,
     *,
     seed: int,
-    max_groups: int,
 ) -> tuple[Plan, pa.Table, list[str]]:
     """Split a dataset and cut it into groups.
 
@@ -49,7 +46,6 @@ def make_plan(
         sampling: Which annotated frames the run uses.
         how: What evaluates instead of training.
         seed: Seed of every choice.
-        max_groups: Sources are cut into at most this many groups.
 
     Returns:
         The plan, the key boxes (KEY_SCHEMA, sorted by video, track, frame) of its sources, clipped
@@ -68,7 +64,7 @@ def make_plan(
         for one in inputs
         if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
     ]
-    return *_plan(dataset, planned, made, keys, max_groups), warnings
+    return *_plan(dataset, planned, made, keys), warnings
 
 
 def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan, pa.Table]:
@@ -99,11 +95,15 @@ def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan
         )
     planned = [replace(one.source, val=one.usable) for one in chosen]
     how = Split("whole", 1.0, 0.0, 0, sides_from=dataset.sides_from if side else "")
-    return _plan(dataset, planned, how, keys, max_groups=1)
+    return _plan(dataset, planned, how, keys, most_groups=1)
 
 
 def _plan(
-    dataset: Dataset, sources: Sequence[Source], how: Split, keys: pa.Table, max_groups: int
+    dataset: Dataset,
+    sources: Sequence[Source],
+    how: Split,
+    keys: pa.Table,
+    most_groups: int = MOST_GROUPS,
 ) -> tuple[Plan, pa.Table]:
     """The plan, and the keys of its sources."""
     plan = Plan(
@@ -111,7 +111,7 @@ def _plan(
         labels=tuple(dataset.labels),
         sources=tuple(sources),
         split=how,
-        groups=make_groups(sources, max_groups),
+        groups=make_groups(sources, most_groups),
     )
     names = pa.array([source.name for source in sources], pa.string())
     return plan, keys.filter(pc.is_in(keys["video"], value_set=names))
@@ -204,22 +204,3 @@ def _duplicates(items: Sequence[Item]) -> Integers:
         numbers[of_kind] = find([items[i].path for i in of_kind]) + taken
         taken += len(of_kind)
     return numbers
-
-
-def make_groups(sources: Sequence[Source], most: int) -> tuple[tuple[str, ...], ...]:
-    """Cut sources, in the order of their names, into at most `most` groups of about equal work."""
-    ordered = sorted(sources, key=lambda s: s.name)
-    work = np.array([s.width * s.height * _decoded(s) for s in ordered], np.float64)
-    groups = int(np.clip(math.ceil(work.sum() / GROUP_PIXELS), 1, min(most, len(ordered))))
-    middle = np.cumsum(work) - work / 2
-    place = np.minimum(middle / work.sum() * groups, groups - 1).astype(int)
-    cut = [
-        tuple(s.name for s, group in zip(ordered, place, strict=True) if group == number)
-        for number in range(groups)
-    ]
-    return tuple(group for group in cut if group)
-
-
-def _decoded(source: Source) -> int:
-    """Frames from the first to the last one that is used."""
-    return max(last for _, last in source.used) - min(first for first, _ in source.used) + 1

@@ -16,8 +16,6 @@ from kfdet.planning.planner import make_plan
 from kfdet.storage.copies import local_dataset
 
 MOST_WARNINGS = 20
-MOST_GROUPS = 8
-"""Sources are cut into at most this many groups, which run side by side."""
 
 
 def plan_dataset(
@@ -54,9 +52,7 @@ def plan_dataset(
     split.check()
     with local_dataset(dataset) as folder:
         data = load_checked(folder, dataset, choice)
-        plan, keys, split_warnings = make_plan(
-            data, sampling, split, seed=seed, max_groups=MOST_GROUPS
-        )
+        plan, keys, split_warnings = make_plan(data, sampling, split, seed=seed)
         for warning in split_warnings:
             events.warn(warning)
     with atomic_folder(plan_dir) as written:

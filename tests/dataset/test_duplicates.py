@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
-from kfdet.dataset.duplicates import identical_files, near_duplicates
+from kfdet.dataset.duplicates import NEAR_BITS, identical_files, near_duplicates, near_hashes
 from kfdet.errors import InputError
 
 
@@ -50,6 +51,37 @@ def test_near_duplicates(folder: Path) -> None:
         ["03 again.jpg", "03.jpg"],
         ["05 other format.png", "05 smaller.jpg", "05.jpg"],
     ]
+
+
+def flipped(hashes: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """The hashes with up to so many bits changed."""
+    for _ in range(most):
+        bit = np.uint64(1) << rng.integers(0, 64, len(hashes), dtype=np.uint64)
+        hashes = np.where(rng.random(len(hashes)) < 0.6, hashes ^ bit, hashes)
+    return hashes
+
+
+@pytest.mark.parametrize("pictures", [1, 30, 1500])
+@pytest.mark.parametrize("changed", [0, 4, 12])
+def test_near_hashes_are_those_that_a_comparison_of_all_finds(pictures: int, changed: int) -> None:
+    rng = np.random.default_rng(changed)
+    seen = rng.integers(0, 1 << 64, pictures, dtype=np.uint64)
+    hashes = flipped(seen[rng.integers(0, pictures, 1500)], changed, rng)
+    near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= NEAR_BITS
+    _, expected = connected_components(near, directed=False)
+    found = near_hashes(hashes)
+    assert len(set(zip(found, expected, strict=True))) == len(set(found)) == len(set(expected))
+
+
+def test_near_hashes_of_very_many_pictures() -> None:
+    """Each with each would be 20 billion pairs."""
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 1 << 64, 200_000, dtype=np.uint64)
+    hashes[1] = hashes[0] ^ np.uint64(0b111111)
+    still = flipped(np.full(20_000, hashes[2]), 5, rng)
+    found = near_hashes(np.concatenate([hashes, still]))
+    assert found[0] == found[1]
+    assert set(found[200_000:]) == {found[2]}
 
 
 def test_an_image_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:

@@ -4,50 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.source_factory import image, video
 
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.tables import iou_matrix
 from kfdet.dataset.loading import Dataset, load
 from kfdet.parameters import SamplingSettings, SplitSettings
-from kfdet.planning.plan import Source
-from kfdet.planning.planner import make_groups, make_plan
+from kfdet.planning.planner import make_plan
 from kfdet.planning.ranges import contains
 
 
-@pytest.mark.parametrize(
-    ("sources", "most", "groups"),
-    [
-        ([video("a.mp4", train=((0, 599),))], 8, [["a.mp4"]]),
-        ([image(f"{i}.jpg") for i in range(9)], 8, [[f"{i}.jpg" for i in range(9)]]),
-        (
-            [video(f"{c}.mp4", 9000, train=((0, 8999),)) for c in "dacb"],
-            8,
-            [["a.mp4"], ["b.mp4"], ["c.mp4"], ["d.mp4"]],
-        ),
-        (
-            [video(f"{c}.mp4", 9000, train=((0, 8999),)) for c in "dacb"],
-            2,
-            [["a.mp4", "b.mp4"], ["c.mp4", "d.mp4"]],
-        ),
-        (
-            [
-                video("a.mp4", 30000, val=((0, 29999),)),
-                *(video(f"{c}.mp4", 10000, train=((0, 9999),)) for c in "bcd"),
-            ],
-            2,
-            [["a.mp4"], ["b.mp4", "c.mp4", "d.mp4"]],
-        ),
-        ([video("a.mp4", 90000, train=((50, 59),))], 8, [["a.mp4"]]),
-    ],
-    ids=["one", "small images", "by name", "at most two", "balanced", "only what is used"],
-)
-def test_make_groups(sources: list[Source], most: int, groups: list[list[str]]) -> None:
-    assert [list(group) for group in make_groups(sources, most)] == groups
-
-
 def plan_of(data: Dataset) -> tuple[object, ...]:
-    return make_plan(data, SamplingSettings(), SplitSettings(), seed=0, max_groups=8)
+    return make_plan(data, SamplingSettings(), SplitSettings(), seed=0)
 
 
 @pytest.fixture(scope="module")
