@@ -156,40 +156,51 @@ class Sampling:
     Args:
         drawn: Truth boxes, by source and class id.
         visible: All boxes on the measured frames, by source and class id.
+        drawn_of_label: The former by class id alone.
+        visible_of_label: The latter by class id alone.
         measured: Measured frames with objects, by source.
         frames: All frames with objects, by source.
+        share: Measured ones of all frames with objects, in all sources.
     """
 
     drawn: Counter[tuple[str, int]]
     visible: Counter[tuple[str, int]]
+    drawn_of_label: Counter[int]
+    visible_of_label: Counter[int]
     measured: Counter[str]
     frames: Counter[str]
+    share: float
 
     @classmethod
     def of(cls, truths: Sequence[GroundTruth]) -> Sampling:
         """Count all pictures of a split, measured or not."""
-        found = cls(Counter(), Counter(), Counter(), Counter())
+        drawn, visible = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+        drawn_of_label, visible_of_label = Counter[int](), Counter[int]()
+        measured, frames = Counter[str](), Counter[str]()
         for truth in truths:
-            found.frames[truth.video] += len(truth.boxes) > 0
+            frames[truth.video] += len(truth.boxes) > 0
             if truth.measured:
-                found.measured[truth.video] += len(truth.boxes) > 0
-                found.drawn.update((truth.video, k) for k in truth.classes[truth.drawn].tolist())
-                found.visible.update((truth.video, k) for k in truth.classes.tolist())
-        return found
+                measured[truth.video] += len(truth.boxes) > 0
+                of_drawn, of_all = truth.classes[truth.drawn].tolist(), truth.classes.tolist()
+                drawn.update((truth.video, k) for k in of_drawn)
+                visible.update((truth.video, k) for k in of_all)
+                drawn_of_label.update(of_drawn)
+                visible_of_label.update(of_all)
+        share = measured.total() / max(1, frames.total())
+        return cls(drawn, visible, drawn_of_label, visible_of_label, measured, frames, share)
 
     def share_drawn(self, video: str, class_id: int) -> float:
         """Share of a label's objects that is drawn, in all sources where this one has none."""
         if self.visible[video, class_id]:
             return self.drawn[video, class_id] / self.visible[video, class_id]
-        of_label = [key for key in self.visible if key[1] == class_id]
-        visible = sum(self.visible[key] for key in of_label)
-        return sum(self.drawn[key] for key in of_label) / visible if visible else 1.0
+        visible = self.visible_of_label[class_id]
+        return self.drawn_of_label[class_id] / visible if visible else 1.0
 
     def share_measured(self, video: str) -> float:
         """Share of the frames with objects that is measured, in all sources where there is none."""
         if self.frames[video]:
             return self.measured[video] / self.frames[video]
-        return self.measured.total() / max(1, self.frames.total())
+        return self.share
 
 
 def weigh(

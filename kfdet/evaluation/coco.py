@@ -1,12 +1,17 @@
-"""COCO's metrics: pycocotools matches arrays in memory, and every false positive has a weight."""
+"""COCO's metrics: pycocotools matches, and every false positive has a weight.
+
+COCOeval keeps a dictionary for each label on each picture and each area range. It therefore gets
+one label at a time, and only what can match at all; of every other detection it is known that it
+matches nothing. The numbers are those of one COCOeval over everything.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +19,15 @@ import numpy.typing as npt
 from kfdet.detection import Detections
 from kfdet.evaluation.attribution import Weights
 from kfdet.evaluation.average_precision import Floats, average_precision
+from kfdet.evaluation.coco_rows import Rows, drawn_rows, found_rows, rows_by_image
 from kfdet.evaluation.ground_truth import GroundTruth
-from kfdet.evaluation.matching import class_ids
-
-# A box of this area lies outside every area range of COCOeval, so that the box is ignored and
-# still compared by plain IoU. (Its `ignore` field is overwritten by `iscrowd`, which would compare
-# by the share of the detection that is covered.)
-_IGNORED_AREA = -1.0
+from kfdet.evaluation.matching import MATCH_IOU
 
 _IOU_50, _IOU_75 = 0, 5  # positions in COCOeval's thresholds .50, .55, ... .95
-_AREAS = {"": 0, "_small": 1, "_medium": 2, "_large": 3}
+_AREAS = ("all", "small", "medium", "large")  # COCOeval's area ranges
+
+_MOST_DETECTIONS = 100
+"""Of a label on one picture, the best ones: COCOeval's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,156 +95,155 @@ def evaluate_coco(
     Returns:
         The metrics, and each label's matches at IoU 0.5.
     """
-    from pycocotools.cocoeval import COCOeval
-
     if weights is None:
         weights = [np.ones(len(found)) for found in detections]
     measured = [i for i, truth in enumerate(truths) if truth.measured]
-    images = [truths[i] for i in measured]
-    found = [detections[i].where(weights[i] > 0) for i in measured]
-    counts = np.concatenate([np.empty(0), *(weights[i][weights[i] > 0] for i in measured)])
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(
-            _coco(images, labels, [_truth_rows(truth) for truth in images]),
-            _coco(images, labels, [_detection_rows(each, labels) for each in found]),
-            "bbox",
-        )
-        evaluator.evaluate()
-    place = {truths[i].source_id: i for i in measured}
-    by_area = {
-        suffix: [_matches(evaluator, k, a, counts, place, len(truths)) for k in range(len(labels))]
-        for suffix, a in _AREAS.items()
-    }
-    ap = {suffix: [_ap(each) for each in by_area[suffix]] for suffix in _AREAS}
-    everything = by_area[""]
-    boxes = sum((_objects(truth, len(labels)) for truth in images), np.zeros(len(labels), int))
+    measured.sort(key=lambda i: truths[i].source_id)  # COCOeval's order among equal scores
+    drawn = drawn_rows(truths, measured)
+    found = found_rows(detections, weights, labels, measured)
+    by_label = [
+        _measure(drawn.where(drawn.classes == k), found.where(found.classes == k), len(truths))
+        for k in range(1, len(labels) + 1)
+    ]
+    ap = {name: [areas[a].ap for areas in by_label] for a, name in enumerate(_AREAS)}
+    boxes = np.zeros(len(labels), int)
+    for i in measured:
+        boxes += np.bincount(truths[i].classes[truths[i].counted], minlength=len(labels) + 1)[1:]
     metrics = CocoMetrics(
-        ap=_mean(ap[""]),
-        ap50=_mean([values[_IOU_50] for values in ap[""]]),
-        ap75=_mean([values[_IOU_75] for values in ap[""]]),
-        ap_small=_mean(ap["_small"]),
-        ap_medium=_mean(ap["_medium"]),
-        ap_large=_mean(ap["_large"]),
-        ar100=_mean([_recall(each) for each in everything]),
+        ap=_mean(ap["all"]),
+        ap50=_mean([values[_IOU_50] for values in ap["all"]]),
+        ap75=_mean([values[_IOU_75] for values in ap["all"]]),
+        ap_small=_mean(ap["small"]),
+        ap_medium=_mean(ap["medium"]),
+        ap_large=_mean(ap["large"]),
+        ar100=_mean([areas[0].recall for areas in by_label]),
         per_class={
             label: ClassMetrics(
-                ap=_mean(ap[""][k]), ap50=_mean(ap[""][k][_IOU_50]), boxes=int(boxes[k])
+                ap=_mean(ap["all"][k]), ap50=_mean(ap["all"][k][_IOU_50]), boxes=int(boxes[k])
             )
             for k, label in enumerate(labels)
         },
     )
-    return metrics, [
-        Matches(each.images, each.right[:1], each.wrong[:1], each.objects) for each in everything
-    ]
+    return metrics, [areas[0].matches for areas in by_label]
 
 
-def _matches(
-    evaluator: Any, label: int, area: int, weights: Floats, place: Mapping[int, int], images: int
-) -> Matches:
-    """COCOeval's matches of one label and area range; `weights` by the id of a detection, from 1.
+class _Measured(NamedTuple):
+    """What was measured of one label on objects of one range of areas.
 
     Args:
-        evaluator: After `evaluate`.
-        label: Position of the label.
-        area: Position of the area range.
-        weights: Of every detection, in the order of their ids.
-        place: Position of an image by its id.
-        images: How many there are.
+        ap: (T,) average precision by IoU threshold.
+        recall: (T,) share of the objects that was found.
+        matches: At IoU 0.5.
     """
-    parameters = evaluator.params
-    start = (label * len(parameters.areaRng) + area) * len(parameters.imgIds)
-    entries = [e for e in evaluator.evalImgs[start : start + len(parameters.imgIds)] if e]
-    objects = np.zeros(images)
-    for entry in entries:
-        objects[place[entry["image_id"]]] = np.count_nonzero(np.equal(entry["gtIgnore"], 0))
-    thresholds = len(parameters.iouThrs)
-    scores = np.concatenate([np.empty(0), *(e["dtScores"] for e in entries)])
-    order = np.argsort(-scores, kind="stable")  # as COCOeval.accumulate sorts
 
-    def joined(field: str) -> npt.NDArray[np.bool_]:
-        parts = [np.zeros((thresholds, 0)), *(np.asarray(e[field]) for e in entries)]
-        both: npt.NDArray[np.bool_] = np.concatenate(parts, axis=1)[:, order].astype(bool)
-        return both
+    ap: Floats
+    recall: Floats
+    matches: Matches
 
-    ids = np.concatenate([np.empty(0, np.int64), *(np.array(e["dtIds"], int) for e in entries)])
-    where = [np.full(len(e["dtIds"]), place[e["image_id"]]) for e in entries]
-    matched, ignored = joined("dtMatches"), joined("dtIgnore")
-    return Matches(
-        images=np.concatenate([np.empty(0, np.int64), *where])[order],
-        right=(matched & ~ignored).astype(float),
-        wrong=(~matched & ~ignored) * weights[ids[order] - 1],
-        objects=objects,
+
+def _measure(drawn: Rows, found: Rows, images: int) -> list[_Measured]:
+    """Measure one label, by range of areas.
+
+    Args:
+        drawn: Its true boxes.
+        found: Its detections.
+        images: How many pictures there are.
+    """
+    found = _best(found)
+    evaluator = _evaluator(drawn, found)
+    return [_measure_area(evaluator, area, drawn, found, images) for area in range(len(_AREAS))]
+
+
+def _measure_area(evaluator: Any, area: int, drawn: Rows, found: Rows, images: int) -> _Measured:
+    low, high = evaluator.params.areaRng[area]
+    counted = ~drawn.crowd & (drawn.areas >= low) & (drawn.areas <= high)
+    objects = np.bincount(drawn.images[counted], minlength=images).astype(float)
+    matched = np.zeros((len(evaluator.params.iouThrs), len(found.scores)), bool)
+    ignored = np.tile((found.areas < low) | (found.areas > high), (len(matched), 1))
+    entries = len(evaluator.params.imgIds)
+    for entry in evaluator.evalImgs[area * entries : (area + 1) * entries]:
+        own = np.array(entry["dtIds"]) - 1
+        matched[:, own], ignored[:, own] = entry["dtMatches"] > 0, entry["dtIgnore"]
+    right, wrong = matched & ~ignored, ~matched & ~ignored
+    total = objects.sum(keepdims=True)
+    return _Measured(
+        # one threshold after the other, as the numbers of millions of detections take memory
+        ap=np.concatenate(
+            [
+                average_precision(hits[None].astype(float), (misses * found.weights)[None], total)
+                for hits, misses in zip(right, wrong, strict=True)
+            ]
+        ),
+        recall=right.sum(axis=1) / total if total[0] else np.full(len(right), np.nan),
+        matches=Matches(found.images, right[:1].astype(float), wrong[:1] * found.weights, objects),
     )
 
 
-def _ap(matches: Matches) -> Floats:
-    """Average precision at each IoU threshold."""
-    objects = np.full(len(matches.right), matches.objects.sum())
-    return average_precision(matches.right, matches.wrong, objects)
+def _best(found: Rows) -> Rows:
+    """Without what COCOeval would not look at: the weakest of very many on one picture."""
+    if np.bincount(found.images).max(initial=0) <= _MOST_DETECTIONS:
+        return found
+    kept = [rows[:_MOST_DETECTIONS] for rows in rows_by_image(found.images).values()]
+    return found.where(np.sort(np.concatenate(kept)))
 
 
-def _recall(matches: Matches) -> Floats:
-    """Share of the objects that was found, at each IoU threshold."""
-    total = matches.objects.sum()
-    found: Floats = matches.right.sum(axis=1)
-    return found / total if total else np.full(len(found), np.nan)
+def _evaluator(drawn: Rows, found: Rows) -> Any:
+    """COCOeval with its matches between the objects of a label and the detections near them.
+
+    The id of a detection is its position, from 1: COCOeval takes 0 for "not matched".
+    """
+    from pycocotools import mask
+    from pycocotools.cocoeval import COCOeval
+
+    objects = rows_by_image(drawn.images)
+    beside = np.flatnonzero(np.isin(found.images, drawn.images))
+    on_images = rows_by_image(found.images[beside])
+    near: list[int] = []
+    for image, positions in on_images.items():
+        rows, around = beside[positions], objects[image]
+        overlaps = mask.iou(found.boxes[rows], drawn.boxes[around], drawn.crowd[around])
+        near += rows[(overlaps >= MATCH_IOU).any(axis=1)].tolist()
+    chosen = np.array(near, np.int64)
+    images = np.unique(found.images[chosen])
+    true = np.flatnonzero(np.isin(drawn.images, images))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = COCOeval(_coco(drawn, true, images), _coco(found, chosen, images), "bbox")
+        evaluator.evaluate()
+    return evaluator
 
 
-def _coco(
-    truths: Sequence[GroundTruth], labels: Sequence[str], rows: Sequence[list[dict[str, Any]]]
-) -> Any:
-    """A COCO index of one list of annotation rows per image."""
+def _coco(rows: Rows, chosen: npt.NDArray[np.int64], images: npt.NDArray[np.int64]) -> Any:
+    """A COCO index of chosen rows, which are all of one label."""
     from pycocotools.coco import COCO
 
     coco = COCO()
-    annotations = [
-        {"id": number, "image_id": truth.source_id, **row}
-        for number, (truth, row) in enumerate(
-            ((truth, row) for truth, group in zip(truths, rows, strict=True) for row in group),
-            start=1,  # COCOeval takes id 0 for "not matched".
-        )
-    ]
+    these = rows.where(chosen)
     coco.dataset = {
-        "images": [{"id": truth.source_id} for truth in truths],
-        "categories": [{"id": k, "name": name} for k, name in enumerate(labels, start=1)],
-        "annotations": annotations,
+        "images": [{"id": image} for image in images.tolist()],
+        "categories": [{"id": 1}],
+        "annotations": [
+            {
+                "id": position + 1,
+                "image_id": image,
+                "category_id": 1,
+                "bbox": box,
+                "area": area,
+                "iscrowd": int(crowd),
+                "score": score,
+            }
+            for position, image, box, area, crowd, score in zip(
+                chosen.tolist(),
+                these.images.tolist(),
+                these.boxes.tolist(),
+                these.areas.tolist(),
+                these.crowd.tolist(),
+                these.scores.tolist(),
+                strict=True,
+            )
+        ],
     }
     coco.createIndex()
     return coco
-
-
-def _truth_rows(truth: GroundTruth) -> list[dict[str, Any]]:
-    rows = truth.drawn | truth.crowd
-    boxes, sizes = truth.boxes[rows], (truth.boxes[:, 2:] - truth.boxes[:, :2])[rows]
-    areas = np.where(truth.difficult[rows], _IGNORED_AREA, sizes.prod(axis=1))
-    return [
-        {
-            "bbox": [*map(float, box[:2]), *map(float, size)],
-            "area": float(area),
-            "category_id": int(class_id),
-            "iscrowd": int(crowd),
-        }
-        for box, size, area, class_id, crowd in zip(
-            boxes, sizes, areas, truth.classes[rows], truth.crowd[rows], strict=True
-        )
-    ]
-
-
-def _detection_rows(found: Detections, labels: Sequence[str]) -> list[dict[str, Any]]:
-    # A box turned inside out has area 0: a negative one would lie outside COCO's area ranges and
-    # go unpunished.
-    sizes = np.clip(found.boxes[:, 2:] - found.boxes[:, :2], 0, None)
-    return [
-        {
-            "bbox": [*map(float, box[:2]), *map(float, size)],
-            "area": float(size.prod()),
-            "category_id": int(class_id),
-            "score": float(score),
-        }
-        for box, size, class_id, score in zip(
-            found.boxes, sizes, class_ids(found, labels), found.scores, strict=True
-        )
-    ]
 
 
 def _mean(values: npt.ArrayLike) -> float | None:
@@ -251,8 +254,3 @@ def _mean(values: npt.ArrayLike) -> float | None:
     measured = np.asarray(values, float)
     measured = measured[~np.isnan(measured)]
     return round(float(measured.mean()), 9) if measured.size else None
-
-
-def _objects(truth: GroundTruth, classes: int) -> npt.NDArray[np.int64]:
-    """How many boxes of each class count."""
-    return np.bincount(truth.classes[truth.counted], minlength=classes + 1)[1:]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ import numpy.typing as npt
 from kfdet.evaluation.average_precision import Floats, average_precision
 from kfdet.evaluation.coco import Matches
 from kfdet.evaluation.ground_truth import GroundTruth
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 REPLICATES = 1000
 MOST_SOURCES = 10
@@ -29,9 +33,10 @@ FEWEST_BLOCKS = 5
 
 _STRETCHES = 10
 _SHORTEST, _LONGEST = 1.0, 10.0  # seconds of a stretch
-_AT_ONCE = 4_000_000  # numbers in one array
+_AT_ONCE = 2_000_000  # numbers in one array
 
 Integers = npt.NDArray[np.int64]
+Draws = npt.NDArray[np.int32]
 
 
 def find_blocks(truths: Sequence[GroundTruth], rates: Mapping[str, float]) -> Integers:
@@ -54,50 +59,71 @@ def find_blocks(truths: Sequence[GroundTruth], rates: Mapping[str, float]) -> In
         }
         stretch = float(np.clip(sum(seconds.values()) / _STRETCHES, _SHORTEST, _LONGEST))
         lengths |= {name: stretch * rates[name] for name in seconds}
+    firsts = {name: min(own) for name, own in frames.items()}
     numbers: dict[tuple[str, int], int] = {}
     blocks = np.full(len(truths), -1, np.int64)
     for i, truth in enumerate(truths):
         if truth.measured:
-            first = min(frames[truth.video])
-            key = (truth.video, int((truth.frame - first) // lengths[truth.video]))
+            since = truth.frame - firsts[truth.video]
+            key = (truth.video, int(since // lengths[truth.video]))
             blocks[i] = numbers.setdefault(key, len(numbers))
     return blocks
 
 
-def resample(blocks: Integers, seed: int, replicates: int = REPLICATES) -> Floats:
+def resample(blocks: Integers, seed: int, replicates: int = REPLICATES) -> Draws:
     """How often each picture is drawn in each replicate, (R, I); blocks are drawn as a whole."""
     count = count_blocks(blocks)
     draws = np.random.default_rng(seed).multinomial(
         count, np.full(count, 1 / max(1, count)), size=replicates
     )
-    with_unmeasured = np.concatenate([draws, np.zeros((replicates, 1), draws.dtype)], axis=1)
-    times: Floats = with_unmeasured[:, blocks].astype(float)  # -1: the last column
+    with_unmeasured = np.zeros((replicates, count + 1), np.int32)
+    with_unmeasured[:, :count] = draws
+    times: Draws = with_unmeasured[:, blocks]  # -1: the last column
     return times
 
 
-def resampled_ap50(matches: Sequence[Matches], times: Floats) -> Floats:
+def resampled_ap50(matches: Sequence[Matches], times: Draws | Floats) -> Floats:
     """AP50, the mean over labels, of R replicates, (R,); NaN where there is no object.
 
     Args:
         matches: Of every label, from `evaluate_coco`.
         times: (R, I) how often each picture is there.
     """
+    merged = [_merge(one) for one in matches]
+    longest = max([times.shape[1], *(len(images) for images, _ in merged)])
+    step = max(1, _AT_ONCE // max(1, longest))
     totals, labels = np.zeros(len(times)), np.zeros(len(times))
-    for one in matches:
-        step = max(1, _AT_ONCE // max(1, len(one.images)))
-        for start in range(0, len(times), step):
-            rows = slice(start, start + step)
-            of_detection = times[rows][:, one.images]
+    for start in range(0, len(times), step):
+        rows = slice(start, start + step)
+        of_image = np.ascontiguousarray(times[rows].T, float)
+        for one, (images, wrong_before) in zip(matches, merged, strict=True):
             ap = average_precision(
-                one.right[0] * of_detection,
-                one.wrong[0] * of_detection,
-                times[rows] @ one.objects,
+                of_image[images].T, (wrong_before @ of_image).T, one.objects @ of_image
             )
             totals[rows] += np.nan_to_num(ap)
             labels[rows] += ~np.isnan(ap)
     mean: Floats = np.full(len(times), np.nan)
     np.divide(totals, labels, out=mean, where=labels > 0)
     return mean
+
+
+def _merge(matches: Matches) -> tuple[Integers, csr_array]:
+    """The right detections alone, each with the wrong ones between the last right one and itself.
+
+    Average precision depends on nothing else, and wrong detections are many.
+
+    Returns:
+        (H,) the image of each right detection, and (H, I) the weights of the wrong ones by image.
+    """
+    from scipy.sparse import csr_array
+
+    right, wrong = matches.right[0] > 0, matches.wrong[0]
+    following = np.cumsum(right)
+    hits = matches.images[right]
+    counted = (wrong > 0) & (following < len(hits))
+    place = (following[counted], matches.images[counted])
+    shape = (len(hits), len(matches.objects))
+    return hits, csr_array((wrong[counted], place), shape=shape)
 
 
 def ap50_interval(

@@ -52,7 +52,9 @@ def match(truth: GroundTruth, found: Found) -> npt.NDArray[np.int64]:
     forgiving = truth.crowd | truth.difficult
     ignored = np.where(truth.crowd[None, :] & same, _covered(found.boxes, truth.boxes), iou)
     ignored[:, ~forgiving] = 0.0
-    for detection in np.argsort(-found.scores, kind="stable"):
+    near = (iou.max(axis=1) >= MATCH_IOU) | (ignored.max(axis=1) >= MATCH_IOU)
+    order = np.argsort(-found.scores, kind="stable")
+    for detection in order[near[order]]:
         candidates = np.where(free, iou[detection], 0.0)
         box = int(candidates.argmax())
         if candidates[box] >= MATCH_IOU:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from support.plain_coco import mean_precision, plain_coco
 
 from kfdet.boxes.tables import iou_matrix
 from kfdet.evaluation import coco
@@ -178,6 +179,41 @@ def test_against_the_definition(hand, seed):
         ]
         assert metrics.per_class[label].ap == pytest.approx(np.mean(by_threshold), abs=1e-9)
         assert metrics.per_class[label].ap50 == pytest.approx(by_threshold[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_label_at_a_time_has_the_numbers_of_one_cocoeval(hand, seed):
+    """Also with crowds, equal scores, pictures out of order, and more than 100 detections."""
+    random = np.random.default_rng(seed)
+    truths, detections = [], []
+    for image in random.permutation(30).tolist():
+        corner = random.uniform(0, 400, (random.integers(0, 12), 2))
+        boxes = np.hstack([corner, corner + random.uniform(25, 160, corner.shape)])
+        near = np.repeat(boxes, random.integers(0, 4, len(boxes)), axis=0)
+        far = random.uniform(0, 300, (random.choice([5, 150]), 2))
+        guesses = [
+            near + random.normal(0, 4, near.shape),
+            np.hstack([far, far + np.array([40, 90])]),
+        ]
+        count = sum(map(len, guesses))
+        truths.append(
+            hand.truth(
+                image,
+                boxes.tolist(),
+                random.integers(1, 3, len(boxes)).tolist(),
+                crowd=(random.random(len(boxes)) < 0.2).tolist(),
+            )
+        )
+        scores = np.sort(random.integers(1, 30, count) / 30)[::-1]
+        classes = random.choice([1, 2], count, p=[0.9, 0.1])
+        boxes = random.permutation(np.vstack(guesses))
+        detections.append(hand.found(boxes.tolist(), scores.tolist(), classes.tolist()))
+    metrics = evaluate_coco(truths, detections, LABELS)
+    evaluator = plain_coco(truths, detections, LABELS)
+    sizes = (metrics.ap, metrics.ap_small, metrics.ap_medium, metrics.ap_large)
+    assert sizes == tuple(round(mean_precision(evaluator, area), 9) for area in range(4))
+    assert metrics.ap75 == round(mean_precision(evaluator, 0, 5), 9)
+    assert metrics.ar100 == round(float(evaluator.eval["recall"][:, :, 0, -1].mean()), 9)
 
 
 def test_a_false_positive_counts_with_its_weight(hand):
