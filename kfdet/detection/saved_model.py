@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class SavedModelBackend:
                 hint="Export the model with `kfdet run` or the export stage.",
             )
 
-    @property
+    @cached_property  # every answer has them
     def labels(self) -> tuple[str, ...] | None:
         """The labels beside the graph."""
         return labels_of(self._path)

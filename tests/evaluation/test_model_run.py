@@ -75,6 +75,14 @@ def test_batches_are_whole_and_nothing_is_lost(records):
     assert run.speed.ms_per_image_batch_1 == run.speed.ms_per_image_batch_8 == 250
 
 
+def test_answers_share_their_texts(model, records):
+    """Else each of the millions of detections of a large side would hold one of its own."""
+    run = run_model(records, load_detector(model, blobs.LABELS), timed=False)
+    texts = [label for found in run.detections for label in found.labels]
+    assert len({id(text) for text in texts}) == len(set(texts)) == 2
+    assert len({id(found.vocabulary) for found in run.detections}) == 1
+
+
 def test_a_window_of_the_source_is_put_back(tmp_path):
     folder = blobs.write_blob_records(tmp_path, blobs.scenes()[:1])
     table = pq.read_table(folder / "examples.parquet")
