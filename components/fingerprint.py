@@ -19,7 +19,8 @@ def fingerprint(
     cluster: CheckedSettings,
     accelerator_count: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Outputs", [("digest", str), ("serving", str), ("started", str)]
+    "Outputs",
+    [("digest", str), ("serving", str), ("started", str), ("evaluation_accelerators", str)],
 ):
     """Check the parameters, and look at the dataset and the endpoint; never cached.
 
@@ -35,8 +36,8 @@ def fingerprint(
 
     Returns:
         A digest of the dataset that changes when a file is added, removed, renamed or written; the
-        bucket path of the model that the new one is compared with, or nothing; and the time, which
-        decides between two runs that deploy.
+        bucket path of the model that the new one is compared with, or nothing; the time, which
+        decides between two runs that deploy; and how many GPUs evaluation requests.
     """
     from kfdet.stages.fingerprint import take_fingerprint
 

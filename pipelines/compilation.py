@@ -36,7 +36,7 @@ class Compilation(Settings):
 
     image: str = parameter(IMAGE, "Images", "Image of the stages.", metavar="IMAGE")
     training_image: str = parameter(
-        TRAINING_IMAGE, "Images", "Image of the training stage.", metavar="IMAGE"
+        TRAINING_IMAGE, "Images", "Image of training and evaluation.", metavar="IMAGE"
     )
     tensorboard_image: str = parameter(
         TENSORBOARD_IMAGE,
@@ -54,20 +54,21 @@ class Compilation(Settings):
     stage_cpu: str = parameter(
         "4",
         "Cluster",
-        "CPU cores that a stage may use at most, and so its threads; training has its own.",
+        "CPU cores that a stage may use at most, and so its threads; training and evaluation have "
+        "their own.",
         metavar="CORES",
     )
     stage_memory: str = parameter(
         "4Gi",
         "Cluster",
-        "Memory that a stage may use at most; training has its own.",
+        "Memory that a stage may use at most; training and evaluation have their own.",
         metavar="SIZE",
     )
     stage_disk: str = parameter(
         "8Gi",
         "Cluster",
-        "Disk of its node that a stage but training requests and may use at most, for copies of "
-        "datasets, frames and records.",
+        "Disk of its node that a stage requests and may use at most, for copies of datasets, "
+        "frames and records; training and evaluation take what there is.",
         metavar="SIZE",
     )
     scratch_size: str = parameter(
@@ -86,13 +87,14 @@ class Compilation(Settings):
     stage_node_selector: str = parameter(
         f'{{"{ARCHITECTURE}": "amd64"}}',
         "Cluster",
-        "Labels of the nodes that the stages may run on, as JSON; training has its own.",
+        "Labels of the nodes that the stages may run on, as JSON; training and evaluation have "
+        "their own.",
         metavar="JSON",
     )
     stage_tolerations: str = parameter(
         "[]",
         "Cluster",
-        "Taints that the stages tolerate, as a JSON list; training has its own.",
+        "Taints that the stages tolerate, as a JSON list; training and evaluation have their own.",
         metavar="JSON",
     )
     pull_secret: str = parameter(
@@ -152,7 +154,7 @@ class Compilation(Settings):
         self.release()
 
     def node_labels(self) -> dict[str, str]:
-        """Labels of the nodes that the stages but training may run on.
+        """Labels of the nodes of the stages, without training and evaluation.
 
         Raises:
             InputError: They are not an object of texts as JSON.
@@ -164,7 +166,7 @@ class Compilation(Settings):
         )
 
     def tolerations(self) -> list[dict[str, Any]]:
-        """Taints that the stages but training tolerate, as Kubernetes writes them.
+        """Taints that the stages, without training and evaluation, tolerate.
 
         Raises:
             InputError: They are not a list of objects as JSON, or have other fields.

@@ -75,6 +75,7 @@ def build_pipeline(compilation: Compilation = COMPILATION_DEFAULTS, bucket: str 
             on_accelerators(
                 scored,
                 accelerators,
+                count=accelerators.accelerator_count,
                 cpu=pods.scoring_cpu,
                 cpu_limit=pods.scoring_cpu,
                 memory=pods.scoring_memory,

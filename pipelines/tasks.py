@@ -222,6 +222,7 @@ def train(
     on_accelerators(
         trained,
         cluster,
+        count=cluster.accelerator_count,
         cpu=cluster.training_cpu,
         cpu_limit=cluster.training_cpu_limit,
         memory=cluster.training_memory,
@@ -247,12 +248,16 @@ def finish(
 ) -> Outputs:
     """Export, evaluate and, where it is good enough, serve the artifact `model`.
 
+    Evaluation runs where training does, on one GPU where that has any. As the image is compiled in
+    and the GPUs are chosen when a run starts, it is that of training in every run: without a GPU it
+    runs on the CPU, and its node may have it already.
+
     Args:
         records: The task of the TFRecord build.
         model: The trained model.
         found: The task of the fingerprint, which also looks up what the endpoint serves.
         parameters: The seed, the forms of the model, and the gate.
-        cluster: The endpoint.
+        cluster: The endpoint, and the nodes.
         compilation: What is compiled in.
     """
     exported = export(
@@ -268,8 +273,22 @@ def finish(
         seed=parameters.seed,
         **part(parameters, Gate),
     )
-    # the model to compare with may be in a bucket
-    on_cluster(evaluated, "Evaluation", compilation, cpu="500m", memory="2Gi")
+    on_cluster(
+        evaluated,
+        "Evaluation",
+        compilation,
+        image=compilation.training_image,
+        cpu=cluster.training_cpu,
+        memory=cluster.training_memory,
+    )
+    on_accelerators(
+        evaluated,
+        cluster,
+        count=found.outputs["evaluation_accelerators"],
+        cpu=cluster.training_cpu,
+        cpu_limit=cluster.training_cpu_limit,
+        memory=cluster.training_memory,
+    )
     # A model that is not promoted is noted at the endpoint.
     wanted = dsl.If(
         evaluated.outputs["reaches_limits"] == True,  # noqa: E712
@@ -352,18 +371,18 @@ def on_cluster(
 
 
 def on_accelerators(
-    task: Any, accelerators: Accelerators, *, cpu: Any, cpu_limit: Any, memory: Any
+    task: Any, accelerators: Accelerators, *, count: Any, cpu: Any, cpu_limit: Any, memory: Any
 ) -> None:
-    """Set GPUs, nodes and limits of a stage with an image of its own."""
+    """Set `count` GPUs, nodes and limits of a stage with an image of its own."""
     task.set_cpu_limit(cpu_limit)
     task.set_memory_limit(memory)
     task.set_accelerator_type(accelerators.accelerator_type)
-    task.set_accelerator_limit(accelerators.accelerator_count)
+    task.set_accelerator_limit(count)
     # KFP 2.17 does not hand them into a loop by itself
     task.register_pipeline_channels(
         [
             *(cpu, cpu_limit, memory),
-            *(accelerators.accelerator_type, accelerators.accelerator_count),
+            *(accelerators.accelerator_type, count),
         ]
     )
     kubernetes.add_node_selector_json(task, accelerators.node_selector)
@@ -371,13 +390,13 @@ def on_accelerators(
 
 
 def _limit(task: Any, compilation: Compilation) -> None:
-    """Set the limits and the nodes of a stage other than training."""
+    """Set the limits and the nodes of a stage that never has a GPU."""
     # as numbers: KFP's SDK knows fewer notations than Kubernetes
     task.set_cpu_limit(f"{parse_quantity(compilation.stage_cpu):f}")
     task.set_memory_limit(str(int(parse_quantity(compilation.stage_memory))))
     # KFP has no setting for disks, but its driver takes any name for that of an accelerator (2.17:
-    # backend/src/v2/driver/driver.go). Kubernetes makes the limit the request, too. Training, whose
-    # accelerators are GPUs, cannot state it.
+    # backend/src/v2/driver/driver.go). Kubernetes makes the limit the request, too. Stages whose
+    # accelerators are GPUs cannot state it.
     task.set_accelerator_type("ephemeral-storage")
     task.set_accelerator_limit(int(parse_quantity(compilation.stage_disk)))
     for label, value in compilation.node_labels().items():

@@ -167,16 +167,19 @@ class CheckedSettings(ServingSettings):
         show_default="tensorboard in the dataset's bucket",
     )
     training_cpu: str = parameter(
-        "1", "Cluster", "CPU cores that training requests.", metavar="CORES"
+        "1", "Cluster", "CPU cores that training and evaluation request.", metavar="CORES"
     )
     training_cpu_limit: str = parameter(
         "16",
         "Cluster",
-        "CPU cores that training may use at most, and so its threads.",
+        "CPU cores that training and evaluation may use at most, and so their threads.",
         metavar="CORES",
     )
     training_memory: str = parameter(
-        "4Gi", "Cluster", "Memory that training requests, which is its limit, too.", metavar="SIZE"
+        "4Gi",
+        "Cluster",
+        "Memory that training and evaluation request, which is their limit, too.",
+        metavar="SIZE",
     )
 
     def check(self) -> None:
@@ -201,12 +204,13 @@ class CheckedSettings(ServingSettings):
 
 @dataclass(frozen=True)
 class Accelerators(Settings):
-    """The nodes that training and scoring run on."""
+    """The nodes that training, evaluation and scoring run on."""
 
     accelerator_count: int = parameter(
         0,
         "Cluster",
-        "How many GPUs training, or each group of a scoring, requests; 0: it runs on the CPU.",
+        "How many GPUs training, or each group of a scoring, requests, and evaluation one of them; "
+        "0: it runs on the CPU.",
         min=0,
     )
     accelerator_type: str = parameter(
@@ -218,13 +222,14 @@ class Accelerators(Settings):
     node_selector: str = parameter(
         f'{{"{ARCHITECTURE}": "amd64"}}',
         "Cluster",
-        "Labels of the nodes that training and scoring may run on, as JSON.",
+        "Labels of the nodes that training, evaluation and scoring may run on, as JSON.",
         metavar="JSON",
     )
     tolerations: str = parameter(
         "[]",
         "Cluster",
-        "Taints that training and scoring tolerate, as a JSON list of Kubernetes tolerations.",
+        "Taints that training, evaluation and scoring tolerate, as a JSON list of Kubernetes "
+        "tolerations.",
         metavar="JSON",
     )
 

@@ -31,7 +31,7 @@ def take_fingerprint(
     parameters: Parameters,
     cluster: CheckedSettings,
     accelerator_count: str,
-) -> tuple[str, str, str]:
+) -> tuple[str, str, str, str]:
     """Check the parameters, and take the fingerprint of a dataset without downloading it.
 
     Args:
@@ -43,8 +43,9 @@ def take_fingerprint(
         accelerator_count: How many GPUs training requests, as text.
 
     Returns:
-        The fingerprint, the bucket URI of the model to compare with ("" where there is none), and
-        the time as `kfdet.events.timestamp` gives it.
+        The fingerprint, the bucket URI of the model to compare with ("" where there is none), the
+        time as `kfdet.events.timestamp` gives it, and how many GPUs evaluation requests, as text:
+        one where training has any, as a model runs on one.
 
     Raises:
         InputError: A parameter is out of its limits, there is no dataset, the store cannot be read,
@@ -58,7 +59,7 @@ def take_fingerprint(
     rival = ""
     if cluster.endpoint and parameters.promote != "always":
         rival = find_rival(connect_to_deploy(cluster.serving_namespace), cluster.endpoint)
-    return found, rival, started
+    return found, rival, started, str(min(1, int(accelerator_count)))
 
 
 def _check(parameters: Parameters, cluster: CheckedSettings, accelerator_count: str) -> None:

@@ -22,6 +22,7 @@ from kfdet.pipelines.compiler import compile_pipeline
 from kfdet.pipelines.training import build_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "training.yaml"
+ON_ACCELERATORS = {"training", "evaluation"}
 
 
 def documents(path: Path = GOLDEN) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -169,16 +170,20 @@ def test_deployment_waits_for_a_name_and_a_model_within_the_limits(spec: dict[st
     assert set(spec["components"][group["componentRef"]["name"]]["dag"]["tasks"]) == {"deployment"}
 
 
-def test_training_asks_for_what_its_parameters_say(pods: dict[str, Any]) -> None:
-    resources = containers(GOLDEN)["exec-training"]["resources"]
+@pytest.mark.parametrize(
+    ("stage", "count"),
+    [("training", "accelerator_count"), ("evaluation", "fingerprint-evaluation_accelerators")],
+)
+def test_it_asks_for_what_the_parameters_say(stage: str, count: str, pods: dict[str, Any]) -> None:
+    resources = containers(GOLDEN)[f"exec-{stage}"]["resources"]
     accelerator = resources.pop("accelerator")
     assert "accelerator_type" in accelerator["resourceType"]
-    assert "accelerator_count" in accelerator["resourceCount"]
+    assert f"--{count}'" in accelerator["resourceCount"]
     assert "training_cpu" in resources["resourceCpuRequest"]
     assert "training_cpu_limit" in resources["resourceCpuLimit"]
     for name in ("resourceMemoryRequest", "resourceMemoryLimit"):
         assert "training_memory" in resources[name]
-    pod = pods["training"]
+    pod = pods[stage]
     assert pod["nodeSelector"]["nodeSelectorJson"] == {"componentInputParameter": "node_selector"}
     (toleration,) = pod["tolerations"]
     assert toleration["tolerationJson"] == {"componentInputParameter": "tolerations"}
@@ -191,6 +196,8 @@ def test_what_a_pod_is_patched_with_is_text(spec: dict[str, Any]) -> None:
     assert len(names) == 6
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert {parameters[name]["parameterType"] for name in names} == {"STRING"}
+    outputs = spec["components"]["comp-fingerprint"]["outputDefinitions"]["parameters"]
+    assert outputs["evaluation_accelerators"]["parameterType"] == "STRING"
 
 
 def test_shared_memory_is_as_large_as_asked_for(tmp_path: Path) -> None:
@@ -220,7 +227,7 @@ def test_other_images_take_their_place(tmp_path: Path) -> None:
     compiled = tmp_path / "training.yaml"
     compile_pipeline(compiled, Compilation(image="hub/cpu@sha256:1", training_image="hub/gpu:2"))
     found = images(compiled)
-    assert found.pop("exec-training") == "hub/gpu:2"
+    assert {found.pop(f"exec-{stage}") for stage in ON_ACCELERATORS} == {"hub/gpu:2"}
     assert set(found.values()) == {"hub/cpu@sha256:1"}
 
 
@@ -264,7 +271,7 @@ def test_of_two_runs_the_time_of_the_first_stage_decides(spec: dict[str, Any]) -
 
 def test_every_other_stage_states_its_room(pods: dict[str, Any]) -> None:
     for name, container in containers(GOLDEN).items():
-        if name == "exec-training":
+        if name.removeprefix("exec-") in ON_ACCELERATORS:
             continue
         resources = container["resources"]
         assert (resources["resourceCpuLimit"], resources["resourceMemoryLimit"]) == (
@@ -299,7 +306,7 @@ def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
         assert volume["storageClassName"] == "fast"
         assert "/tmp" not in [v["mountPath"] for v in pod.get("emptyDirMounts", [])]  # noqa: S108
         assert pod["imagePullSecret"][0]["secretName"] == "registry"
-        if name != "training":
+        if name not in ON_ACCELERATORS:
             assert pod["nodeSelector"]["labels"] == {"pool": "batch"}
             (toleration,) = pod["tolerations"]
             assert toleration["key"] == "batch"

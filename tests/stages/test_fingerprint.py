@@ -25,7 +25,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "toys"
 
 
-def take(dataset: Path, gpus: str = "0", **given: Any) -> tuple[str, str, str]:
+def take(dataset: Path, gpus: str = "0", **given: Any) -> tuple[str, str, str, str]:
     own = {n: v for n, v in given.items() if hasattr(DEFAULTS, n)}
     rest = CheckedSettings(**{n: v for n, v in given.items() if n not in own})
     state = dataset.parent / "state"
@@ -33,12 +33,16 @@ def take(dataset: Path, gpus: str = "0", **given: Any) -> tuple[str, str, str]:
 
 
 def test_what_it_finds(dataset: Path) -> None:
-    digest, rival, started = take(dataset)
+    digest, rival, started, gpus = take(dataset)
     assert json.loads((dataset.parent / "state").read_text())["fingerprint"] == digest
-    assert rival == ""
+    assert (rival, gpus) == ("", "0")
     again = take(dataset)
     assert again[0] == digest
     assert again[2] >= started > "2026"
+
+
+def test_evaluation_gets_one_of_the_gpus(dataset: Path) -> None:
+    assert take(dataset, gpus="8")[3] == "1"
 
 
 @pytest.mark.parametrize(
