@@ -78,6 +78,10 @@ class InputError(KfdetError):
         super().__init__(f"{message} {hint}" if hint else message)
 
 
+class PlaceError(InputError):
+    """What holds the files is at fault, not one of them: the others cannot be used without it."""
+
+
 @contextmanager
 def explain_missing_packages() -> Iterator[None]:
     """Name the extra to install where the block, or the decorated function, needs a package of it.

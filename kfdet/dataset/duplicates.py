@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet import events
+from kfdet.dataset.threads import in_threads
 from kfdet.errors import InputError
 from kfdet.files import count_cores, hash_file
 
@@ -25,6 +26,8 @@ _FEW = 32
 
 Clusters = npt.NDArray[np.int64]
 """A number for every file; equal numbers mean duplicates."""
+
+AtHand = Callable[[Path], AbstractContextManager[Path]]
 
 
 def identical_files(paths: Sequence[Path]) -> Clusters:
@@ -40,15 +43,22 @@ def identical_files(paths: Sequence[Path]) -> Clusters:
     return clusters
 
 
-def near_duplicates(paths: Sequence[Path], bits: int = NEAR_BITS) -> Clusters:
+def near_duplicates(
+    paths: Sequence[Path], bits: int = NEAR_BITS, at_hand: AtHand = nullcontext
+) -> Clusters:
     """Cluster image files that show nearly the same picture, whatever their size and quality.
 
     Chains count: a and c are in one cluster where both are near b.
 
+    Args:
+        paths: The files.
+        bits: In which the hashes of near duplicates may differ.
+        at_hand: Gives the content of a file for as long as a block lasts.
+
     Raises:
         InputError: A file cannot be decoded.
     """
-    return near_hashes(perceptual_hashes(paths), bits)
+    return near_hashes(perceptual_hashes(paths, at_hand), bits)
 
 
 def near_hashes(hashes: npt.NDArray[np.uint64], bits: int = NEAR_BITS) -> Clusters:
@@ -124,15 +134,21 @@ def _joined(clusters: Clusters, links: Clusters) -> Clusters:
     return joined[clusters]
 
 
-def perceptual_hashes(paths: Sequence[Path]) -> npt.NDArray[np.uint64]:
+def perceptual_hashes(
+    paths: Sequence[Path], at_hand: AtHand = nullcontext
+) -> npt.NDArray[np.uint64]:
     """The 64-bit pHash (low frequencies of the DCT) of every image file.
 
     Raises:
         InputError: Files cannot be decoded: all of them.
     """
-    with ThreadPoolExecutor(count_cores()) as pool:
-        found = events.track(pool.map(_hash, paths), "compare images", len(paths), "images")
-        hashes = list(found)
+
+    def look(path: Path) -> int | InputError:
+        with at_hand(path) as file:
+            return _hash(file)
+
+    found = in_threads(look, paths, count_cores())
+    hashes = list(events.track(found, "compare images", len(paths), "images"))
     errors = [each for each in hashes if isinstance(each, InputError)]
     if len(errors) > 1:
         lines = "\n".join(f"  {error}" for error in errors)

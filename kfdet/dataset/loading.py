@@ -12,6 +12,7 @@ from kfdet.boxes.tables import NO_LABEL
 from kfdet.dataset.formats.model import Item, KeyBox, key_table
 from kfdet.dataset.label_checks import Use, check_labels
 from kfdet.dataset.layout import find_files
+from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.dataset.reading import load_items
 from kfdet.dataset.repeats import check_repeated_boxes, merge_repeated_boxes, unite_copies
 from kfdet.dataset.selection import apply, describe
@@ -38,6 +39,7 @@ class Dataset:
         sides_from: What puts items on sides, as a person reads it; "" where nothing does.
         name: What it is called, or all of several that were merged.
         choices: What each dataset.yaml and the options say, as a person reads it.
+        media: How its videos and images are looked at.
     """
 
     root: Path
@@ -47,6 +49,7 @@ class Dataset:
     sides_from: str = ""
     name: str = ""
     choices: tuple[str, ...] = ()
+    media: MediaFiles = ON_DISK
 
     def __repr__(self) -> str:
         boxes = sum(not key.outside for item in self.items for key in item.keys)
@@ -59,7 +62,12 @@ class Dataset:
         return key_table((item.name, item.keys) for item in self.items)
 
 
-def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] = ALONE) -> Dataset:
+def load(
+    root: Path,
+    settings: DatasetSettings = AS_IT_IS,
+    parts: Sequence[str] = ALONE,
+    media: MediaFiles = ON_DISK,
+) -> Dataset:
     """Read a dataset, match its annotations to its media, and check all of it.
 
     A single bad file, box or label becomes a Problem; what is bad is left out of the items.
@@ -70,6 +78,7 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
         parts: Several datasets are folders of these names in `root`, each with its own
             annotations, dataset.yaml and sides. They are merged by label; names of items begin
             with the name of their folder.
+        media: How videos and images are looked at.
 
     Raises:
         InputError: The folder is missing or holds no video and no image, or the settings or
@@ -83,7 +92,7 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     for part in parts:
         own = read_settings(root / part)
         choices[(Path(part) / SETTINGS_FILE).as_posix()] = describe(own)
-        found, origins[part] = _load_part(root / part, own, settings, problems)
+        found, origins[part] = _load_part(root / part, own, settings, media, problems)
         for item in found:
             if part:
                 item.name = f"{part}/{item.name}"
@@ -94,7 +103,7 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     options = [f"--{side}" for side in ("val", "test") if getattr(settings, side)]
     if any(origins.values()) and not options:
         problems += _without_sides(root, origins)
-    items, copies = unite_copies(items)
+    items, copies = unite_copies(items, media)
     problems += copies
     if settings.merge_boxes:
         for item in items:
@@ -115,14 +124,18 @@ def load(root: Path, settings: DatasetSettings = AS_IT_IS, parts: Sequence[str] 
     name = " and ".join(parts) if len(parts) > 1 else root.name
     choices["options"] = describe(settings)
     lines = tuple(f"{place}: {text}" for place, text in choices.items() if text)
-    return Dataset(root, items, labels, problems, sides_from, name, lines)
+    return Dataset(root, items, labels, problems, sides_from, name, lines, media)
 
 
 def _load_part(
-    root: Path, own: DatasetSettings, settings: DatasetSettings, problems: list[Problem]
+    root: Path,
+    own: DatasetSettings,
+    settings: DatasetSettings,
+    media: MediaFiles,
+    problems: list[Problem],
 ) -> tuple[list[Item], str]:
     """The items of one dataset as its dataset.yaml chooses them, and what states their sides."""
-    items, found = load_items(root)
+    items, found = load_items(root, media)
     problems += found
     sides_from = ""
     if settings.own_sides and own.own_sides:

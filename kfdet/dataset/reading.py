@@ -28,8 +28,9 @@ from kfdet.dataset.layout import (
     suffix,
     unread_hint,
 )
+from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.dataset.pairing import pair
-from kfdet.errors import InputError, Problem
+from kfdet.errors import InputError, PlaceError, Problem
 from kfdet.video.heif import open_picture
 
 _EXIF_ORIENTATION = 0x0112
@@ -37,10 +38,14 @@ _TURNS = range(2, 9)
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
 
-def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
+def load_items(root: Path, media: MediaFiles = ON_DISK) -> tuple[list[Item], list[Problem]]:
     """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
 
     Unlike `kfdet.dataset.loading.load` it does not check label names and duplicates.
+
+    Args:
+        root: The folder.
+        media: How its videos and images are looked at.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
@@ -51,12 +56,21 @@ def load_items(root: Path) -> tuple[list[Item], list[Problem]]:
     if not media_names:
         found = f" Not read: {problems[0]}" if problems else ""
         raise InputError("holds no videos and no images.", file=root, hint=LAYOUT + found)
-    items = {}
-    for name in media_names:
+
+    def look(name: str) -> tuple[Item | None, Problem | None]:
         try:
-            items[name] = _open(root, name, problems)
+            return _open(root, name, media)
+        except PlaceError:
+            raise
         except InputError as error:
-            problems.append(_problem(error))
+            return None, _problem(error)
+
+    items: dict[str, Item] = {}
+    for name, (item, problem) in zip(media_names, media.each(look, media_names), strict=True):
+        if item:
+            items[name] = item
+        if problem:
+            problems.append(problem)
     sources = list(_read_all(root, files, problems))
     # Media that cannot be opened take part in matching, or their annotations would go astray.
     videos = list(filter(is_video, media_names))
@@ -105,16 +119,18 @@ def _unread_in_zip(path: Path, there: Collection[str]) -> Iterator[Problem]:
         )
 
 
-def _open(root: Path, name: str, problems: list[Problem]) -> Item:
+def _open(root: Path, name: str, media: MediaFiles) -> tuple[Item, Problem | None]:
+    """A video or image, and the warning that it is damaged.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     path = root / name
     if is_video(name):
-        from kfdet.video.probe import probe
-
-        info = probe(path)
-        if info.damage:
-            hint = "Copy it again from where it was recorded; until then the rest of it is used."
-            problems.append(Problem("warning", info.damage, str(path), hint=hint))
-        return Item(
+        info = media.probe(path)
+        hint = "Copy it again from where it was recorded; until then the rest of it is used."
+        damage = Problem("warning", info.damage, str(path), hint=hint) if info.damage else None
+        item = Item(
             name,
             path,
             "video",
@@ -124,8 +140,9 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
             info.fps,
             stop=info.frames - 1,
         )
+        return item, damage
     try:
-        with open_picture(path) as image:
+        with media.at_hand(path) as file, open_picture(file) as image:
             width, height = image.size
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except (
@@ -143,7 +160,7 @@ def _open(root: Path, name: str, problems: list[Problem]) -> Item:
     turned = next((turn for turn in _TURNS if turn == orientation), 1)
     if turned in _SIDEWAYS:
         width, height = height, width
-    return Item(name, path, "image", width, height, 1, 0.0, orientation=turned)
+    return Item(name, path, "image", width, height, 1, 0.0, orientation=turned), None
 
 
 def _read_all(

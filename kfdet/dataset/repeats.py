@@ -9,8 +9,8 @@ from itertools import groupby, permutations
 import numpy as np
 
 from kfdet.boxes.tables import UNTRACKED, iou_matrix
-from kfdet.dataset.duplicates import identical_files
 from kfdet.dataset.formats.model import Item, KeyBox, Side
+from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.errors import Problem
 
 SAME_OBJECT_IOU = 0.7
@@ -83,8 +83,14 @@ def _same_object(item: Item) -> Iterator[list[int]]:
             left = others[~one]
 
 
-def unite_copies(items: Sequence[Item]) -> tuple[list[Item], list[Problem]]:
+def unite_copies(
+    items: Sequence[Item], media: MediaFiles = ON_DISK
+) -> tuple[list[Item], list[Problem]]:
     """Leave out copies of an image that have other boxes; the one that stays gets all boxes.
+
+    Args:
+        items: The items.
+        media: How their files are looked at.
 
     Returns:
         The items that are used, and what was found: copies of images, which are warnings, and
@@ -93,7 +99,7 @@ def unite_copies(items: Sequence[Item]) -> tuple[list[Item], list[Problem]]:
     labelled = [item for item in items if item.annotation]
     copies: defaultdict[int, list[Item]] = defaultdict(list)
     for item, number in zip(
-        labelled, identical_files([item.path for item in labelled]).tolist(), strict=True
+        labelled, media.identical([item.path for item in labelled]).tolist(), strict=True
     ):
         copies[number].append(item)
     problems: list[Problem] = []

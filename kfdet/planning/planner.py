@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from kfdet.boxes.clipping import clip_keys
 from kfdet.boxes.interpolation import keys_from_table, visible_spans
 from kfdet.boxes.tables import NO_LABEL
-from kfdet.dataset.duplicates import identical_files, near_duplicates
+from kfdet.dataset.duplicates import near_duplicates
 from kfdet.dataset.loading import Dataset, Item
+from kfdet.dataset.media_files import MediaFiles
 from kfdet.errors import InputError
 from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.coverage import covered_ranges, visible_ranges
@@ -152,7 +153,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     items = [item for item in dataset.items if item.annotation]
     sources = [_source(item) for item in items]
     keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
-    duplicates = _duplicates(items)
+    duplicates = _duplicates(items, dataset.media)
     tasks = {s.name: s.task for s in sources}
     keys, arrays, spans = keys_from_table(keys, tasks)
     first, end = visible_spans(arrays, spans)
@@ -195,12 +196,12 @@ def _count_boxes(
     return change[:-1].astype(np.int16)
 
 
-def _duplicates(items: Sequence[Item]) -> Integers:
+def _duplicates(items: Sequence[Item], media: MediaFiles) -> Integers:
     """A number for every item; equal numbers show the same pictures."""
     numbers = np.zeros(len(items), np.int64)
-    taken = 0
-    for kind, find in (("video", identical_files), ("image", near_duplicates)):
-        of_kind = [i for i, item in enumerate(items) if item.kind == kind]
-        numbers[of_kind] = find([items[i].path for i in of_kind]) + taken
-        taken += len(of_kind)
+    videos = [i for i, item in enumerate(items) if item.kind == "video"]
+    numbers[videos] = media.identical([items[i].path for i in videos])
+    images = [i for i, item in enumerate(items) if item.kind == "image"]
+    near = near_duplicates([items[i].path for i in images], at_hand=media.at_hand)
+    numbers[images] = near + len(videos)
     return numbers

@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 
 from kfdet import events
 from kfdet.dataset.loading import AS_IT_IS, Dataset, all_errors, load
+from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.files import atomic_folder
 from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
 from kfdet.planning.plan import KEYS_FILE, write_plan
 from kfdet.planning.planner import make_plan
-from kfdet.storage.copies import local_dataset
+from kfdet.storage.copies import open_dataset
 
 MOST_WARNINGS = 20
 
@@ -30,9 +31,9 @@ def plan_dataset(
     """Decide what the run does with every video and image.
 
     Args:
-        dataset: The dataset's folder or bucket URI, or several, separated by commas. Every video is
-            read to its end (frames are counted, not believed) and every image compared, so that all
-            of a bucket is copied.
+        dataset: The dataset's folder or bucket URI, or several, separated by commas. Every image is
+            compared, and every video on disk read to its end (frames are counted, not believed); of
+            videos in a bucket only the index is read where that is exact.
         plan_dir: Folder to create: plan.json and keys.parquet.
         sampling: Which frames are used.
         split: What evaluates instead of training.
@@ -50,8 +51,8 @@ def plan_dataset(
     sampling.check()
     choice.check()
     split.check()
-    with local_dataset(dataset) as folder:
-        data = load_checked(folder, dataset, choice)
+    with open_dataset(dataset) as (folder, media):
+        data = load_checked(folder, dataset, choice, media)
         plan, keys, split_warnings = make_plan(data, sampling, split, seed=seed)
         for warning in split_warnings:
             events.warn(warning)
@@ -61,18 +62,21 @@ def plan_dataset(
     return [{"index": index} for index in range(len(plan.groups))]
 
 
-def load_checked(folder: Path, dataset: str, choice: DatasetSettings) -> Dataset:
+def load_checked(
+    folder: Path, dataset: str, choice: DatasetSettings, media: MediaFiles = ON_DISK
+) -> Dataset:
     """Load a dataset and warn of what is odd in it.
 
     Args:
         folder: The dataset's folder on this machine.
         dataset: Its folder or bucket URI, or several, as the user named them.
         choice: What of it is used.
+        media: How its videos and images are looked at.
 
     Raises:
         InputError: It has errors: all of them, one per line.
     """
-    data = load(folder, choice, part_names(split_datasets(dataset)))
+    data = load(folder, choice, part_names(split_datasets(dataset)), media)
     warnings = [str(p) for p in data.problems if p.severity == "warning"]
     for warning in warnings[:MOST_WARNINGS]:
         events.warn(warning)

@@ -11,11 +11,13 @@ from pathlib import Path
 from kfdet.dataset.formats.archive import list_members, unpack
 from kfdet.dataset.formats.registry import detect_format
 from kfdet.dataset.layout import is_dataset_file, is_video
+from kfdet.dataset.media_files import MediaFiles
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.dataset.zipped import files_in_zip, is_zip, unpack_dataset
 from kfdet.errors import InputError
 from kfdet.events import path_alias
 from kfdet.storage.address import BucketPath, is_bucket_uri
+from kfdet.storage.bucket_media import BucketMedia
 from kfdet.storage.download import download, fetch
 from kfdet.storage.listing import entries, is_path, named_entries, no_objects
 from kfdet.storage.store import Store
@@ -39,29 +41,55 @@ def local_dataset(dataset: str, names: Collection[str] | None = None) -> Iterato
     Raises:
         InputError: A file is missing in the bucket, or the bucket or the zip cannot be read.
     """
-    places = split_datasets(dataset)
     with ExitStack() as stack:
-        if len(places) == 1:
-            yield _one(places[0], names, stack)
-            return
-        root = _scratch(stack)
-        for place, part in zip(places, part_names(places), strict=True):
-            inner = f"{part}/"
-            own = names and {n.removeprefix(inner) for n in names if n.startswith(inner)}
-            folder = _one(place, own, stack)
-            if not folder.is_dir():
-                raise InputError("the dataset does not exist.", file=place)
-            (root / part).symlink_to(folder.resolve())
-            stack.enter_context(path_alias(root / part, place.rstrip("/")))
-        yield root
+        yield _folder(dataset, names, stack, None)
 
 
-def _one(place: str, names: Collection[str] | None, stack: ExitStack) -> Path:
+@contextmanager
+def open_dataset(dataset: str) -> Iterator[tuple[Path, MediaFiles]]:
+    """Like `local_dataset`, but large files of a dataset in a bucket are not copied.
+
+    Args:
+        dataset: As for `local_dataset`.
+
+    Yields:
+        The folder, and what looks at its videos and images: some of these are stand-ins.
+
+    Raises:
+        InputError: The bucket or the zip cannot be read.
+    """
+    media = BucketMedia()
+    with ExitStack() as stack:
+        yield _folder(dataset, None, stack, media), media
+
+
+def _folder(
+    dataset: str, names: Collection[str] | None, stack: ExitStack, media: BucketMedia | None
+) -> Path:
+    """The folder of one or several datasets, for as long as the stack lasts."""
+    places = split_datasets(dataset)
+    if len(places) == 1:
+        return _one(places[0], names, stack, media)
+    root = _scratch(stack)
+    for place, part in zip(places, part_names(places), strict=True):
+        inner = f"{part}/"
+        own = names and {n.removeprefix(inner) for n in names if n.startswith(inner)}
+        folder = _one(place, own, stack, media)
+        if not folder.is_dir():
+            raise InputError("the dataset does not exist.", file=place)
+        (root / part).symlink_to(folder.resolve())
+        stack.enter_context(path_alias(root / part, place.rstrip("/")))
+    return root
+
+
+def _one(
+    place: str, names: Collection[str] | None, stack: ExitStack, media: BucketMedia | None
+) -> Path:
     """The folder of one dataset, for as long as the stack lasts."""
     if is_bucket_uri(place):
         folder = _scratch(stack) / BucketPath.parse(place).name
         stack.enter_context(path_alias(folder, place.rstrip("/")))
-        _copy(place, folder, names)
+        _copy(place, folder, names, stack, media)
         return folder
     if not is_zip(place):
         return Path(place)
@@ -75,26 +103,33 @@ def _scratch(stack: ExitStack) -> Path:
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX)))
 
 
-def _copy(uri: str, folder: Path, names: Collection[str] | None) -> None:
+def _copy(
+    uri: str,
+    folder: Path,
+    names: Collection[str] | None,
+    stack: ExitStack,
+    media: BucketMedia | None,
+) -> None:
     """Copy these files of the dataset at `uri` into a new folder; None: all that belong to it."""
     folder.mkdir()
     if names is not None and not names:
         return
     location = BucketPath.parse(uri)
-    with Store(uri) as store:
-        if names is not None:
-            possible = [name for name in names if is_path(name, uri)]
-            found = named_entries(store, location, possible)
-        else:
-            listed = entries(store, location)
-            if not listed:
-                raise no_objects(uri)
-            found = [
-                entry
-                for entry in listed
-                if is_dataset_file(entry.name) and is_path(entry.name, uri)
-            ]
+    store = stack.enter_context(Store(uri))
+    if names is not None:
+        possible = [name for name in names if is_path(name, uri)]
+        found = named_entries(store, location, possible)
+    else:
+        listed = entries(store, location)
+        if not listed:
+            raise no_objects(uri)
+        found = [
+            entry for entry in listed if is_dataset_file(entry.name) and is_path(entry.name, uri)
+        ]
+    if media is None:
         fetch(store, location.bucket, found, folder)
+    else:
+        media.copy(store, location.bucket, found, folder)
 
 
 @contextmanager

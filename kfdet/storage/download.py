@@ -16,7 +16,7 @@ from kfdet.events import Progress
 from kfdet.files import atomic_file
 from kfdet.storage.address import BucketPath
 from kfdet.storage.clients import CONNECTIONS
-from kfdet.storage.listing import Entry, entries, is_path, no_objects
+from kfdet.storage.listing import Entry, changed, entries, gone_if_missing, is_path, no_objects
 from kfdet.storage.multipart import CHECKSUM_HEADER, Crc32c
 from kfdet.storage.store import Store
 
@@ -151,9 +151,8 @@ def _fetch_file(
 ) -> None:
     with atomic_file(target) as temporary:
         for _ in range(_TRIES):
-            damage = store.call_with_retries(
-                _receive, store.client, bucket, entry, temporary, advance
-            )
+            with gone_if_missing(store, entry.name):
+                damage = store.call_with_retries(_receive, store, bucket, entry, temporary, advance)
             if not damage:
                 return
             advance(-temporary.stat().st_size)
@@ -164,14 +163,20 @@ def _fetch_file(
 
 
 def _receive(
-    client: Any, bucket: str, entry: Entry, target: Path, advance: Callable[[int], None]
+    store: Store, bucket: str, entry: Entry, target: Path, advance: Callable[[int], None]
 ) -> str:
-    """What of the object that arrives is not as listed and uploaded; "" where all is."""
+    """What of the object that arrives is not as listed and uploaded; "" where all is.
+
+    Raises:
+        PlaceError: It is another object than the one that was listed.
+    """
     crc, received = Crc32c(), 0
-    response = client.get_object(bucket, entry.key)
+    response = store.client.get_object(bucket, entry.key)
     try:
         uploaded = response.headers.get(CHECKSUM_HEADER)
-        digest = None if uploaded else _md5(entry.etag, response.headers)
+        tag = etag(response.headers)
+        checked = not uploaded and is_md5(entry.etag, response.headers)
+        digest = hashlib.md5(usedforsecurity=False) if checked else None
         with target.open("wb") as file:
             for chunk in response.stream(_CHUNK):
                 file.write(chunk)
@@ -188,20 +193,29 @@ def _receive(
     finally:
         response.close()
         response.release_conn()
+    damage = ""
     if received != entry.size:
         more = "more" if received > entry.size else f"{received:,}"
-        return f"it has {more} bytes, {entry.size:,} are listed"
-    if uploaded and uploaded != crc.text:
-        return f"its CRC32C is {crc.text}, that of the upload was {uploaded}"
-    if digest and digest.hexdigest() != entry.etag.lower():
-        return f"its MD5 is {digest.hexdigest()}, the listing's ETag is {entry.etag}"
-    return ""
+        damage = f"it has {more} bytes, {entry.size:,} are listed"
+    elif uploaded and uploaded != crc.text:
+        damage = f"its CRC32C is {crc.text}, that of the upload was {uploaded}"
+    elif digest and digest.hexdigest() != entry.etag.lower():
+        damage = f"its MD5 is {digest.hexdigest()}, the listing's ETag is {entry.etag}"
+    if damage and entry.etag and tag != entry.etag:
+        advance(-received)
+        raise changed(store.uri, entry.name)
+    return damage
 
 
-def _md5(etag: str, headers: Any) -> Any:
-    """An MD5 to compare with an ETag; None where that is something else.
+def etag(headers: Any) -> str:
+    """The ETag of an answer as a listing has it; a proxy that compresses marks it as weak."""
+    return str(headers.get("ETag", "")).removeprefix("W/").strip('"')
 
-    It is for objects of several parts, and where the store encrypts.
+
+def is_md5(etag: str, headers: Any) -> bool:
+    """Whether an ETag is the MD5 of its object.
+
+    It is not for objects of several parts, and where the headers say that the store encrypts.
     """
     encrypted = any(name.lower().startswith("x-amz-server-side-encryption") for name in headers)
-    return None if encrypted or not _DIGEST.fullmatch(etag) else hashlib.md5(usedforsecurity=False)
+    return not encrypted and bool(_DIGEST.fullmatch(etag))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kfdet.errors import InputError
+from kfdet.errors import InputError, PlaceError
 from kfdet.events import warn
 from kfdet.storage.address import BucketPath
 from kfdet.storage.clients import CONNECTIONS
@@ -49,7 +50,7 @@ def named_entries(store: Store, location: BucketPath, names: Collection[str]) ->
     """The objects of these names below `location`, sorted by name: one request for each.
 
     Raises:
-        InputError: One is missing.
+        PlaceError: One is missing.
     """
 
     def look_up(name: str) -> Entry | None:
@@ -70,13 +71,38 @@ def named_entries(store: Store, location: BucketPath, names: Collection[str]) ->
         pool.shutdown(cancel_futures=True)
     missing = [name for name, entry in found if entry is None]
     if missing:
-        more = f" ({len(missing)} of {len(found)} files are missing)" if len(missing) > 1 else ""
-        raise InputError(
-            f"{missing[0]} is no longer in the bucket{more}.",
-            file=store.uri,
-            hint="Upload the dataset again, and start a new run.",
-        )
+        count = f"{len(missing)} of {len(found)} files are missing" if len(missing) > 1 else ""
+        raise gone(store.uri, missing[0], count)
     return [entry for _, entry in found if entry is not None]
+
+
+def gone(uri: str, name: str, more: str = "") -> PlaceError:
+    """The error for an object that was listed, in this run or an earlier one."""
+    return PlaceError(
+        f"{name} is no longer in the bucket{more and f' ({more})'}.",
+        file=uri,
+        hint="Upload the dataset again, and start a new run.",
+    )
+
+
+@contextmanager
+def gone_if_missing(store: Store, name: str) -> Iterator[None]:
+    """Give the error of `gone` where a request of the block finds no object."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code == "NoSuchKey":
+            raise gone(store.uri, name) from error
+        raise
+
+
+def changed(uri: str, name: str) -> PlaceError:
+    """The error for an object that is not the one that was listed."""
+    return PlaceError(
+        f"{name} was replaced in the bucket while it was read.",
+        file=uri,
+        hint="Wait until the dataset is complete, and start a new run.",
+    )
 
 
 def is_path(name: str, uri: str) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from kfdet import events
-from kfdet.errors import InputError, KfdetError
+from kfdet.errors import InputError, KfdetError, PlaceError
 from kfdet.storage.address import BucketPath
 from kfdet.storage.clients import minio_client, multipart_client
 from kfdet.storage.environment import REQUIRED, read_connection
@@ -28,7 +28,7 @@ _CREDENTIALS = frozenset(("InvalidAccessKeyId", "InvalidToken", "SignatureDoesNo
 T = TypeVar("T")
 
 
-class StoreError(InputError):
+class StoreError(PlaceError):
     """A refusal of the store; `code` is S3's name of the reason."""
 
     code = ""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -24,13 +25,16 @@ from av.video.stream import VideoStream
 
 from kfdet.errors import InputError
 from kfdet.video.bitstream import look_for
-from kfdet.video.structure import is_whole
+from kfdet.video.ranged import Ranged
+from kfdet.video.structure import is_whole, media_data
 
 # Real containers only: FFmpeg would also open playlists, scripts and pictures named .mp4, some of
 # which make it read other files or the network.
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg"
 # One packet is one frame in these; elsewhere a packet may be a single field.
 _ONE_PACKET_ONE_FRAME = ("mov", "matroska", "avi")
+_INDEXED = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg")
+"""Codecs of which FFmpeg gives the packets of an MP4 file as its index has them."""
 _GAP = 1.5
 """Of the usual distance between frames: above it frames are missing from a damaged video."""
 
@@ -89,26 +93,32 @@ class PacketTable:
 
 
 @contextmanager
-def open_video(path: Path, threads: int = 0) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: Path, threads: int = 0, content: BinaryIO | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open `path` and its first video stream (cover pictures do not count).
 
     Args:
         path: The video.
         threads: Decoder threads, 0 for one per core.
+        content: Its bytes, if they are elsewhere.
 
     Raises:
         InputError: The file is empty, is not a video, has no picture or an unknown codec.
     """
+    if content is None:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror}.", file=path) from error
+        if size == 0:
+            raise InputError("the video is empty (0 bytes).", file=path, hint=WAY_OUT)
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}.", file=path) from error
-    if size == 0:
-        raise InputError("the video is empty (0 bytes).", file=path, hint=WAY_OUT)
-    try:
-        # The prefix keeps a colon in the name from being taken for a network protocol.
         container = av.open(
-            f"file:{path}", options={"format_whitelist": _FORMATS}, metadata_errors="ignore"
+            # The prefix keeps a colon in the name from being taken for a network protocol.
+            content or f"file:{path}",
+            options={"format_whitelist": _FORMATS},
+            metadata_errors="ignore",
         )
     except av.FFmpegError as error:
         raise _unreadable(error.strerror, path) from error
@@ -188,66 +198,146 @@ def scan(path: Path) -> PacketTable:
     Raises:
         InputError: As `open_video`, or not one frame decodes.
     """
-    with open_video(path, threads=1) as (container, stream):
-        first = next(decoded(container, stream), None)
-        declared, rate = stream.frames, stream.average_rate
-        time_base = stream.time_base or Fraction(1)
-        codec = stream.codec_context.codec.canonical_name
-        reorders = stream.codec_context.reorder_depth > 0
-        family = container.format.name.split(",")[0]
-        end = container.duration / av.time_base if container.duration else 0.0
-    if first is None:
-        raise InputError("not one frame of the video can be decoded.", file=path, hint=WAY_OUT)
+    start = _start(path)
     with open_video(path) as (container, stream):
         packets = _packets(container, stream)
-        stamps, keys, hidden = packets.stamps, packets.keys, packets.hidden
         # MP4's table of samples is exact; its count includes what an edit list leaves out.
-        cut_off = family == "mov" and len(stamps) + hidden < len(stream.index_entries)
+        cut_off = start.family == "mov" and packets.count < len(stream.index_entries)
         track = stream.id
+    damaged = not packets.whole or cut_off or not is_whole(path, start.family, packets.count, track)
+    table = None if damaged else _table(start, packets)
+    if table is not None and table.pts is not None:
+        losses = _undecodable(path, table.pts) if packets.suspicious else ()
+        return replace(table, damaged=table.damaged or bool(losses), losses=losses)
+    errors: list[int] = []
+    with open_video(path, threads=1 if damaged else 0) as (container, stream):
+        frames = sum(1 for _ in decoded(container, stream, errors))
+    known = np.sort(np.array([s for s in packets.stamps if s is not None], np.int64))
+    return replace(
+        start.table,
+        frames=frames,
+        damaged=damaged or bool(errors),
+        losses=_gaps(known, float(start.table.time_base), start.end) if damaged else (),
+    )
+
+
+def scan_index(path: Path, content: Ranged) -> PacketTable | None:
+    """The table that `scan` gives of an undamaged video, without reading it whole.
+
+    What is inside the frames is not looked at, but for the first one: damage there is not found,
+    and `keys` are those that the container states.
+
+    Args:
+        path: The video's name.
+        content: Its bytes; what is read are the beginning, the index and the first frames.
+
+    Returns:
+        None where only `scan` can tell: the container has no index of every frame, or the video is
+        damaged.
+
+    Raises:
+        InputError: As `open_video`, or not one frame decodes.
+    """
+    start = _start(path, content.file())
+    if start.family != "mov" or start.table.codec not in _INDEXED:
+        return None
+    parts = media_data(content)
+    if parts is None:
+        return None
+    # FFmpeg goes through its index: the same packets in the same order, with nothing in them.
+    with open_video(path, content=content.file(parts)) as (container, stream):
+        packets = _packets(container, stream, look_inside=False)
+        complete = packets.whole and packets.count == len(stream.index_entries)
+        inside = all(entry.pos + entry.size <= len(content) for entry in stream.index_entries)
+    table = _table(start, packets) if complete and inside else None
+    return None if table is None or table.damaged else table
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a video tells before its packets are read.
+
+    Args:
+        table: What is known of it, without frames.
+        family: The first of FFmpeg's names of its container.
+        reorders: Its codec may show frames in another order than it stores them.
+        end: Where it ends in seconds, by its header; 0 where that is not known.
+    """
+
+    table: PacketTable
+    family: str
+    reorders: bool
+    end: float
+
+
+def _start(path: Path, content: BinaryIO | None = None) -> _Start:
+    """Open a video and decode its first frame.
+
+    Raises:
+        InputError: As `open_video`, or not one frame decodes.
+    """
+    with open_video(path, threads=1, content=content) as (container, stream):
+        first = next(decoded(container, stream), None)
+        if first is None:
+            raise InputError("not one frame of the video can be decoded.", file=path, hint=WAY_OUT)
+        none = np.array([], np.int64)
+        table = PacketTable(
+            frames=0,
+            pts=None,
+            order=none,
+            keys=none,
+            first=first,
+            time_base=stream.time_base or Fraction(1),
+            rate=stream.average_rate,
+            codec=stream.codec_context.codec.canonical_name,
+            declared=stream.frames,
+            damaged=False,
+        )
+        return _Start(
+            table,
+            container.format.name.split(",")[0],
+            stream.codec_context.reorder_depth > 0,
+            container.duration / av.time_base if container.duration else 0.0,
+        )
+
+
+def _table(start: _Start, packets: _Packets) -> PacketTable | None:
+    """The frames of the packets of an undamaged video; None where the stamps mislead.
+
+    The table is damaged where frames are in an impossible place.
+    """
+    first, codec = start.table.first, start.table.codec
+    stamps = packets.stamps
     pts = np.array([s for s in stamps if s is not None], np.int64)
-    key = np.array([k for s, k in zip(stamps, keys, strict=True) if s is not None], bool)
+    key = np.array([k for s, k in zip(stamps, packets.keys, strict=True) if s is not None], bool)
     order = np.argsort(pts, kind="stable")
     pts, key = pts[order], key[order]
-    damaged = (
-        not packets.whole or cut_off or not is_whole(path, family, len(stamps) + hidden, track)
-    )
     # Decode order where display order should be, as AVI has for H.264: such stamps mislead.
     in_order = bool(np.all(np.diff(order) > 0))
-    misleading = in_order and (reorders or (family == "avi" and codec in ("h264", "hevc")))
+    misleading = in_order and (
+        start.reorders or (start.family == "avi" and codec in ("h264", "hevc"))
+    )
     trusted = (
-        family in _ONE_PACKET_ONE_FRAME
-        and not damaged
+        start.family in _ONE_PACKET_ONE_FRAME
         and not misleading
         and len(pts) == len(stamps)
         and bool(np.all(np.diff(pts) > 0))
         and first.pts is not None
         and first.pts in pts
     )
-    none = np.array([], np.int64)
-    table = PacketTable(0, None, none, none, first, time_base, rate, codec, declared, damaged)
     if not trusted:
-        errors: list[int] = []
-        with open_video(path, threads=1 if damaged else 0) as (container, stream):
-            frames = sum(1 for _ in decoded(container, stream, errors))
-        return replace(
-            table,
-            frames=frames,
-            damaged=damaged or bool(errors),
-            losses=_gaps(pts, float(time_base), end) if damaged else (),
-        )
+        return None
     leading = int(np.searchsorted(pts, np.int64(first.pts or 0)))
     # Frames before the first one that come long after it were put there by damage.
     misplaced = bool(leading) and int(order[:leading].max()) > _MOST_LEADING
     pts, order, key = pts[leading:], order[leading:], key[leading:]
-    losses = _undecodable(path, pts) if packets.suspicious else ()
     return replace(
-        table,
+        start.table,
         frames=len(pts),
         pts=pts,
         order=order,
         keys=np.flatnonzero(key),
-        damaged=misplaced or bool(losses),
-        losses=losses,
+        damaged=misplaced,
     )
 
 
@@ -302,14 +392,19 @@ class _Packets:
     whole: bool
     suspicious: bool
 
+    @property
+    def count(self) -> int:
+        """Packets, shown or not."""
+        return len(self.stamps) + self.hidden
 
-def _packets(container: InputContainer, stream: VideoStream) -> _Packets:
+
+def _packets(container: InputContainer, stream: VideoStream, look_inside: bool = True) -> _Packets:
     stamps: list[int | None] = []
     keys: list[bool] = []
     whole, suspicious, hidden = True, False, 0
     codec = stream.codec_context
     vp8 = codec.name in ("vp8", "libvpx")
-    look = look_for(codec.codec.canonical_name, codec.extradata or b"")
+    look = look_for(codec.codec.canonical_name, codec.extradata or b"") if look_inside else None
     try:
         for packet in container.demux(stream):
             if packet.size == 0:

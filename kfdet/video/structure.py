@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kfdet.video.ranged import Ranged, Span
+
 # RFC 9559, section 5.1; RFC 8794, section 11.3 (CRC-32 and Void may be anywhere).
 _ANYWHERE = frozenset((0xBF, 0xEC))
 _EBML, _SEGMENT, _TRACKS, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0x1F43B675
@@ -258,6 +260,23 @@ def _mp4(data: mmap.mmap, track: int) -> int:
     return samples
 
 
+def media_data(data: Ranged) -> list[Span] | None:
+    """Where an MP4 file holds its frames; None where it has fragments, each with an own index."""
+    place = 0
+    spans = []
+    while place < len(data):
+        try:
+            kind, inner, end = _box(data, place, len(data))
+        except (_BrokenError, IndexError):
+            break
+        if kind == b"moof":
+            return None
+        if kind == b"mdat":
+            spans.append((inner, end))
+        place = end
+    return spans
+
+
 def _mp4_tracks(data: mmap.mmap, place: int, end: int) -> set[int]:
     found = set()
     while place < end:
@@ -297,11 +316,11 @@ def _fragment(data: mmap.mmap, place: int, end: int, track: int, tracks: set[int
     return samples
 
 
-def _big(data: mmap.mmap, place: int) -> int:
+def _big(data: mmap.mmap | Ranged, place: int) -> int:
     return int.from_bytes(data[place : place + 4], "big")
 
 
-def _box(data: mmap.mmap, place: int, end: int) -> tuple[bytes, int, int]:
+def _box(data: mmap.mmap | Ranged, place: int, end: int) -> tuple[bytes, int, int]:
     """Type, place of the content and end of a box (ISO 14496-12, section 4.2)."""
     size, kind, inner = _big(data, place), data[place + 4 : place + 8], place + 8
     if size == 1:

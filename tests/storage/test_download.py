@@ -80,7 +80,8 @@ def test_damaged_content_is_refused(filled: ObjectStore, tmp_path: Path) -> None
     [
         (3000, "", "it has 14 bytes, 3,000 are listed"),
         (13, "", "it has more bytes, 13 are listed"),
-        (14, "0" * 32, "its MD5 is [0-9a-f]{32}, the listing's ETag"),
+        (14, "0" * 32, "checkpoint was replaced in the bucket while it was read"),
+        (15, "0" * 32, "checkpoint was replaced in the bucket while it was read"),
     ],
 )
 def test_what_is_not_as_listed_is_refused(
@@ -90,6 +91,24 @@ def test_what_is_not_as_listed_is_refused(
     with Store(f"minio://{BUCKET}/run") as store, pytest.raises(KfdetError, match=message):
         fetch(store, BUCKET, [entry], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_content_that_changes_on_its_way(
+    filled: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = "0" * 32
+    monkeypatch.setattr("kfdet.storage.download.etag", lambda headers: tag)
+    message = "its MD5 is [0-9a-f]{32}, the listing's ETag"
+    entry = Entry("checkpoint", "run/checkpoint", 14, tag)
+    with Store(f"minio://{BUCKET}/run") as store, pytest.raises(KfdetError, match=message):
+        fetch(store, BUCKET, [entry], tmp_path)
+
+
+def test_an_object_that_is_gone_since_it_was_listed(filled: ObjectStore, tmp_path: Path) -> None:
+    message = f"minio://{BUCKET}/run: a.mp4 is no longer in the bucket"
+    entry = Entry("a.mp4", "run/a.mp4", 14, "")
+    with Store(f"minio://{BUCKET}/run") as store, pytest.raises(InputError, match=message):
+        fetch(store, BUCKET, [entry], tmp_path)
 
 
 @pytest.mark.parametrize("etag", ["", "0" * 32 + "-2", "W/abc"])
