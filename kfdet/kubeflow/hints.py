@@ -10,18 +10,25 @@ import re
 _KILLED = r"exit (code|status) 137|signal: killed"
 """A SIGKILL: the container's, or that of the process which KFP's launcher has started."""
 
-_TRAINING_HINTS = (
-    (
-        r"OOMKilled",
-        "It exceeded its memory limit: raise --training-memory, or lower --batch-size or "
-        "--longest-side.",
-    ),
-    (
-        _KILLED,
-        "It was killed: out of memory or from outside. If it was memory, raise --training-memory, "
-        "or lower --batch-size or --longest-side.",
-    ),
-)
+_OWN_HINTS = {
+    stage: (
+        (
+            r"OOMKilled",
+            f"It exceeded its memory limit: raise --training-memory, or lower {others}.",
+        ),
+        (
+            _KILLED,
+            "It was killed: out of memory or from outside. If it was memory, raise "
+            f"--training-memory, or lower {others}.",
+        ),
+    )
+    for stage, others in (
+        ("training", "--batch-size or --longest-side"),
+        ("evaluation", "--longest-side"),
+    )
+}
+"""Of the stages whose memory --training-memory sets."""
+
 _HINTS = (
     (
         r"exceeded quota",
@@ -46,13 +53,13 @@ _HINTS = (
     ),
     (
         r"Unschedulable.*untolerated taint",
-        "The suitable nodes are reserved by taints: name these with --tolerations for training, "
-        "with --stage-tolerations for the other stages.",
+        "The suitable nodes are reserved by taints: name these with --tolerations for training and "
+        "evaluation, with --stage-tolerations for the other stages.",
     ),
     (
         r"Unschedulable.*(node selector|affinity)",
-        "No node has these labels: compare --node-selector (training) and --stage-node-selector "
-        "(other stages) with `kubectl get nodes --show-labels`.",
+        "No node has these labels: compare --node-selector (training and evaluation) and "
+        "--stage-node-selector (other stages) with `kubectl get nodes --show-labels`.",
     ),
     (
         r'secret "[^"]+" not found|couldn\'t find key',
@@ -101,8 +108,7 @@ _HINTS = (
 
 def hint(message: str, stage: str = "") -> str:
     """What to do about the message of a pod or a node; "" if there is nothing to add."""
-    hints = _TRAINING_HINTS + _HINTS if stage == "training" else _HINTS
-    for pattern, text in hints:
+    for pattern, text in (*_OWN_HINTS.get(stage, ()), *_HINTS):
         if re.search(pattern, message, re.IGNORECASE | re.DOTALL):
             return text
     return ""

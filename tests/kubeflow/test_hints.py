@@ -57,10 +57,12 @@ def test_what_to_do(message: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("message", "certain"), [("OOMKilled (exit code 137)", True), ("Error (exit code 137)", False)]
 )
-def test_only_training_can_be_given_more_memory(message: str, certain: bool) -> None:
+def test_what_gives_a_stage_more_memory(message: str, certain: bool) -> None:
     assert "--training-memory" in hint(message, "training")
+    assert "--training-memory" in hint(message, "evaluation")
+    assert "--batch-size" not in hint(message, "evaluation")
     assert "--training-memory" not in hint(message, "export")
-    for stage in ("training", "export"):
+    for stage in ("training", "evaluation", "export"):
         assert ("from outside" in hint(message, stage)) != certain
 
 
