@@ -40,7 +40,8 @@ def evaluation(
         exported_tflite: The exported TFLite models.
         training: The trained model, with the history of the training.
         metrics: metrics.json: AP, AP50, per class, split, false positives, verdict.
-        confusion: The confusion matrix, background included.
+        confusion: The confusion matrix, background included. The UI shows that of the labels that
+            are confused most where there are many: the database keeps it with the run.
         report: One self-contained HTML page.
         gallery: Drawn detections and the worst errors as pictures and a video.
         saved_model: The SavedModel with its recommended thresholds, in TensorFlow Serving's layout.
@@ -54,6 +55,7 @@ def evaluation(
         The verdict, true when the model is good enough to be served; and whether it is so apart
         from how it compares with another model.
     """
+    from kfdet.evaluation.confusion import shorten
     from kfdet.stages.evaluation import evaluate
     from kfdet.stages.packaging import package
 
@@ -88,7 +90,7 @@ def evaluation(
         if isinstance(value, float):
             metrics.log_metric(name, value)
     matrix = values["confusion_matrix"]
-    confusion.log_confusion_matrix(matrix["labels"], matrix["matrix"])
+    confusion.log_confusion_matrix(*shorten(matrix["labels"], matrix["matrix"]))
     with open(confusion.path, "w") as file:
         json.dump(matrix, file)
     return values["verdict"], values["reaches_limits"]

@@ -10,7 +10,7 @@ import re
 _KILLED = r"exit (code|status) 137|signal: killed"
 """A SIGKILL: the container's, or that of the process which KFP's launcher has started."""
 
-_OWN_HINTS = {
+_OWN_HINTS: dict[str, tuple[tuple[str, str], ...]] = {
     stage: (
         (
             r"OOMKilled",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ _LOOSE = 0.5  # AP75 as a share of AP50
 _CONFUSED = 0.05  # share of a label's objects
 _RISING = 0.01  # AP50 gained by the last validation
 _FALLING = 0.9  # loss at the end as a share of that in the middle
+_MANY, _NAMED = 10, 3  # of more than so many labels, so many are named
 _INPUT_MULTIPLE = 128  # fits the pyramid of every network
 
 
@@ -60,8 +61,8 @@ def advise(
     if training and (metrics["AP50"] or 0.0) < _USABLE:
         return [*training, *unmeasured]
     by_errors = [
-        *_labels(metrics, statistics, command),
-        *_confusions(metrics, command),
+        *_worst(_labels(metrics, statistics, command)),
+        *_worst(_confusions(metrics, command)),
         *_false_positives(metrics, command),
         *_small_objects(metrics, history, command),
         *_loose_boxes(metrics, history, command),
@@ -120,17 +121,9 @@ def _unfinished(
 def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
     """Labels and objects that are missing in the evaluation frames."""
     unit, share = _unit(metrics), float(metrics["split"]["val_share"])
-    more = "Label it in more images" if unit == "image" else "Film and label it in one more video"
     larger = str(command.with_option("--val-share", f"{min(0.5, share + 0.1):g}"))
-    advice = [
-        Advice(
-            f"No evaluation {unit} has a box of “{label}”: nothing is known about it.",
-            f"{more}, or keep more {unit}s for evaluation.",
-            larger,
-        )
-        for label, values in metrics["per_class"].items()
-        if values["AP50"] is None
-    ]
+    unknown = [label for label, values in metrics["per_class"].items() if values["AP50"] is None]
+    advice = _unknown(unknown, unit, larger)
     truth = metrics["truth"]
     boxes, draw = truth["boxes"], truth["draw"]
     if boxes < _FEW_VALIDATION_BOXES:
@@ -149,6 +142,39 @@ def _unmeasured(metrics: Mapping[str, Any], command: Command) -> list[Advice]:
             action = f"Label more, or keep more {unit}s for evaluation."
             advice.append(Advice(finding, action, larger))
     return advice
+
+
+def _unknown(labels: Sequence[str], unit: str, command: str) -> list[Advice]:
+    """Labels that the evaluation frames do not show: one by one, or many of them together."""
+    make, one, more = (
+        ("Label", "more images", "more images")
+        if unit == "image"
+        else ("Film and label", "one more video", "more videos")
+    )
+    if len(labels) <= _MANY:
+        return [
+            Advice(
+                f"No evaluation {unit} has a box of “{label}”: nothing is known about it.",
+                f"{make} it in {one}, or keep more {unit}s for evaluation.",
+                command,
+            )
+            for label in labels
+        ]
+    named = ", ".join(f"“{label}”" for label in labels[:_NAMED])
+    return [
+        Advice(
+            f"No evaluation {unit} has a box of {len(labels)} labels, of {named} for example: "
+            "nothing is known about them.",
+            f"{make} them in {more}, or keep more {unit}s for evaluation.",
+            command,
+        )
+    ]
+
+
+def _worst(advice: list[tuple[int, Advice]]) -> list[tuple[int, Advice]]:
+    """All pieces of advice of one kind; only those about most errors where they are many."""
+    worst = sorted(advice, key=lambda item: -item[0])
+    return worst if len(worst) <= _MANY else worst[:_NAMED]
 
 
 def _labels(

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kfdet.detection.drawing import palette
+from kfdet.evaluation.confusion import LARGEST, worst_pairs
 from kfdet.evaluation.error_analysis import ErrorAnalysis
 from kfdet.evaluation.report.advice import advise
 from kfdet.evaluation.report.charts import css_color
@@ -24,6 +26,8 @@ from kfdet.records.statistics import SAMPLES_FILE
 
 _MOST_VIDEO_BYTES = 8 * 1024 * 1024
 _MOST_TIMELINES = 16
+_MOST_ROWS = 30
+"""Of a table that has a row for each video or label; of more, those with the lowest AP50."""
 _SPLIT_NAMES = {"train": "training", "val": "evaluation"}
 _KIND_NAMES = {"frame": "with objects", "background": "background", "crop": "background crop"}
 
@@ -96,7 +100,11 @@ def render_report(
         training=training_charts(history, model.get("step")),
         timelines=lines[:_MOST_TIMELINES],
         timelines_left_out=max(0, len(lines) - _MOST_TIMELINES),
-        confusion=_heat(metrics["confusion_matrix"]),
+        videos=_ordered(metrics["per_video"]),
+        labels=_ordered(metrics["per_class"]),
+        most_rows=_MOST_ROWS,
+        confusion=_heat(**metrics["confusion_matrix"]),
+        confused=worst_pairs(**metrics["confusion_matrix"]),
     )
 
 
@@ -159,17 +167,28 @@ def _val_kinds(statistics: Mapping[str, Any]) -> dict[str, int]:
     return {kind: kept.count(kind) for kind in ("video", "image")}
 
 
-def _heat(confusion: Mapping[str, Any]) -> list[list[tuple[int, int]]]:
-    """Each cell with its share of the label's objects, in whole percent.
+def _ordered(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of videos or labels in their order; where they are many, by rising AP50."""
+    names = list(measured)
+    if len(names) > _MOST_ROWS:
+        ap50 = {name: values["AP50"] for name, values in measured.items()}
+        names.sort(key=lambda name: (ap50[name] is None, ap50[name]))
+    return names
+
+
+def _heat(labels: Sequence[str], matrix: npt.ArrayLike) -> list[list[tuple[int, int]]]:
+    """Each cell with its share of the label's objects, in whole percent; nothing of many labels.
 
     Background has no objects: in its row the shares are those of the column.
     """
-    matrix = np.array(confusion["matrix"])
-    objects = matrix.diagonal() + matrix[:, -1]
-    totals = np.repeat(objects[:, None], len(matrix), axis=1)
-    totals[-1] = matrix.sum(axis=0)
-    shares = np.round(100 * matrix / np.maximum(totals, 1)).astype(int)
+    if len(labels) - 1 > LARGEST:
+        return []
+    counts = np.array(matrix)
+    objects = counts.diagonal() + counts[:, -1]
+    totals = np.repeat(objects[:, None], len(counts), axis=1)
+    totals[-1] = counts.sum(axis=0)
+    shares = np.round(100 * counts / np.maximum(totals, 1)).astype(int)
     return [
-        list(zip(counts, row, strict=True))
-        for counts, row in zip(matrix.tolist(), shares.tolist(), strict=True)
+        list(zip(cells, row, strict=True))
+        for cells, row in zip(counts.tolist(), shares.tolist(), strict=True)
     ]

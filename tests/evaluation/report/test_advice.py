@@ -225,3 +225,20 @@ def test_without_any_box():
     empty["per_class"] = {"cat": {"AP50": None}}
     findings = [one.finding for one in advise(empty, DATASET, HISTORY)]
     assert any("box of “cat”" in finding for finding in findings)
+
+
+def test_many_labels_are_not_listed_one_by_one():
+    labels = [f"label {number}" for number in range(60)]
+    metrics = copy.deepcopy(GOOD)
+    metrics["confusion_matrix"] = {
+        "labels": [*labels, "background"],
+        "matrix": [[0] * 60 + [missed] for missed in range(60)] + [[0] * 61],
+    }
+    metrics["per_class"] = {label: {"AP50": None} for label in labels}
+    (unknown, *_) = advise(metrics, DATASET, HISTORY)
+    assert "a box of 60 labels, of “label 0”, “label 1”" in unknown.finding
+    assert "label 3" not in unknown.finding
+    metrics["per_class"] = {label: {"AP50": 0.2} for label in labels}
+    found = [each for each in advise(metrics, DATASET, HISTORY) if "training boxes" in each.finding]
+    assert [each.finding.split("”")[0] for each in found[:2]] == ["“label 59", "“label 58"]
+    assert len(found) == 3

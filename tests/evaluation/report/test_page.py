@@ -52,24 +52,32 @@ ORIGIN = Origin("toys & co", "kfdet run toys -o RUN", datetime(2031, 2, 3, 4, 5,
 def page(hand):
     """Renders the report of one frame: cat and dog are found, with one error of each kind."""
 
-    def render(truths=(), history=None, side="val", **split) -> str:
-        statistics = copy.deepcopy(STATISTICS)
+    def render(
+        truths=(), history=None, side="val", labels=LABELS, videos=("a.mp4",), **split
+    ) -> str:
+        statistics = copy.deepcopy(STATISTICS) | {"labels": labels}
+        counts = {**COUNTS, "labels": dict.fromkeys(labels, 40)}
+        statistics["counts"] = {"train": counts, "val": counts}
         statistics["split"] |= split
         statistics["counts"]["test"] = statistics["counts"]["val"]
         truths = list(truths) or [hand.truth(1, [A, B], [1, 2])]
         scores = [0.9, 0.8, 0.7, 0.6, 0.5]
         found = [hand.found([LOOSE_A, FAR, B, A, B], scores, [1, 2, 1, 1, 2])]
-        measurement = measure(truths, found, LABELS, {"a.mp4": 10.0}, side=side)
+        measurement = measure(truths, found, labels, {"a.mp4": 10.0}, side=side)
         analysis = measurement.analysis
         metrics = describe(
-            LABELS,
+            labels,
             statistics["split"],
             measurement,
             Speed(10.0, 8.0, 1.0, "CPU", 2, ()),
             0.1,
             Gate(),
             Verdict(True, ["AP50 is 0.500, at or above the required 0.5 (--min-ap50)."]),
-            {"a.mp4": {}},
+            {
+                name: {"AP50": number / 100, "frames": 1, "boxes": 1, "missed": 0}
+                | {"false_positives": 0}
+                for number, name in reversed([*enumerate(videos)])
+            },
         )
         empty = {key: [] for key in ("false_positives", "misses", "typical", "labels_to_check")}
         return render_report(
@@ -198,3 +206,27 @@ def test_the_matrix_has_the_same_background_errors_as_the_table(page):
     cells = [int(n) for n in re.findall(r">(\d+)<", row)]
     errors = int(re.search(r'<th scope="row">Background</th><td>(\d+)</td>', html)[1])
     assert sum(cells) == errors == 1
+
+
+def test_many_labels_and_videos_are_cut_down(page):
+    """A matrix of 41 by 41 cells, or a table of 50 videos, tells nobody anything."""
+    labels = [*LABELS, *(f"label {number}" for number in range(38))]
+    html = page(labels=labels, videos=[f"{number:02d}.mp4" for number in range(50)])
+    assert '<p class="soft">40 labels · measured' in html
+    assert "What is taken for what" in html
+    assert 'class="heat"' not in html
+    pair = re.search(r"The most frequent confusions.*?<tbody>(.*?)</tbody>", html, re.DOTALL)[1]
+    assert re.findall(r"</i>(\w+)</span>", pair)
+    assert "The other 10 labels</summary>" in html
+    assert "The 30 of 50 videos with the lowest AP50" in html
+    assert html.index(">00.mp4<") < html.index(">29.mp4<")
+    assert ">30.mp4<" not in html
+    assert len(html) < 200_000
+
+
+def test_few_labels_and_videos_are_in_their_own_order(page):
+    html = page(videos=["a.mp4", "b.mp4"])
+    assert html.index(">b.mp4<") < html.index(">a.mp4<")
+    assert 'class="heat"' in html
+    assert "lowest AP50" not in html
+    assert "The other" not in html
