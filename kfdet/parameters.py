@@ -208,6 +208,9 @@ class DatasetSettings(Settings):
         "Data",
         "Keep the training, validation and test sides that a dataset defines itself.",
     )
+    keep_going: bool = parameter(
+        False, "Data", "Leave out videos and images that cannot be read, with a warning each."
+    )
 
     def check(self) -> None:
         """Read every list.

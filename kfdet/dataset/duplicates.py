@@ -43,26 +43,10 @@ def identical_files(paths: Sequence[Path]) -> Clusters:
     return clusters
 
 
-def near_duplicates(
-    paths: Sequence[Path], bits: int = NEAR_BITS, at_hand: AtHand = nullcontext
-) -> Clusters:
-    """Cluster image files that show nearly the same picture, whatever their size and quality.
+def near_hashes(hashes: npt.NDArray[np.uint64], bits: int = NEAR_BITS) -> Clusters:
+    """Cluster 64-bit hashes: those of nearly the same picture differ in at most `bits` bits.
 
     Chains count: a and c are in one cluster where both are near b.
-
-    Args:
-        paths: The files.
-        bits: In which the hashes of near duplicates may differ.
-        at_hand: Gives the content of a file for as long as a block lasts.
-
-    Raises:
-        InputError: A file cannot be decoded.
-    """
-    return near_hashes(perceptual_hashes(paths, at_hand), bits)
-
-
-def near_hashes(hashes: npt.NDArray[np.uint64], bits: int = NEAR_BITS) -> Clusters:
-    """Cluster 64-bit hashes of which neighbours differ in at most `bits` bits.
 
     Time grows with n log n: the bits are dealt to a few more blocks than can differ, so that two
     near hashes agree in some blocks as a whole, and only hashes that agree there are compared.
@@ -136,11 +120,15 @@ def _joined(clusters: Clusters, links: Clusters) -> Clusters:
 
 def perceptual_hashes(
     paths: Sequence[Path], at_hand: AtHand = nullcontext
-) -> npt.NDArray[np.uint64]:
+) -> list[int | InputError]:
     """The 64-bit pHash (low frequencies of the DCT) of every image file.
 
-    Raises:
-        InputError: Files cannot be decoded: all of them.
+    Args:
+        paths: The files.
+        at_hand: Gives the content of a file for as long as a block lasts.
+
+    Returns:
+        The hashes; of a file that cannot be decoded the error.
     """
 
     def look(path: Path) -> int | InputError:
@@ -148,14 +136,7 @@ def perceptual_hashes(
             return _hash(file)
 
     found = in_threads(look, paths, count_cores())
-    hashes = list(events.track(found, "compare images", len(paths), "images"))
-    errors = [each for each in hashes if isinstance(each, InputError)]
-    if len(errors) > 1:
-        lines = "\n".join(f"  {error}" for error in errors)
-        raise InputError(f"{len(errors)} images cannot be read:\n{lines}") from errors[0]
-    if errors:
-        raise errors[0]
-    return np.array(hashes, np.uint64)
+    return list(events.track(found, "compare images", len(paths), "images"))
 
 
 def _hash(path: Path) -> int | InputError:

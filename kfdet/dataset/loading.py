@@ -40,6 +40,7 @@ class Dataset:
         name: What it is called, or all of several that were merged.
         choices: What each dataset.yaml and the options say, as a person reads it.
         media: How its videos and images are looked at.
+        keep_going: What turns out to be unreadable is left out, with a warning.
     """
 
     root: Path
@@ -50,6 +51,7 @@ class Dataset:
     name: str = ""
     choices: tuple[str, ...] = ()
     media: MediaFiles = ON_DISK
+    keep_going: bool = False
 
     def __repr__(self) -> str:
         boxes = sum(not key.outside for item in self.items for key in item.keys)
@@ -89,8 +91,10 @@ def load(
     problems: list[Problem] = []
     origins: dict[str, str] = {}
     choices: dict[str, str] = {}
+    keep_going = settings.keep_going
     for part in parts:
         own = read_settings(root / part)
+        keep_going |= own.keep_going
         choices[(Path(part) / SETTINGS_FILE).as_posix()] = describe(own)
         found, origins[part] = _load_part(root / part, own, settings, media, problems)
         for item in found:
@@ -124,7 +128,7 @@ def load(
     name = " and ".join(parts) if len(parts) > 1 else root.name
     choices["options"] = describe(settings)
     lines = tuple(f"{place}: {text}" for place, text in choices.items() if text)
-    return Dataset(root, items, labels, problems, sides_from, name, lines, media)
+    return Dataset(root, items, labels, problems, sides_from, name, lines, media, keep_going)
 
 
 def _load_part(
@@ -135,7 +139,7 @@ def _load_part(
     problems: list[Problem],
 ) -> tuple[list[Item], str]:
     """The items of one dataset as its dataset.yaml chooses them, and what states their sides."""
-    items, found = load_items(root, media)
+    items, found = load_items(root, media, settings.keep_going or own.keep_going)
     problems += found
     sides_from = ""
     if settings.own_sides and own.own_sides:

@@ -38,7 +38,9 @@ _TURNS = range(2, 9)
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
 
-def load_items(root: Path, media: MediaFiles = ON_DISK) -> tuple[list[Item], list[Problem]]:
+def load_items(
+    root: Path, media: MediaFiles = ON_DISK, keep_going: bool = False
+) -> tuple[list[Item], list[Problem]]:
     """The readable videos and images with their boxes, sorted by name, and what is wrong with them.
 
     Unlike `kfdet.dataset.loading.load` it does not check label names and duplicates.
@@ -46,6 +48,7 @@ def load_items(root: Path, media: MediaFiles = ON_DISK) -> tuple[list[Item], lis
     Args:
         root: The folder.
         media: How its videos and images are looked at.
+        keep_going: That a video or image cannot be read is a warning only.
 
     Raises:
         InputError: The folder is missing or holds no video and no image.
@@ -63,7 +66,7 @@ def load_items(root: Path, media: MediaFiles = ON_DISK) -> tuple[list[Item], lis
         except PlaceError:
             raise
         except InputError as error:
-            return None, _problem(error)
+            return None, left_out(error) if keep_going else _problem(error)
 
     items: dict[str, Item] = {}
     for name, (item, problem) in zip(media_names, media.each(look, media_names), strict=True):
@@ -229,6 +232,11 @@ def _annotation_files(root: Path, files: Iterable[str], problems: list[Problem])
         if not any(path.parent.is_relative_to(folder) for folder in folders):
             folders.append(path.parent)
             yield path
+
+
+def left_out(error: InputError) -> Problem:
+    """The warning that a video or image with this error is not used."""
+    return replace(_problem(error), severity="warning", problem=f"{error.problem} It is not used.")
 
 
 def _problem(error: InputError) -> Problem:

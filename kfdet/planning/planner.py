@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kfdet import events
 from kfdet.boxes.clipping import clip_keys
 from kfdet.boxes.interpolation import keys_from_table, visible_spans
 from kfdet.boxes.tables import NO_LABEL
-from kfdet.dataset.duplicates import near_duplicates
+from kfdet.dataset.duplicates import near_hashes, perceptual_hashes
 from kfdet.dataset.loading import Dataset, Item
 from kfdet.dataset.media_files import MediaFiles
+from kfdet.dataset.reading import left_out
 from kfdet.errors import InputError
 from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.coverage import covered_ranges, visible_ranges
@@ -28,6 +30,8 @@ from kfdet.planning.sides import Counts, SplitInput
 from kfdet.planning.split import split
 
 Integers = npt.NDArray[np.int64]
+Hashes = dict[str, int]
+"""Perceptual hash of every image, by name."""
 
 _NOT_COUNTED = -1
 """Number of the label of a region, which is not an object."""
@@ -150,10 +154,11 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     Raises:
         InputError: An image cannot be decoded.
     """
+    dataset, hashes = _comparable(dataset)
     items = [item for item in dataset.items if item.annotation]
     sources = [_source(item) for item in items]
     keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
-    duplicates = _duplicates(items, dataset.media)
+    duplicates = _duplicates(items, hashes, dataset.media)
     tasks = {s.name: s.task for s in sources}
     keys, arrays, spans = keys_from_table(keys, tasks)
     first, end = visible_spans(arrays, spans)
@@ -196,12 +201,39 @@ def _count_boxes(
     return change[:-1].astype(np.int16)
 
 
-def _duplicates(items: Sequence[Item], media: MediaFiles) -> Integers:
+def _comparable(dataset: Dataset) -> tuple[Dataset, Hashes]:
+    """The dataset with the hash of every annotated image by its name; all of these decode.
+
+    Raises:
+        InputError: Images cannot be decoded, all of which are named, and are not to be left out.
+    """
+    images = [item for item in dataset.items if item.annotation and item.kind == "image"]
+    found = perceptual_hashes([item.path for item in images], dataset.media.at_hand)
+    errors, hashes = {}, {}
+    for item, each in zip(images, found, strict=True):
+        if isinstance(each, InputError):
+            errors[item.name] = each
+        else:
+            hashes[item.name] = each
+    if not errors:
+        return dataset, hashes
+    if dataset.keep_going:
+        for error in errors.values():
+            events.warn(str(left_out(error)))
+        items = [item for item in dataset.items if item.name not in errors]
+        return replace(dataset, items=items), hashes
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    lines = "\n".join(f"  {error}" for error in errors.values())
+    raise InputError(f"{len(errors)} images cannot be read:\n{lines}")
+
+
+def _duplicates(items: Sequence[Item], hashes: Hashes, media: MediaFiles) -> Integers:
     """A number for every item; equal numbers show the same pictures."""
     numbers = np.zeros(len(items), np.int64)
     videos = [i for i, item in enumerate(items) if item.kind == "video"]
     numbers[videos] = media.identical([items[i].path for i in videos])
     images = [i for i, item in enumerate(items) if item.kind == "image"]
-    near = near_duplicates([items[i].path for i in images], at_hand=media.at_hand)
+    near = near_hashes(np.array([hashes[items[i].name] for i in images], np.uint64))
     numbers[images] = near + len(videos)
     return numbers

@@ -42,6 +42,7 @@ def test_everything(tmp_path):
         val: garage.mp4
         test: [attic*]
         own_sides: false
+        keep_going: true
         """,
     )
     assert found == DatasetSettings(
@@ -53,6 +54,7 @@ def test_everything(tmp_path):
         val="garage.mp4",
         test="attic*",
         own_sides=False,
+        keep_going=True,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
 from kfdet.errors import InputError
 from kfdet.parameters import (
     BoxSettings,
+    DatasetSettings,
     FrameSettings,
     NegativeSettings,
     Parameters,
@@ -202,6 +204,44 @@ def test_all_errors_are_in_one_message(
     with pytest.raises(InputError) as remote:
         plan_dataset(f"s3://{BUCKET}/bad", tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     assert str(remote.value) == str(local.value).replace(str(bad), f"s3://{BUCKET}/bad")
+
+
+@pytest.mark.parametrize("stated", ["option", "dataset.yaml"])
+def test_what_cannot_be_read_is_left_out_where_that_is_wanted(
+    stated: str, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "dataset"
+    shutil.copytree(dataset, root)
+    (root / "empty.mp4").touch()
+    annotate(root / "empty.xml", [MOVING])
+    for name, source in (("b", "1"), ("c", "3")):
+        (root / f"{name}.xml").write_text((root / "0.xml").read_text().replace("0.jpg", name))
+        (root / f"{name}.jpg").write_bytes((root / f"{source}.jpg").read_bytes()[:-2000])
+    with pytest.raises(InputError, match=r"empty\.mp4: the video is empty"):
+        plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
+    choice = DatasetSettings(keep_going=stated == "option")
+    if stated == "dataset.yaml":
+        (root / "dataset.yaml").write_text("keep_going: true\n")
+    caplog.clear()
+    plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, choice, seed=0)
+    plan = read_plan(tmp_path / "plan")
+    assert [s.name for s in plan.sources] == ["0.jpg", *(f"{n}.jpg" for n in "1234"), "a.mp4"]
+    videos = pq.read_table(tmp_path / "plan" / KEYS_FILE)["video"].to_pylist()
+    assert set(videos) <= {source.name for source in plan.sources}
+    for name in ("empty.mp4", "b.jpg", "c.jpg"):
+        (warning,) = [line for line in caplog.messages if f"/{name}: " in line]
+        assert "It is not used." in warning
+
+
+def test_all_images_that_do_not_decode_are_named(dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    shutil.copytree(dataset, root)
+    for name in ("1.jpg", "3.jpg"):
+        (root / name).write_bytes((root / name).read_bytes()[:-2000])
+    message = r"2 images cannot be read:\n  .*1\.jpg.*\n  .*3\.jpg"
+    with pytest.raises(InputError, match=message):
+        plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
+    assert not (tmp_path / "plan").exists()
 
 
 @pytest.mark.parametrize(
