@@ -3,8 +3,9 @@
     python -m benchmarks.frame_extraction [--data FOLDER]
 
 The video is made here: 1080p H.264, a textured scene under a moving camera, moving objects, and
-sensor noise, so that neither decoder nor JPEG encoder has it easy. All sides write where they can
-write fastest (memory where there is some) and use all cores. `ffmpeg -q:v 2` is asked for its best
+sensor noise, so that neither decoder nor JPEG encoder has it easy. Ours is the whole stage: planned
+frames, one box on each, into TFRecord shards and their tables. All sides write where they can write
+fastest (memory where there is some) and use all cores. `ffmpeg -q:v 2` is asked for its best
 quality; the quality line shows what both make of it: bytes a picture, and the PSNR of luma against
 the decoded frames, each side's pictures brought back to the video's range.
 """
@@ -23,13 +24,20 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import simplejpeg
 from numpy.typing import NDArray
 
 from benchmarks.table import Row, print_table
+from kfdet.boxes.tables import BOX_SCHEMA, KEY_SCHEMA
+from kfdet.parameters import FrameSettings, SamplingSettings
+from kfdet.planning.plan import KEYS_FILE, Plan, Source, Split, write_plan
+from kfdet.records.negatives import negative_table
+from kfdet.stages.frame_extraction import extract_group
 from kfdet.video.extraction import extract
 from kfdet.video.packets import scan
-from kfdet.video.shards import FrameStore, FrameWriter
+from kfdet.video.probe import describe
 
 WIDTH, HEIGHT, FRAMES = 1920, 1080, 300
 ROUNDS = 4
@@ -75,12 +83,43 @@ def make_video(path: Path, frames: int = FRAMES) -> None:
         container.mux(stream.encode(None))
 
 
-def _ours(video: Path, folder: Path, every: int) -> None:
-    table = scan(video)
-    with FrameWriter(folder) as writer:
-        for p in extract(video, range(0, table.frames, every), table=table):
-            sizes = (p.width, p.height, p.source_width, p.source_height)
-            writer.add(video.name, p.frame, p.jpeg, *sizes, p.seconds)
+Side = Callable[[Path, Path], None]
+"""Video and folder to write."""
+
+
+def _stage(video: Path, every: int, root: Path) -> Side:
+    """The stage on every Nth frame of a video; what it reads goes into a new folder."""
+    info = describe(scan(video))
+    root.mkdir()
+    (root / "dataset").mkdir()
+    (root / "dataset" / video.name).symlink_to(video.resolve())
+    last = info.frames - 1
+    size = (info.width, info.height, info.frames, info.fps)
+    source = Source(video.name, "video", "", *size, 0, last, 1, train=((0, last),))
+    split = Split("video", 0.2, 3.0, 0)
+    write_plan(Plan("data", ("thing",), (source,), split, ((video.name,),)), root)
+    pq.write_table(KEY_SCHEMA.empty_table(), root / KEYS_FILE)
+    row = {"video": video.name, "track_id": 0, "label": "thing", "method": "linear"}
+    row |= {"xmin": 9.0, "ymin": 9.0, "xmax": 90.0, "ymax": 90.0}
+    row |= dict.fromkeys(("occluded", "keyframe", "difficult", "crowd"), False)
+    boxes = [row | {"frame": frame} for frame in range(info.frames)]
+    pq.write_table(pa.Table.from_pylist(boxes, schema=BOX_SCHEMA), root / "boxes")
+    pq.write_table(negative_table([]), root / "negatives")
+
+    def run(_: Path, folder: Path) -> None:
+        extract_group(
+            str(root / "dataset"),
+            root,
+            0,
+            root / "boxes",
+            root / "negatives",
+            folder / "shards",
+            folder / "index",
+            SamplingSettings(every=every),
+            FrameSettings(),
+        )
+
+    return run
 
 
 def _ffmpeg(video: Path, folder: Path) -> None:
@@ -94,9 +133,6 @@ def _decode(video: Path, _: Path) -> None:
         container.streams.video[0].thread_type = "AUTO"
         for _frame in container.decode(video=0):
             pass
-
-
-Side = Callable[[Path, Path], None]
 
 
 def _race(video: Path, frames: int, sides: Sequence[Side], rounds: int) -> list[float]:
@@ -133,11 +169,9 @@ def compare_quality(video: Path) -> dict[str, Quality]:
             if number in frames
         ]
     with tempfile.TemporaryDirectory(dir=_memory()) as scratch:
-        _ours(video, Path(scratch) / "ours", 30)
         _ffmpeg(video, Path(scratch) / "ffmpeg")
-        store = FrameStore([Path(scratch) / "ours"])
         pictures = {
-            "kfdet": [store.read(video.name, n) for n in frames],
+            "kfdet": [picture.jpeg for picture in extract(video, frames)],
             "ffmpeg": [(Path(scratch) / f"ffmpeg/{n + 1:06d}.jpg").read_bytes() for n in frames],
         }
     result = {}
@@ -151,22 +185,21 @@ def compare_quality(video: Path) -> dict[str, Quality]:
     return result
 
 
-def _every(n: int) -> Side:
-    return lambda video, folder: _ours(video, folder, n)
-
-
-def _rows(name: str, video: Path, rounds: int, floors: tuple[float, float]) -> list[Row]:
+def _rows(
+    name: str, video: Path, scratch: Path, rounds: int, floors: tuple[float, float]
+) -> list[Row]:
     frames = scan(video).frames
-    decode, all_, tenth = _race(video, frames, (_decode, _every(1), _every(10)), rounds)
+    each, tenth = (_stage(video, every, scratch / f"{video.stem}-{every}") for every in (1, 10))
+    decoding, all_, few = _race(video, frames, (_decode, each, tenth), rounds)
     rows = []
     if shutil.which("ffmpeg"):
-        again, ffmpeg = _race(video, frames, (_every(1), _ffmpeg), rounds)
+        again, ffmpeg = _race(video, frames, (each, _ffmpeg), rounds)
         all_ = max(all_, again)
         rows.append(
             Row(f"{name}: every frame / ffmpeg", all_, ffmpeg, "frames/s", all_ / ffmpeg, floors[0])
         )
     rows.append(
-        Row(f"{name}: every 10th / decoding", tenth, decode, "frames/s", tenth / decode, floors[1])
+        Row(f"{name}: every 10th / decoding", few, decoding, "frames/s", few / decoding, floors[1])
     )
     return rows
 
@@ -181,10 +214,10 @@ def measure(data: Path | None = None, rounds: int = ROUNDS) -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         video = Path(scratch) / "1080p.mp4"
         make_video(video)
-        rows = _rows("1080p H.264", video, rounds, (1.5, 0.9))
-    real = data / "pets" / "vtest.avi" if data else None
-    if real and real.is_file():
-        rows += _rows("vtest.avi", real, rounds, (1.5, 0.0))
+        rows = _rows("1080p H.264", video, Path(scratch), rounds, (1.5, 0.9))
+        real = data / "pets" / "vtest.avi" if data else None
+        if real and real.is_file():
+            rows += _rows("vtest.avi", real, Path(scratch), rounds, (1.5, 0.0))
     return rows
 
 

@@ -27,11 +27,13 @@ from benchmarks.trained import load_trained
 from kfdet.detection import Detections
 from kfdet.evaluation.coco import evaluate_coco
 from kfdet.evaluation.comparison import Comparison, compare, decide
-from kfdet.evaluation.ground_truth import frame_rates, read_dataset, reported_side
+from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.model_run import ModelRun, run_model
 from kfdet.local.results import newest_artifact
 from kfdet.parameters import Promotion
+from kfdet.records.reading import Records
+from kfdet.storage.shards import open_records
 
 STRENGTHS = (0.025, 0.05, 0.1, 0.2, 0.4)
 """Of the noise on a weight, as a share of the standard deviation of its variable; of the move of a
@@ -78,8 +80,8 @@ def main() -> None:
 
 def measure_gate(run: Path, dense: Path) -> list[Row]:
     """Return how many really better models were promoted, and how many really worse ones."""
-    records = newest_artifact(run, "records", "examples.parquet")
-    statistics = read_dataset(records)
+    records = open_records(newest_artifact(run, "records", "examples.parquet"))
+    statistics = records.description
     labels, rates = statistics["labels"], frame_rates(statistics)
     true_boxes = boxes_by_frame(dense)
 
@@ -126,10 +128,10 @@ def _reversed(comparison: Comparison) -> Comparison:
     return replace(comparison, interval=(-high, -low))
 
 
-def _answers(folder: Path, records: Path) -> Iterator[tuple[str, ModelRun]]:
+def _answers(folder: Path, records: Records) -> Iterator[tuple[str, ModelRun]]:
     """What the trained model in `folder` finds, and then what its damaged copies find."""
-    side = reported_side(records)
-    detector, weights = load_trained(folder, read_dataset(records)["labels"])
+    side = records.measured_side
+    detector, weights = load_trained(folder, records.labels)
     model = run_model(records, detector, side, timed=False)
     yield "the model", model
     originals = [variable.numpy() for variable in weights]

@@ -27,10 +27,12 @@ from kfdet.boxes.tables import UNTRACKED, Boxes, iou_matrix
 from kfdet.dataset.formats.cvat_video import write
 from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, key_table
 from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.ground_truth import GroundTruth, read_dataset
+from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.model_run import load_detector, run_model
+from kfdet.local.results import newest_artifact
 from kfdet.motion.interpolation import interpolate_videos
 from kfdet.parameters import Interpolation
+from kfdet.storage.shards import open_records
 from kfdet.video.probe import probe
 
 TRUTH = "groundtruth_mot.txt"
@@ -132,9 +134,9 @@ def write_dataset(folder: Path, target: Path, every: int) -> None:
 def measure_run(folder: Path, run: Path) -> list[Row]:
     """Return AP50 and AP of a run's model on its validation frames, with their true boxes."""
     by_frame = boxes_by_frame(folder)
-    (records,) = {path.parent for path in (run / "artifacts").rglob("val-*.tfrecord")}
-    labels = read_dataset(records)["labels"]
-    answers = run_model(records, load_detector(run / "model", labels))
+    with open_records(newest_artifact(run, "records", "examples.parquet")) as records:
+        labels = records.labels
+        answers = run_model(records, load_detector(run / "model", labels))
     truths, detections = [], []
     for truth, found in zip(answers.truths, answers.detections, strict=True):
         if truth.kind != "crop":

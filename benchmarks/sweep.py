@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,13 @@ from benchmarks.trained import load_trained
 from kfdet.dataset.formats.cvat_video import write
 from kfdet.dataset.formats.model import AnnotatedItem, Item
 from kfdet.demo.sample import make_sample
-from kfdet.evaluation.ground_truth import frame_rates, read_dataset
+from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import measure
 from kfdet.evaluation.model_run import run_model
 from kfdet.local.folder import ARTIFACTS
 from kfdet.local.results import newest_artifact
+from kfdet.records.reading import Records
+from kfdet.storage.shards import open_records
 from kfdet.training.history import HISTORY_FILE, read_history
 
 DEFAULT = {"learning_rate": 0.008, "colour": 1.0}
@@ -100,7 +101,7 @@ def compare(dataset: Path, folder: Path, test: str, steps: int) -> Row:
     options: dict[str, Any] = {"steps": steps} if steps else {}
     kfdet.sweep(dataset, folder, GRID, test=test, pretrained="none", early_stop=0, **options)
     chosen = json.loads((folder / "sweep.json").read_text())["chosen"]
-    records = newest_artifact(folder, "records", "examples.parquet")
+    records = open_records(newest_artifact(folder, "records", "examples.parquet"))
     trained = {
         tuple(parameters[name] for name in GRID): path.parent
         for path in (folder / ARTIFACTS).rglob(f"model/{HISTORY_FILE}")
@@ -114,12 +115,11 @@ def compare(dataset: Path, folder: Path, test: str, steps: int) -> Row:
     return Row(f"{dataset.name}: {name}, default", ours, theirs, "AP50", ours / theirs, 1.0)
 
 
-def _ap50(model: Path, records: Path) -> float:
-    statistics = read_dataset(records)
-    labels: Sequence[str] = statistics["labels"]
-    detector, _ = load_trained(model, labels)
+def _ap50(model: Path, records: Records) -> float:
+    detector, _ = load_trained(model, records.labels)
     run = run_model(records, detector, "test", timed=False)
-    found = measure(run.truths, run.detections, labels, frame_rates(statistics))
+    rates = frame_rates(records.description)
+    found = measure(run.truths, run.detections, records.labels, rates)
     return found.coco.ap50 or 0.0
 
 

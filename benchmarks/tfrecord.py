@@ -4,8 +4,8 @@
 
 The frames are those of the sample dataset, and of `pets` where FOLDER has it: every one of them,
 extracted once before the clock runs.
-Ours is the whole stage: reading tables and shards, choosing examples, records, label map,
-statistics and sample pictures. Datumaro gets the same JPEGs, boxes and labels in two ways: as
+Ours is all that becomes of extracted frames: choosing examples, records in shards, tables, label
+map, statistics and sample pictures. Datumaro gets the same JPEGs, boxes and labels in two ways: as
 files, which is how its users come to an export (it decodes and encodes them again), and as bytes
 that are in memory already with their sizes given, its quickest way: it copies them. That row has no
 floor: it reads nothing, and what is left (hashing and writing the bytes) is the same on both sides.
@@ -22,92 +22,153 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.table import Row, print_table
 from kfdet.demo.sample import make_sample
-from kfdet.parameters import (
-    BoxSettings,
-    FrameSettings,
-    NegativeSettings,
-    SamplingSettings,
-    SplitSettings,
-)
-from kfdet.planning.plan import read_plan
-from kfdet.records.examples import FrameBoxes
+from kfdet.parameters import BoxSettings, FrameSettings, SamplingSettings, SplitSettings
+from kfdet.planning.coverage import covered_ranges
+from kfdet.planning.plan import Source, read_key_frames, read_plan
+from kfdet.planning.sampling import select_frames
+from kfdet.records.examples import Choice, choose_examples
+from kfdet.records.frame_boxes import FrameBoxes
+from kfdet.records.group import GroupWriter
 from kfdet.records.tfrecord import read_records
 from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
 from kfdet.stages.tfrecord_build import build_tfrecords
-from kfdet.video.shards import FrameStore
+from kfdet.video.extraction import EncodedFrame, extract
+from kfdet.video.images import read_image
 
 FLOOR = 3.0
 ROUNDS = 3
+EVERY_FRAME = SamplingSettings(every=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the stages before extraction leave of one group, as files."""
+
+    number: int
+    sources: Sequence[Source]
+    boxes: Path
+    negatives: Path
+
+
+def plan_groups(dataset: str, plan: Path) -> list[Group]:
+    """Run the stages before frame extraction; their files go beside the new folder `plan`."""
+    planned = plan_dataset(dataset, plan, EVERY_FRAME, SplitSettings(), seed=0)
+    groups = []
+    for number in (group["index"] for group in planned):
+        boxes, negatives = plan.parent / f"boxes{number}", plan.parent / f"negatives{number}"
+        interpolate_group(dataset, plan, number, boxes, BoxSettings("linear"))
+        mine_negatives(plan, number, boxes, negatives, EVERY_FRAME, seed=0)
+        groups.append(Group(number, read_plan(plan).group(number), boxes, negatives))
+    return groups
 
 
 def prepare(dataset: str, root: Path) -> dict[str, object]:
-    """Prepare everything that the stage reads."""
+    """Prepare everything that the TFRecord build reads."""
     plan = root / "plan"
-    planned = plan_dataset(dataset, plan, SamplingSettings(), SplitSettings(), seed=0)
-    groups = [group["index"] for group in planned]
-    boxes = [root / f"boxes{group}" for group in groups]
-    frames = [root / f"frames{group}" for group in groups]
-    for group in groups:
-        interpolate_group(dataset, plan, group, boxes[group], BoxSettings("linear"))
-        extract_group(
-            dataset, plan, group, frames[group], SamplingSettings(every=1), FrameSettings()
-        )
-    mine_negatives(plan, boxes, frames, root / "negatives", NegativeSettings(), seed=0)
-    return {
-        "dataset": dataset,
-        "plan_dir": plan,
-        "boxes": boxes,
-        "frames": frames,
-        "negatives": root / "negatives",
-    }
+    indexes = []
+    for group in plan_groups(dataset, plan):
+        shards, index = root / f"shards{group.number}", root / f"index{group.number}"
+        tables = (group.boxes, group.negatives, shards, index)
+        extract_group(dataset, plan, group.number, *tables, EVERY_FRAME, FrameSettings())
+        indexes.append(index)
+    return {"dataset": dataset, "plan_dir": plan, "indexes": indexes}
 
 
-def _ours(inputs: dict[str, object], folder: Path) -> None:
-    outputs = {"records": folder / "records", "all_boxes": folder / "boxes"}
-    build_tfrecords(**inputs, **outputs, seed=0)  # type: ignore[arg-type]
+class Extracted:
+    """Every example of a dataset, with its frame in memory."""
+
+    def __init__(self, dataset: str, root: Path) -> None:
+        self.dataset, self.plan_dir = dataset, root / "plan"
+        self.groups = plan_groups(dataset, self.plan_dir)
+        self.labels = read_plan(self.plan_dir).labels
+        self.keys = read_key_frames(self.plan_dir)
+        self.frames: dict[str, dict[int, EncodedFrame]] = {}
+        for group in self.groups:
+            _, choices = self.choose(group)
+            for source in group.sources:
+                path = Path(dataset) / source.name
+                wanted = [choice.frame for choice in choices[source.name]]
+                found = extract(path, wanted) if source.kind == "video" else [read_image(path)]
+                self.frames[source.name] = {frame.frame: frame for frame in found}
+
+    def choose(self, group: Group) -> tuple[FrameBoxes, dict[str, list[Choice]]]:
+        """The boxes of a group, and the examples of each of its sources."""
+        boxes = FrameBoxes(pq.read_table(group.boxes), group.sources, self.labels)
+        negatives = pq.read_table(group.negatives).to_pylist()
+        choices = {}
+        for source in group.sources:
+            keys = self.keys.get(source.name, np.zeros(0, np.int64))
+            choices[source.name] = choose_examples(
+                source,
+                select_frames(source, keys, EVERY_FRAME.frame_rate, EVERY_FRAME.every),
+                boxes,
+                [row for row in negatives if row["video"] == source.name],
+                covered_ranges(source, keys.tolist()),
+            )
+        return boxes, choices
+
+    def write(self, folder: Path) -> None:
+        """Write the records: what the stages do once they have the frames."""
+        indexes = []
+        for group in self.groups:
+            boxes, choices = self.choose(group)
+            shards, index = folder / f"shards{group.number}", folder / f"index{group.number}"
+            shards.mkdir()
+            index.mkdir()
+            with GroupWriter(shards, index, group.number, f"../{shards.name}") as writer:
+                for source in group.sources:
+                    for choice in choices[source.name]:
+                        picture = self.frames[source.name][choice.frame]
+                        writer.add(source, choice, picture, boxes)
+                writer.write_boxes(pq.read_table(group.boxes))
+            indexes.append(index)
+        records, all_boxes = folder / "records", folder / "boxes"
+        build_tfrecords(self.dataset, self.plan_dir, indexes, records, all_boxes)
 
 
-def _datumaro(inputs: dict[str, object], files: Path | None) -> Callable[[Path], None]:
-    """Let Datumaro export the frames that our stage chose, from `files` or from memory."""
+def _datumaro(ours: Extracted, files: Path | None) -> Callable[[Path], None]:
+    """Let Datumaro export the frames that we chose, from `files` or from memory."""
     from datumaro import Bbox, Dataset, DatasetItem
     from datumaro.components.media import Image
 
-    plan = read_plan(Path(str(inputs["plan_dir"])))
-    tables = [pq.read_table(path) for path in inputs["boxes"]]  # type: ignore[attr-defined]
-    boxes = FrameBoxes(pa.concat_tables(tables), plan)
-    store = FrameStore([Path(path) for path in inputs["frames"]])  # type: ignore[attr-defined]
-    whole = pc.field("kind") != "crop"
-    chosen = pq.read_table(Path(str(inputs["examples"])), filters=whole).to_pylist()
-    items = []
-    for row in chosen:
-        name = f"{row['split']}-{row['source_id']}"
-        jpeg = store.read(row["video"], row["frame"])
+    def item(choice: Choice, frame: EncodedFrame, boxes: FrameBoxes, of: slice) -> DatasetItem:
+        name = f"{choice.split}-{choice.source_id}"
         if files is None:
-            media = Image.from_bytes(data=jpeg, ext=".jpg", size=(row["height"], row["width"]))
+            size = (frame.height, frame.width)
+            media = Image.from_bytes(data=frame.jpeg, ext=".jpg", size=size)
         else:
-            (files / f"{name}.jpg").write_bytes(jpeg)
+            (files / f"{name}.jpg").write_bytes(frame.jpeg)
             media = Image.from_file(path=str(files / f"{name}.jpg"))
-        of = boxes.of(row["video"], row["frame"])
         annotations = [
             Bbox(x, y, right - x, bottom - y, label=int(label) - 1, id=number, group=number)
             for number, ((x, y, right, bottom), label) in enumerate(
                 zip(boxes.corners[of], boxes.class_ids[of], strict=True), 1
             )
         ]
-        items.append(DatasetItem(name, subset=row["split"], media=media, annotations=annotations))
-    dataset = Dataset.from_iterable(items, categories=list(plan.labels))
+        return DatasetItem(name, subset=choice.split, media=media, annotations=annotations)
+
+    items = []
+    for group in ours.groups:
+        boxes, choices = ours.choose(group)
+        for video, chosen in choices.items():
+            items += [
+                item(choice, ours.frames[video][choice.frame], boxes, boxes.of(video, choice.frame))
+                for choice in chosen
+                if choice.kind != "crop"
+            ]
+    dataset = Dataset.from_iterable(items, categories=list(ours.labels))
 
     def export(folder: Path) -> None:
         dataset.export(str(folder / "datumaro"), "tf_detection_api", save_media=True)
@@ -121,14 +182,12 @@ def _memory() -> str | None:
 
 def _race(name: str, dataset: str, root: Path, rounds: int) -> list[Row]:
     """Measure the examples per second of all sides: the best of some rounds in turn."""
-    inputs = prepare(dataset, root)
-    _ours(inputs, root / "first")
-    known = {**inputs, "examples": str(root / "first" / "records" / "examples.parquet")}
+    extracted = Extracted(dataset, root)
     (root / "files").mkdir()
     sides: dict[str, Callable[[Path], None]] = {
-        "kfdet": lambda folder: _ours(inputs, folder),
-        "files": _datumaro(known, root / "files"),
-        "memory": _datumaro(known, None),
+        "kfdet": extracted.write,
+        "files": _datumaro(extracted, root / "files"),
+        "memory": _datumaro(extracted, None),
     }
     best = dict.fromkeys(sides, 0.0)
     for _ in range(rounds):

@@ -26,8 +26,8 @@ from kfdet.detection import Detections, Detector
 from kfdet.detection.pictures import Picture
 from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.measurement import Measurement, measure
-from kfdet.planning.plan import Plan, Source, Split
-from kfdet.records.examples import FrameBoxes
+from kfdet.planning.plan import Source
+from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.truth import Objects, measured_frames
 
 EVERY = (10, 15, 20, 30, 50)
@@ -91,8 +91,7 @@ class Film:
 def truths_of(table: pa.Table, frames: Sequence[int]) -> list[GroundTruth]:
     """The ground truth of some frames, as evaluation reads it from the records of `table`."""
     source = Source(VIDEO, "video", "a.xml", *SIZE, FRAMES, FPS, 0, FRAMES - 1, 1)
-    plan = Plan("pets", (LABEL,), (source,), Split("video", 0.2, 3.0, 0), ((VIDEO,),))
-    boxes = FrameBoxes(table, plan)
+    boxes = FrameBoxes(table, [source], [LABEL])
     rows = {(VIDEO, frame): boxes.objects(VIDEO, frame) for frame in frames}
     measured = measured_frames(
         {place: Objects(boxes.class_ids[r], boxes.drawn[r]) for place, r in rows.items()}

@@ -1,4 +1,4 @@
-"""Frame extraction: the frames that later stages use, as shards of JPEG."""
+"""Frame extraction: the frames that become examples, as TFRecords of the OD API's schema."""
 
 from pathlib import Path
 
@@ -14,20 +14,37 @@ def frame_extraction(
     dataset: str,
     plan: dsl.Input[dsl.Dataset],
     group: int,
-    frames: dsl.Output[dsl.Dataset],
+    boxes: dsl.Input[dsl.Dataset],
+    negatives: dsl.Input[dsl.Dataset],
+    shards: dsl.Output[dsl.Dataset],
+    index: dsl.Output[dsl.Dataset],
     sampling: SamplingSettings,
     storing: FrameSettings,
 ) -> None:
-    """Extract the planned frames of one group into shards with an index.
+    """Extract the planned frames of one group into TFRecord shards.
 
     Args:
         dataset: Folder or bucket path with the videos and images.
         plan: The plan that planning wrote.
         group: Index of the group.
-        frames: A few shards of JPEG and one index, whatever the number of frames.
+        boxes: The boxes of the group.
+        negatives: Its background frames and crops.
+        shards: TFRecord shards of all sides of the split.
+        index: Tables of the examples, their boxes and their places in the shards.
         sampling: Which frames are used.
         storing: How they are stored.
     """
     from kfdet.stages.frame_extraction import extract_group
 
-    extract_group(dataset, Path(plan.path), group, Path(frames.path), sampling, storing)
+    extract_group(
+        dataset,
+        Path(plan.path),
+        group,
+        Path(boxes.path),
+        Path(negatives.path),
+        Path(shards.path),
+        Path(index.path),
+        sampling,
+        storing,
+        address=shards.uri,
+    )

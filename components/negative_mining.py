@@ -6,35 +6,30 @@ from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
-from kfdet.parameters import NegativeSettings
+from kfdet.parameters import SamplingSettings
 
 
 @component(IMAGE)
 def negative_mining(
     plan: dsl.Input[dsl.Dataset],
-    boxes: dsl.Input[list[dsl.Dataset]],
-    frames: dsl.Input[list[dsl.Dataset]],
+    group: int,
+    boxes: dsl.Input[dsl.Dataset],
     negatives: dsl.Output[dsl.Dataset],
-    settings: NegativeSettings,
+    sampling: SamplingSettings,
     seed: int,
 ) -> None:
-    """Choose background frames and crops for training, away from every box.
+    """Choose background frames and crops of one group for training, away from every box.
 
     Args:
-        plan: The plan that planning wrote.
-        boxes: The boxes of every group.
-        frames: The frames of every group.
+        plan: The plan that planning wrote, with how many are wanted.
+        group: Index of the group.
+        boxes: The boxes of the group.
         negatives: One parquet file with one row per background frame or crop.
-        settings: How many there are.
+        sampling: Which frames are used.
         seed: Seed of the choice.
     """
     from kfdet.stages.negative_mining import mine_negatives
 
     mine_negatives(
-        Path(plan.path),
-        [Path(artifact.path) for artifact in boxes],
-        [Path(artifact.path) for artifact in frames],
-        Path(negatives.path),
-        settings,
-        seed=seed,
+        Path(plan.path), group, Path(boxes.path), Path(negatives.path), sampling, seed=seed
     )

@@ -6,7 +6,7 @@ from kfp import dsl
 
 from kfdet.components.component import component
 from kfdet.components.image import IMAGE
-from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
+from kfdet.parameters import DatasetSettings, NegativeSettings, SamplingSettings, SplitSettings
 
 
 @component(IMAGE)
@@ -17,6 +17,7 @@ def planning(
     sampling: SamplingSettings,
     split: SplitSettings,
     choice: DatasetSettings,
+    negatives: NegativeSettings,
     seed: int,
 ) -> list[dict[str, int]]:
     """Check the dataset, split it without leaks, and cut it into groups of sources.
@@ -29,6 +30,7 @@ def planning(
         sampling: Which frames are used.
         split: What evaluates instead of training.
         choice: What of the dataset is used, as what, and on which side.
+        negatives: How much background trains.
         seed: Seed of the split.
 
     Returns:
@@ -36,6 +38,6 @@ def planning(
     """
     from kfdet.stages.planning import plan_dataset
 
-    groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, seed=seed)
+    groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, negatives, seed=seed)
     plan.metadata.update(dataset=dataset, fingerprint=fingerprint, groups=len(groups))
     return groups

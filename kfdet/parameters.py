@@ -381,6 +381,15 @@ class TrainingSettings(Settings):
         "so far. Empty: no limit.",
         metavar="TIME",
     )
+    cache_gb: float = parameter(
+        0.0,
+        "Training",
+        "Gigabytes of disk for decoded pictures; where they do not suffice, pictures are decoded "
+        "anew for each step. 0: half of what is free.",
+        min=0,
+        max=100_000,
+        metavar="GB",
+    )
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ def prepare(
         **part(parameters, SamplingSettings),
         **part(parameters, SplitSettings),
         **part(parameters, DatasetSettings),
+        **part(parameters, NegativeSettings),
     )
     on_cluster(plan, "Planning", compilation, retries=1)  # bad datasets fail here
     # without a name, by which KFP 2.15 would look for what dsl.Collected gathers, and not find it
@@ -161,29 +162,28 @@ def prepare(
             **part(parameters, BoxSettings),
         )
         on_cluster(boxes, "Interpolation", compilation, cpu="500m")
+        negatives = negative_mining(
+            plan=plan.outputs["plan"],
+            group=group.index,
+            boxes=boxes.outputs["boxes"],
+            seed=seed,
+            **part(parameters, SamplingSettings),
+        )
+        on_cluster(negatives, "Negative mining", compilation)
         frames = frame_extraction(
             dataset=dataset,
             plan=plan.outputs["plan"],
             group=group.index,
+            boxes=boxes.outputs["boxes"],
+            negatives=negatives.outputs["negatives"],
             **part(parameters, SamplingSettings),
             **part(parameters, FrameSettings),
         )
         on_cluster(frames, "Frame extraction", compilation, cpu="500m")
-    negatives = negative_mining(
-        plan=plan.outputs["plan"],
-        boxes=dsl.Collected(boxes.outputs["boxes"]),
-        frames=dsl.Collected(frames.outputs["frames"]),
-        seed=seed,
-        **part(parameters, NegativeSettings),
-    )
-    on_cluster(negatives, "Negative mining", compilation)
     records = tfrecord_build(
         dataset=dataset,
         plan=plan.outputs["plan"],
-        boxes=dsl.Collected(boxes.outputs["boxes"]),
-        frames=dsl.Collected(frames.outputs["frames"]),
-        negatives=negatives.outputs["negatives"],
-        seed=seed,
+        indexes=dsl.Collected(frames.outputs["index"]),
     )
     on_cluster(records, "TFRecord build", compilation, memory="1Gi")
     return records, found

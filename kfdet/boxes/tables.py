@@ -10,6 +10,8 @@ with NO_LABEL of every label: neither training nor evaluation judges what is in 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -63,6 +65,15 @@ BOX_ORDER = [(name, "ascending") for name in ("video", "frame", "track_id", "lab
 
 Boxes = npt.NDArray[np.float64]
 """Shape (N, 4): xmin, ymin, xmax, ymax."""
+
+
+def rows_by_video(table: pa.Table) -> dict[str, slice]:
+    """The rows of each video of a table that is sorted by its column `video`."""
+    videos = table["video"].combine_chunks().dictionary_encode()
+    codes = videos.indices.to_numpy()
+    starts = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).tolist()
+    names = videos.dictionary.to_pylist()
+    return {names[codes[first]]: slice(first, stop) for first, stop in pairwise(starts)}
 
 
 def iou_matrix(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:

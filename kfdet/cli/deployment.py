@@ -380,18 +380,19 @@ def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Labelle
     """Pictures to try the model with."""
     from kfdet.deployment.smoke_test import picture_of, validation_pictures
     from kfdet.errors import InputError
-    from kfdet.local.folder import ARTIFACTS
+    from kfdet.local.results import newest_artifact
+    from kfdet.storage.shards import open_records
 
     if image:
         return [picture_of(image)]
-    records = [path.parent for path in (run / ARTIFACTS).rglob("val-*.tfrecord")] if run else []
-    if not records:
+    if run is None:
         raise InputError(
             "there is no picture to try the model with.",
             file=model,
             hint="Give one with --image, or the folder of a run.",
         )
-    return validation_pictures(max(records, key=lambda folder: folder.stat().st_mtime))
+    with open_records(newest_artifact(run, "records", "examples.parquet")) as records:
+        return validation_pictures(records)
 
 
 def _show(endpoint: Endpoint, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from kfdet.evaluation.promotion import compare_models
 from kfdet.parameters import Promotion
 from kfdet.storage.copies import local_model
 from kfdet.storage.download import is_there
+from kfdet.storage.shards import open_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,10 @@ def may_replace(
         local_model(stable.storage_uri) as folder,
         Detector.load(folder, threshold=0.0) as old,
         Detector.load(model, threshold=0.0) as new,
+        open_records(records) as opened,
     ):
         common_labels(new.labels or (), old.labels, against)
-        comparison = compare_models(records, new, old, against=against, seed=seed)
+        comparison = compare_models(opened, new, old, against=against, seed=seed)
     good, reason = decide(promote, comparison)
     return Decision(good, reason, current, asdict(comparison))
 

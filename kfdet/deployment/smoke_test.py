@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from kfdet.detection import Detections, Detector
 from kfdet.detection.backend import Answer
 from kfdet.detection.endpoint import ATTEMPTS
 from kfdet.errors import InputError, KfdetError
+from kfdet.evaluation.ground_truth import read_ground_truth
+from kfdet.records.reading import Records
 
 PICTURES = 4
 """Number of validation pictures in a test."""
@@ -54,27 +55,25 @@ class LabelledPicture:
     labels: Sequence[str]
 
 
-def validation_pictures(records: Path) -> list[LabelledPicture]:
-    """The first validation pictures with objects, from the folder of the TFRecord build.
+def validation_pictures(records: Records) -> list[LabelledPicture]:
+    """The first validation pictures with objects.
 
     Raises:
         InputError: There is no such picture.
     """
-    from kfdet.records.reading import read_examples
-
-    labelled = (example for example in read_examples(records, "val") if example.labels)
-    pictures = [
+    labelled = [truth for truth in read_ground_truth(records) if len(truth.classes)][:PICTURES]
+    if not labelled:
+        raise InputError("there is no validation picture with an object.", file=records.folder)
+    pictures = records.pictures(truth.source_id for truth in labelled)
+    return [
         LabelledPicture(
-            example.filename,
-            example.jpeg,
-            example.boxes * np.array([example.width, example.height] * 2),
-            example.labels,
+            f"{truth.video}, frame {truth.frame}",
+            jpeg,
+            truth.to_stored(truth.boxes),
+            [records.labels[number - 1] for number in truth.classes.tolist()],
         )
-        for example in itertools.islice(labelled, PICTURES)
+        for (_, jpeg), truth in zip(pictures, labelled, strict=True)
     ]
-    if not pictures:
-        raise InputError("there is no validation picture with an object.", file=records)
-    return pictures
 
 
 def picture_of(path: Path) -> LabelledPicture:

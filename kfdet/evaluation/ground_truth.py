@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import Boxes
-from kfdet.errors import InputError
-from kfdet.files import read_json_object
-from kfdet.records.reading import read_examples
+from kfdet.records.reading import Records
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,104 +77,54 @@ class GroundTruth:
         return source
 
 
-def reported_side(records: Path) -> str:
-    """The split that evaluation reports: "test" where the records have one, else "val"."""
-    return "test" if any(records.glob("test-*.tfrecord")) else "val"
-
-
-def count_pictures(records: Path, side: str = "val") -> int:
-    """How many pictures of a split the records hold.
-
-    Raises:
-        InputError: There are none, or their index is missing.
-    """
-    return len(_read_index(records, side))
-
-
-def read_ground_truth(records: Path, side: str = "val") -> Iterator[tuple[bytes, GroundTruth]]:
-    """Every JPEG of a split and its ground truth, in the order of the records.
+def read_ground_truth(records: Records, side: str = "val") -> list[GroundTruth]:
+    """What is known to be on every picture of a split, in their order.
 
     Args:
-        records: Folder with the split's TFRecords and examples.parquet.
+        records: The records.
         side: "val" or "test".
 
     Raises:
-        InputError: There are no such records, or they do not match their index.
+        InputError: There are no such pictures.
     """
-    index = _read_index(records, side)
-    for example in read_examples(records, side):
-        row = index.get(example.source_id)
-        if row is None:
-            raise InputError(
-                f"the validation record {example.source_id} is not in examples.parquet.",
-                file=records,
-                hint="Build the records again.",
-            )
-        x, y, right, bottom = window = (row["xmin"], row["ymin"], row["xmax"], row["ymax"])
-        scale, origin = np.array([right - x, bottom - y] * 2), np.array([x, y, x, y])
-        yield (
-            example.jpeg,
-            GroundTruth(
-                source_id=example.source_id,
-                video=row["video"],
-                frame=row["frame"],
-                kind=row["kind"],
-                stored=(row["width"], row["height"]),
-                window=window,
-                boxes=example.boxes * scale + origin,
-                classes=example.class_ids,
-                crowd=example.crowd,
-                difficult=example.difficult,
-                drawn=example.drawn,
-                tracks=example.tracks,
-                keys=example.keys,
-                hulls=example.hulls * scale + origin,
-                measured=row["measured"],
-            ),
+    examples, objects = records.examples(side), records.objects(side)
+    ids = examples["source_id"].to_numpy()
+    owners = objects["source_id"].to_numpy()
+    first = np.searchsorted(owners, ids).tolist()
+    stop = np.searchsorted(owners, ids, side="right").tolist()
+    boxes, hulls = (
+        np.stack([objects[f"{start}{name}"].to_numpy() for name in _SIDES], axis=1)
+        for start in ("", "hull_")
+    )
+    keys = np.stack([objects[f"key_{name}"].to_numpy() for name in ("before", "after")], axis=1)
+    columns = {
+        name: objects[column].to_numpy()
+        for name, column in {
+            "classes": "class_id",
+            "crowd": "crowd",
+            "difficult": "difficult",
+            "drawn": "drawn",
+            "tracks": "track",
+        }.items()
+    }
+    return [
+        GroundTruth(
+            source_id=row["source_id"],
+            video=row["video"],
+            frame=row["frame"],
+            kind=row["kind"],
+            stored=(row["width"], row["height"]),
+            window=tuple(row[name] for name in _SIDES),
+            boxes=boxes[own],
+            keys=keys[own],
+            hulls=hulls[own],
+            measured=row["measured"],
+            **{name: values[own] for name, values in columns.items()},
         )
-
-
-def read_images(
-    records: Path, source_ids: Iterable[int], side: str = "val"
-) -> Iterator[tuple[int, bytes]]:
-    """The JPEGs of some pictures of a split, in the order of the records."""
-    wanted = set(source_ids)
-    for example in read_examples(records, side):
-        if example.source_id in wanted:
-            yield example.source_id, example.jpeg
-
-
-def read_dataset(records: Path) -> dict[str, Any]:
-    """The dataset.json of the records: labels, split, counts and statistics.
-
-    Raises:
-        InputError: It is missing or not JSON.
-    """
-    return read_json_object(records / "dataset.json", hint="Build the records again.")
+        for row, own in zip(examples.to_pylist(), map(slice, first, stop), strict=True)
+    ]
 
 
 def frame_rates(statistics: Mapping[str, Any]) -> dict[str, float]:
     """Frames per second of every video, from dataset.json."""
     return {s["name"]: float(s["fps"]) for s in statistics["sources"] if s["kind"] == "video"}
-
-
-def _read_index(records: Path, side: str) -> dict[int, dict[str, Any]]:
-    """The rows of examples.parquet about the pictures of a split, by source_id."""
-    path = records / "examples.parquet"
-    if not path.is_file():
-        raise InputError("the index of the records is missing.", file=path)
-    table = pq.read_table(path, filters=[("split", "=", side)])
-    if "measured" not in table.column_names:
-        raise InputError(
-            "these records were made by an older version of kfdet.",
-            file=records,
-            hint="Build them again, or name the dataset: kfdet evaluate RUN DATASET.",
-        )
-    rows = table.to_pylist()
-    if not rows:
-        raise InputError(
-            "the validation split is empty: there is nothing to measure.",
-            file=path,
-            hint="Raise val_share, or add a video.",
-        )
-    return {row["source_id"]: row for row in rows}

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kfdet.detection import Detector
 from kfdet.evaluation.comparison import Comparison, compare
-from kfdet.evaluation.ground_truth import frame_rates, read_dataset, reported_side
+from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.model_run import run_model
+from kfdet.records.reading import Records
 
 
 def compare_models(
-    records: Path, new: Detector, old: Detector, *, against: str, seed: int
+    records: Records, new: Detector, old: Detector, *, against: str, seed: int
 ) -> Comparison:
     """Compare two models on the side of the records that evaluation reports.
 
     Args:
-        records: Folder of the TFRecord build.
+        records: The records.
         new: The model.
         old: The other one.
         against: What to call the other one.
@@ -26,8 +25,8 @@ def compare_models(
     Raises:
         InputError: They have no label in common, or there are no such records.
     """
-    statistics = read_dataset(records)
-    side, labels = reported_side(records), statistics["labels"]
+    statistics = records.description
+    side, labels = records.measured_side, statistics["labels"]
 
     def measured(detector: Detector) -> Measurement:
         run = run_model(records, detector, side, timed=False)

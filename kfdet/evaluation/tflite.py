@@ -11,26 +11,26 @@ from typing import Any
 from kfdet.detection import Detections
 from kfdet.evaluation.attribution import attribute, weigh
 from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.matching import to_found
 from kfdet.evaluation.model_run import ModelRun, answer, load_detector
 from kfdet.events import Progress
 from kfdet.parameters import Precision
+from kfdet.records.reading import Records
 
 _MOST_PICTURES = 200
 
 
 def compare_tflite(
-    records: Path, files: Mapping[Precision, Path], run: ModelRun, labels: Sequence[str], side: str
+    records: Records, files: Mapping[Precision, Path], run: ModelRun, labels: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Measure TFLite models on at most 200 pictures of a split, evenly spread.
 
     Args:
-        records: Folder of the TFRecord build.
+        records: The records.
         files: The models by precision.
         run: The SavedModel's answers to that split.
         labels: Label names; class id = position + 1.
-        side: "val" or "test".
 
     Returns:
         For each precision `AP50`, `AP50_saved_model` on the same pictures, how many `pictures` that
@@ -41,8 +41,8 @@ def compare_tflite(
     chosen = measured[:: math.ceil(len(measured) / _MOST_PICTURES)]
     truths = [run.truths[i] for i in chosen]
     before = _ap50(truths, [run.detections[i] for i in chosen], labels)
-    wanted = {truth.source_id for truth in truths}
-    pictures = [each for each in read_ground_truth(records, side) if each[1].source_id in wanted]
+    jpegs = records.pictures(truth.source_id for truth in truths)
+    pictures = [(jpeg, truth) for (_, jpeg), truth in zip(jpegs, truths, strict=True)]
     progress = Progress("TFLite models", len(files) * len(pictures), "images")
     found: dict[str, dict[str, Any]] = {}
     for precision, file in files.items():

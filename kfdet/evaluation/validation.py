@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from kfdet.detection import Detections
 from kfdet.evaluation.attribution import attribute, weigh
 from kfdet.evaluation.coco import evaluate_coco
-from kfdet.evaluation.ground_truth import GroundTruth, read_dataset, read_ground_truth
+from kfdet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from kfdet.evaluation.matching import to_found
+from kfdet.records.reading import Records
 from kfdet.training.validation import Answer
 
 
@@ -29,14 +29,13 @@ class Validation:
     truths: list[GroundTruth]
 
     @classmethod
-    def of(cls, records: Path) -> Validation:
+    def of(cls, records: Records) -> Validation:
         """Read the truth of `records`.
 
         Raises:
             InputError: There are no validation records.
         """
-        labels = tuple(read_dataset(records)["labels"])
-        return cls(labels, [truth for _, truth in read_ground_truth(records)])
+        return cls(records.labels, read_ground_truth(records))
 
     def __call__(self, answers: Mapping[int, Answer]) -> dict[str, float]:
         """AP, AP50 and AP75, 0 where there is nothing to measure."""

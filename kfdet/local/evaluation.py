@@ -32,6 +32,7 @@ from kfdet.parameters import (
 from kfdet.planning.plan import KEYS_FILE, write_plan
 from kfdet.planning.planner import plan_measurement
 from kfdet.records.negatives import NEGATIVE_SCHEMA
+from kfdet.records.reading import Records
 from kfdet.stages.evaluation import Subject, describe_model, write_evaluation
 from kfdet.stages.evaluation import evaluate as evaluate_stage
 from kfdet.stages.frame_extraction import extract_group
@@ -39,6 +40,7 @@ from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.planning import load_checked
 from kfdet.stages.tfrecord_build import build_tfrecords
 from kfdet.storage.copies import local_dataset, local_model
+from kfdet.storage.shards import open_records
 
 RESULTS_SUFFIX = ".json"
 """Of a file that holds detections instead of a model."""
@@ -187,7 +189,7 @@ def _on_dataset(
         else:
             answers = _read_results(name, folder, data)
         subjects.append(Subject(answers, describe_model(name), answers.labels, name))
-    records = _build_records(str(folder), plan, scratch, settings)
+    records = stack.enter_context(_build_records(str(folder), plan, scratch, settings))
     return write_evaluation(
         records,
         subjects[0],
@@ -233,21 +235,19 @@ def _read_results(name: str, folder: Path, data: Dataset) -> Results:
     )
 
 
-def _build_records(dataset: str, plan: Path, scratch: Path, settings: EvaluationSettings) -> Path:
+def _build_records(
+    dataset: str, plan: Path, scratch: Path, settings: EvaluationSettings
+) -> Records:
     """Frames, boxes and records of the only group of a plan, as a run makes them."""
-    frames, boxes, negatives = (scratch / name for name in ("frames", "boxes", "negatives"))
-    interpolate_group(dataset, plan, 0, boxes, BoxSettings())
-    extract_group(dataset, plan, 0, frames, settings.sampling, FrameSettings())
-    pq.write_table(NEGATIVE_SCHEMA.empty_table(), negatives)
-    records = scratch / "records"
-    build_tfrecords(
-        dataset,
-        plan,
-        [boxes],
-        [frames],
-        negatives,
-        records,
-        scratch / "all_boxes",
-        seed=settings.seed,
+    boxes, negatives, shards, index, records = (
+        scratch / name for name in ("boxes", "negatives", "shards", "index", "records")
     )
-    return records
+    interpolate_group(dataset, plan, 0, boxes, BoxSettings())
+    pq.write_table(NEGATIVE_SCHEMA.empty_table(), negatives)
+    extract_group(
+        *(dataset, plan, 0, boxes, negatives, shards, index),
+        settings.sampling,
+        FrameSettings(),
+    )
+    build_tfrecords(dataset, plan, [index], records, scratch / "all_boxes")
+    return open_records(records)

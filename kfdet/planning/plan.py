@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import NO_LABEL
 from kfdet.errors import InputError
+from kfdet.files import read_json_object
 
 SIDES = ("train", "val", "test")
 """The sides of a split: what trains, what steers training, what measures the result."""
@@ -42,6 +43,11 @@ class Source:
         test: Frame ranges that only the measurement of the result sees.
         background: A video that a person annotated without any box: all of its task shows
             background.
+        first_id: `source_id` of the first example that its frames may become
+            (`kfdet.records.examples`).
+        negative_frames: How many whole frames of it train as background.
+        negative_crops: How many crops, likewise.
+        background_share: Share of a background video's frames that measure.
     """
 
     name: str
@@ -58,6 +64,10 @@ class Source:
     val: tuple[FrameRange, ...] = ()
     background: bool = False
     test: tuple[FrameRange, ...] = ()
+    first_id: int = 1
+    negative_frames: int = 0
+    negative_crops: int = 0
+    background_share: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,45 +133,29 @@ class Plan:
         return [by_name[name] for name in self.groups[index]]
 
 
-PLAN_FILE = "plan.jsonl"
-"""One line of JSON for the plan without its sources, and one for every source."""
+PLAN_FILE = "plan.json"
 KEYS_FILE = "keys.parquet"
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Write `plan` as plan.jsonl into `folder`."""
-    names = [field.name for field in fields(Source)]
-    with (folder / PLAN_FILE).open("w") as file:
-        whole = {
-            "dataset": plan.dataset,
-            "labels": plan.labels,
-            "split": asdict(plan.split),
-            "groups": plan.groups,
-        }
-        file.write(json.dumps(whole) + "\n")
-        for source in plan.sources:
-            file.write(json.dumps({name: getattr(source, name) for name in names}) + "\n")
+    """Write `plan` as plan.json into `folder`."""
+    (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1, sort_keys=True) + "\n")
 
 
 def read_plan(folder: Path) -> Plan:
     """Read the plan that `write_plan` wrote."""
-    with (folder / PLAN_FILE).open() as file:
-        whole = json.loads(file.readline())
-        sources = tuple(_read_source(line) for line in file)
-    return Plan(
-        dataset=whole["dataset"],
-        labels=tuple(whole["labels"]),
-        sources=sources,
-        split=Split(**whole["split"]),
-        groups=tuple(tuple(g) for g in whole["groups"]),
+    raw = read_json_object(folder / PLAN_FILE)
+    sources = tuple(
+        Source(**{**s, **{side: tuple((a, b) for a, b in s[side]) for side in SIDES}})
+        for s in raw["sources"]
     )
-
-
-def _read_source(line: str) -> Source:
-    values = json.loads(line)
-    for side in SIDES:
-        values[side] = tuple((first, last) for first, last in values[side])
-    return Source(**values)
+    return Plan(
+        dataset=raw["dataset"],
+        labels=tuple(raw["labels"]),
+        sources=sources,
+        split=Split(**raw["split"]),
+        groups=tuple(tuple(g) for g in raw["groups"]),
+    )
 
 
 def read_key_frames(folder: Path) -> dict[str, npt.NDArray[np.int64]]:

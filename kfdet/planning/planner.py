@@ -20,11 +20,12 @@ from kfdet.dataset.loading import Dataset, Item
 from kfdet.dataset.media_files import MediaFiles
 from kfdet.dataset.reading import left_out
 from kfdet.errors import InputError
-from kfdet.parameters import SamplingSettings, SplitSettings
+from kfdet.parameters import NegativeSettings, SamplingSettings, SplitSettings
+from kfdet.planning.background import beside, candidates, deal_background, margin_frames
 from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.groups import MOST_GROUPS, make_groups
 from kfdet.planning.plan import Plan, Source, Split
-from kfdet.planning.ranges import merge
+from kfdet.planning.ranges import contains, merge
 from kfdet.planning.sampling import select_frames
 from kfdet.planning.sides import Counts, SplitInput
 from kfdet.planning.split import split
@@ -32,6 +33,9 @@ from kfdet.planning.split import split
 Integers = npt.NDArray[np.int64]
 Hashes = dict[str, int]
 """Perceptual hash of every image, by name."""
+
+MEASURING = ("val", "test")
+"""The sides that do not train."""
 
 _NOT_COUNTED = -1
 """Number of the label of a region, which is not an object."""
@@ -41,6 +45,7 @@ def make_plan(
     dataset: Dataset,
     sampling: SamplingSettings,
     how: SplitSettings,
+    negatives: NegativeSettings,
     *,
     seed: int,
 ) -> tuple[Plan, pa.Table, list[str]]:
@@ -50,6 +55,7 @@ def make_plan(
         dataset: A dataset without errors.
         sampling: Which annotated frames the run uses.
         how: What evaluates instead of training.
+        negatives: How much background trains.
         seed: Seed of every choice.
 
     Returns:
@@ -64,11 +70,12 @@ def make_plan(
         inputs, dataset.labels, val_share=how.val_share, guard_seconds=how.guard_seconds, seed=seed
     )
     made = replace(made, sides_from=dataset.sides_from)
-    planned = [
-        replace(one.source, train=side.train, val=side.val, test=side.test)
+    used = [
+        replace(one, source=replace(one.source, train=side.train, val=side.val, test=side.test))
         for one in inputs
         if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
     ]
+    planned = _numbered(_thinned(used, _with_negatives(used, negatives.negative_share, seed)))
     return *_plan(dataset, planned, made, keys), warnings
 
 
@@ -98,9 +105,58 @@ def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan
             file=dataset.name,
             hint="Draw boxes on key frames, or run `kfdet check`.",
         )
-    planned = [replace(one.source, val=one.usable) for one in chosen]
+    used = [replace(one, source=replace(one.source, val=one.usable)) for one in chosen]
+    planned = _numbered(_thinned(used, [one.source for one in used]))
     how = Split("whole", 1.0, 0.0, 0, sides_from=dataset.sides_from if side else "")
     return _plan(dataset, planned, how, keys, most_groups=1)
+
+
+def _with_negatives(inputs: Sequence[SplitInput], share: float, seed: int) -> list[Source]:
+    """The sources with the background that each of them gives."""
+    positives = 0
+    whole, busy = np.zeros((2, len(inputs)), np.int64)
+    for number, one in enumerate(inputs):
+        if one.source.train:
+            trains = contains(one.source.train, one.frames)
+            positives += int((one.boxes.any(axis=1) & trains).sum())
+            found = candidates(one.source, one.key_frames.tolist(), one.frames, one.busy)
+            whole[number], busy[number] = map(len, found)
+    wanted = round(positives * share / (1 - share))
+    frames, crops = deal_background(whole, busy, wanted, seed)
+    return [
+        replace(one.source, negative_frames=f, negative_crops=c)
+        for one, f, c in zip(inputs, frames.tolist(), crops.tolist(), strict=True)
+    ]
+
+
+def _thinned(inputs: Sequence[SplitInput], sources: Sequence[Source]) -> list[Source]:
+    """The sources with the share of background videos that measures.
+
+    No more of their frames than there are frames with boxes: a long video of an empty place shows
+    much of the same.
+    """
+    with_boxes, empty = dict.fromkeys(MEASURING, 0), dict.fromkeys(MEASURING, 0)
+    for one in inputs:
+        for side in MEASURING:
+            inside = contains(getattr(one.source, side), one.frames)
+            if one.source.background:
+                empty[side] += int(inside.sum())
+            else:
+                with_boxes[side] += int((one.boxes.any(axis=1) & inside).sum())
+    share = {side: min(1.0, with_boxes[side] / max(1, empty[side])) for side in MEASURING}
+    return [
+        replace(s, background_share=min(share[side] for side in MEASURING if getattr(s, side)))
+        if s.background and (s.val or s.test)
+        else s
+        for s in sources
+    ]
+
+
+def _numbered(sources: Sequence[Source]) -> list[Source]:
+    """The sources with room for an example and a crop of every frame in the numbers of each."""
+    room = [2 * (source.stop - source.start + 1) for source in sources]
+    first = np.cumsum([1, *room])[:-1].tolist()
+    return [replace(s, first_id=number) for s, number in zip(sources, first, strict=True)]
 
 
 def _plan(
@@ -171,8 +227,8 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
     for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
-        own = rows.get(source.name, slice(0, 0))
-        own = np.arange(own.start, own.stop)[looked_at[own]]
+        every = rows.get(source.name, slice(0, 0))
+        own = np.arange(every.start, every.stop)[looked_at[every]]
         key_frames = arrays.frame[own].tolist()
         usable = merge(
             (
@@ -184,7 +240,9 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
             replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
         )
         boxes = _count_boxes(frames, label[own], first[own], end[own], len(dataset.labels))
-        inputs.append(SplitInput(source, usable, frames, boxes, duplicate, item.side))
+        busy = beside(frames, first[every], end[every], margin_frames(source))
+        keyed = np.unique(arrays.frame[own])
+        inputs.append(SplitInput(source, usable, frames, boxes, busy, keyed, duplicate, item.side))
     return inputs, keys
 
 
@@ -198,8 +256,7 @@ def _count_boxes(
     np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
     np.cumsum(change, axis=0, out=change)
     np.minimum(change, np.iinfo(np.int16).max, out=change)
-    small = change.max(initial=0) <= np.iinfo(np.int8).max
-    return change[:-1].astype(np.int8 if small else np.int16)
+    return change[:-1].astype(np.int16)
 
 
 def _comparable(dataset: Dataset) -> tuple[Dataset, Hashes]:

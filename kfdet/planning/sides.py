@@ -37,6 +37,8 @@ class SplitInput:
         usable: Ranges with boxes or covered background.
         frames: (F,) the frames of these ranges that the run will use, rising.
         boxes: (F, L) boxes of every label on these frames.
+        busy: (F,) whether a frame is beside a box (`kfdet.planning.background`).
+        key_frames: Frames with key boxes that show that a person looked at them.
         duplicate: Sources with the same number show the same pictures.
         side: The side that the dataset puts the source on.
     """
@@ -45,6 +47,8 @@ class SplitInput:
     usable: Ranges
     frames: Integers
     boxes: Counts
+    busy: Flags
+    key_frames: Integers
     duplicate: int
     side: Side = ""
 
@@ -82,13 +86,10 @@ def totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[In
 
 def total(inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str) -> Integers:
     """Boxes of every label on one side."""
-    total: Integers = sum(
-        (
-            m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0)
-            for m in inputs
-        ),
-        start=np.zeros((), np.int64),
-    )
+    counts = [
+        m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0) for m in inputs
+    ]
+    total: Integers = np.sum(counts, axis=0)
     return total
 
 

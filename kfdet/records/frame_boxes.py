@@ -1,4 +1,4 @@
-"""The boxes of a run by frame, as training and evaluation see them: clipped and without slivers."""
+"""The boxes of some sources by frame, as examples show them: clipped and without slivers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from kfdet.boxes.neighbours import key_neighbours
 from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, NO_LABEL, Boxes
 from kfdet.errors import InputError
-from kfdet.planning.plan import Plan
+from kfdet.planning.plan import Source
 
 SMALLEST = 1.0
 """A box thinner than this many source pixels is a sliver at the edge of the picture: dropped."""
@@ -22,6 +22,11 @@ SMALLEST = 1.0
 
 class FrameBoxes:
     """The boxes of a table by frame, clipped to their source.
+
+    Args:
+        table: BOX_SCHEMA, in any order; of its tracks all boxes.
+        sources: Its videos and images, and maybe others.
+        labels: Label names; class id = position + 1.
 
     Attributes:
         table: BOX_SCHEMA, sorted by video, frame, track; without slivers. A region without a label
@@ -37,11 +42,12 @@ class FrameBoxes:
         InputError: A label or video is not in the plan, or a coordinate is not finite.
     """
 
-    def __init__(self, table: pa.Table, plan: Plan) -> None:
-        sizes = {source.name: (source.width, source.height) for source in plan.sources}
-        table = _with_labels(table.cast(BOX_SCHEMA), plan.labels).sort_by(BOX_ORDER)
+    def __init__(self, table: pa.Table, sources: Sequence[Source], labels: Sequence[str]) -> None:
+        sizes = {source.name: (source.width, source.height) for source in sources}
+        numbers = {label: number for number, label in enumerate(labels, 1)}
+        table = _with_labels(table.cast(BOX_SCHEMA), labels).sort_by(BOX_ORDER)
         _known(table, "video", sizes, "videos")
-        _known(table, "label", plan.labels, "labels")
+        _known(table, "label", numbers, "labels")
         corners = np.stack(
             [table[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1
         ).astype(np.float64)
@@ -61,14 +67,14 @@ class FrameBoxes:
         self.limits: Boxes = limits.reshape(-1, 4)[keep]
         self.labels: list[str] = self.table["label"].to_pylist()
         self.class_ids: npt.NDArray[np.int64] = np.array(
-            _coded(self.table, "label", lambda name: plan.labels.index(name) + 1), np.int64
+            _coded(self.table, "label", numbers.__getitem__), np.int64
         )
         self.occluded: npt.NDArray[np.bool_] = self.table["occluded"].to_numpy()
         self.difficult: npt.NDArray[np.bool_] = self.table["difficult"].to_numpy()
         self.crowd: npt.NDArray[np.bool_] = self.table["crowd"].to_numpy()
         self.drawn: npt.NDArray[np.bool_] = self.table["keyframe"].to_numpy()
         self.tracks: npt.NDArray[np.int64] = self.table["track_id"].to_numpy()
-        steps = {source.name: source.step for source in plan.sources}
+        steps = {source.name: source.step for source in sources}
         self.neighbours = key_neighbours(
             self.table, self.corners, _coded(self.table, "video", steps.__getitem__)
         )

@@ -6,9 +6,7 @@ Sources: the record framing and the masked checksum are those of TensorFlow's
 tensorflow/core/lib/io/record_writer.h and tensorflow/core/lib/hash/crc32c.h; the messages are its
 tensorflow/core/example/{example,feature}.proto and the Object Detection API's
 object_detection/protos/string_int_label_map.proto; the feature names are those of
-object_detection/dataset_tools and official/vision/dataloaders/tf_example_decoder.py. Of our own,
-for each object: `drawn`, `track`, `key/before`, `key/after` and `hull/xmin` to `hull/ymax`, which
-readers of other systems leave alone.
+object_detection/dataset_tools and official/vision/dataloaders/tf_example_decoder.py.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
@@ -27,22 +26,23 @@ import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
-from kfdet.boxes.neighbours import NO_KEY
-from kfdet.boxes.tables import UNTRACKED, Boxes
+from kfdet.boxes.tables import Boxes
 from kfdet.errors import InputError
 
-SHARD_BYTES = 100 * 1024 * 1024
-"""Aim for the size of a shard."""
+SHARD_BYTES = 1024 * 1024 * 1024
+"""A shard ends before it grows beyond this: a store takes it in one upload, and a reader that wants
+one of its records need not take all of it."""
+
+CHECKSUM_BYTES = 4
+"""After the data of each record."""
 
 LABEL_MAP_FILE = "label_map.pbtxt"
 
-MOST_SHARDS = 6
-"""Shards of one split: a cluster copies file by file, so large datasets get larger shards."""
-
 _MASK_DELTA = 0xA282EAD8
+_HEADER_BYTES = 12
+_AGAIN = "Build the TFRecords again."
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-_KEYS = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +63,6 @@ class Example:
         crowd: Shape (N,), bool: a region that may hold any number of objects, which is not judged;
             empty: no box is one.
         difficult: Shape (N,), bool: the box trains, but is not scored; empty: no box is.
-        drawn: Shape (N,), bool: a person drew the box on this frame; otherwise it was computed from
-            key frames. Empty: all were drawn.
-        tracks: Shape (N,), the track of each box, UNTRACKED without one; empty: no box has one.
-        keys: Shape (N, 2), the key frames between which each box lies, as in
-            `kfdet.boxes.neighbours.Neighbours`; empty: not known.
-        hulls: Shape (N, 4), the hull of the boxes on these key frames, as `boxes`; empty: `boxes`.
     """
 
     source_id: int
@@ -83,26 +77,11 @@ class Example:
     truncated: npt.NDArray[np.bool_]
     crowd: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
     difficult: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
-    drawn: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
-    tracks: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    keys: npt.NDArray[np.int64] = dataclasses.field(
-        default_factory=lambda: np.zeros((0, 2), np.int64)
-    )
-    hulls: Boxes = dataclasses.field(default_factory=lambda: np.zeros((0, 4)))
 
     def __post_init__(self) -> None:
-        count = len(self.boxes)
-        defaults = {
-            "crowd": np.zeros(count, bool),
-            "difficult": np.zeros(count, bool),
-            "drawn": np.ones(count, bool),
-            "tracks": np.full(count, UNTRACKED),
-            "keys": np.full((count, 2), NO_KEY),
-            "hulls": self.boxes,
-        }
-        for name, default in defaults.items():
+        for name in ("crowd", "difficult"):
             if not len(getattr(self, name)):
-                object.__setattr__(self, name, default)
+                object.__setattr__(self, name, np.zeros(len(self.boxes), bool))
 
 
 def serialize(example: Example) -> bytes:
@@ -134,12 +113,6 @@ def serialize(example: Example) -> bytes:
     put("object/difficult", "int64_list", example.difficult.astype(int).tolist())
     put("object/truncated", "int64_list", example.truncated.astype(int).tolist())
     put("object/occluded", "int64_list", example.occluded.astype(int).tolist())
-    put("object/drawn", "int64_list", example.drawn.astype(int).tolist())
-    put("object/track", "int64_list", example.tracks.tolist())
-    for name, frames in zip(_KEYS, example.keys.T, strict=True):
-        put(f"object/key/{name}", "int64_list", frames.tolist())
-    for name, side in zip(_SIDES, example.hulls.astype(np.float32).T, strict=True):
-        put(f"object/hull/{name}", "float_list", side.tolist())
     data: bytes = message.SerializeToString(deterministic=True)
     return data
 
@@ -162,8 +135,6 @@ def parse(record: bytes) -> Example:
 
     try:
         sides = [get(f"object/bbox/{side}", "float_list") for side in _SIDES]
-        hulls = [get(f"object/hull/{side}", "float_list") for side in _SIDES]
-        keys = [get(f"object/key/{name}", "int64_list") for name in _KEYS]
         return Example(
             source_id=int(get("source_id", "bytes_list")[0]),
             filename=get("filename", "bytes_list")[0].decode(),
@@ -177,10 +148,6 @@ def parse(record: bytes) -> Example:
             truncated=np.array(get("object/truncated", "int64_list"), bool),
             crowd=np.array(get("object/is_crowd", "int64_list"), bool),
             difficult=np.array(get("object/difficult", "int64_list"), bool),
-            drawn=np.array(get("object/drawn", "int64_list"), bool),
-            tracks=np.array(get("object/track", "int64_list"), np.int64),
-            keys=np.array(keys, np.int64).T.reshape(-1, 2),
-            hulls=np.array(hulls, np.float64).T.reshape(-1, 4),
         )
     except (IndexError, ValueError) as error:
         raise InputError(
@@ -189,36 +156,48 @@ def parse(record: bytes) -> Example:
         ) from error
 
 
-def write_shards(
-    folder: Path, split: str, records: Iterable[bytes], count: int, total_bytes: int
-) -> list[Path]:
-    """Write `count` records as `<split>-00000-of-0000N.tfrecord`, in order, cut evenly.
+class ShardWriter:
+    """Writes records one after the other as `<start>-00000.tfrecord`, `<start>-00001.tfrecord`, ...
 
     Args:
         folder: Existing folder.
-        split: "train", "val" or "test".
-        records: Serialized examples.
-        count: How many of them there are.
-        total_bytes: About how many bytes they have together; decides the number of shards.
-
-    Raises:
-        ValueError: `records` does not yield `count` records.
+        start: Of the names.
+        shard_bytes: Most bytes of a shard, unless it holds a single record.
     """
-    shards = min(max(1, -(-total_bytes // SHARD_BYTES)), max(1, count), MOST_SHARDS)
-    source = iter(records)
-    paths = []
-    for shard in range(shards):
-        path = folder / f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
-        with path.open("wb") as file:
-            for _ in range(count * shard // shards, count * (shard + 1) // shards):
-                record = next(source, None)
-                if record is None:
-                    raise ValueError(f"fewer than {count} records")
-                file.writelines(_framed(record))
-        paths.append(path)
-    if next(source, None) is not None:
-        raise ValueError(f"more than {count} records")
-    return paths
+
+    def __init__(self, folder: Path, start: str, shard_bytes: int = SHARD_BYTES) -> None:
+        self._folder, self._start, self._shard_bytes = folder, start, shard_bytes
+        self._shards, self._name = 0, ""
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def write(self, record: bytes) -> tuple[str, int]:
+        """Append a record; the name of its shard, and the offset of its data there."""
+        size = len(record) + _HEADER_BYTES + CHECKSUM_BYTES
+        if self._file is not None and self._file.tell() + size > self._shard_bytes:
+            self._close()
+        if self._file is None:
+            self._name = f"{self._start}-{self._shards:05d}.tfrecord"
+            self._file = (self._folder / self._name).open("wb")
+            self._shards += 1
+        offset = self._file.tell() + _HEADER_BYTES
+        self._file.writelines(_framed(record))
+        return self._name, offset
+
+    def _close(self) -> None:
+        if self._file is not None:
+            with self._file:
+                self._file = None
 
 
 def read_records(path: Path) -> Iterator[bytes]:
@@ -227,16 +206,35 @@ def read_records(path: Path) -> Iterator[bytes]:
     Raises:
         InputError: The file is cut off or damaged.
     """
-    hint = "Build the TFRecords again."
     with path.open("rb") as file:
-        while header := file.read(12):
-            if len(header) < 12 or _masked_crc(header[:8]) != header[8:]:
-                raise InputError("a record's header is damaged.", file=path, hint=hint)
+        while header := file.read(_HEADER_BYTES):
+            if len(header) < _HEADER_BYTES or _masked_crc(header[:8]) != header[8:]:
+                raise InputError("a record's header is damaged.", file=path, hint=_AGAIN)
             (length,) = struct.unpack("<Q", header[:8])
-            data, check = file.read(length), file.read(4)
-            if len(data) < length or _masked_crc(data) != check:
-                raise InputError("a record is cut off or damaged.", file=path, hint=hint)
-            yield data
+            yield checked(file.read(length + CHECKSUM_BYTES), length, path)
+
+
+def checked(data: bytes, length: int, file: Path | str) -> bytes:
+    """The record of `length` bytes at the start of `data`, which ends with its checksum.
+
+    Args:
+        data: What was read.
+        length: Of the record without its checksum.
+        file: For the message.
+
+    Raises:
+        InputError: It is cut off or damaged.
+    """
+    record = data[:length]
+    if len(data) < length + CHECKSUM_BYTES or _masked_crc(record) != data[length:]:
+        raise InputError("a record is cut off or damaged.", file=file, hint=_AGAIN)
+    return record
+
+
+def checksum(record: bytes) -> int:
+    """CRC32C of a record."""
+    crc: int = google_crc32c.value(record)
+    return crc
 
 
 def _framed(record: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -246,7 +244,7 @@ def _framed(record: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _masked_crc(data: bytes) -> bytes:
-    crc: int = google_crc32c.value(data)
+    crc = checksum(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)
 
 

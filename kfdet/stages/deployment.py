@@ -16,11 +16,12 @@ from kfdet.deployment.publish import version_of
 from kfdet.deployment.readiness import SupersededError
 from kfdet.deployment.registry import find_registry
 from kfdet.deployment.rollout import Options, rescale
-from kfdet.deployment.smoke_test import validation_pictures
+from kfdet.deployment.smoke_test import LabelledPicture, validation_pictures
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit, warn
 from kfdet.files import atomic_file, read_json_object
 from kfdet.parameters import Promotion
+from kfdet.storage.shards import open_records
 
 _TRIES = 5
 """How often a deployment begins again that others have overtaken."""
@@ -101,7 +102,7 @@ def deploy(
                 endpoint,
                 model_root=model_root,
                 metrics=read_metrics(metrics),
-                pictures=validation_pictures(records),
+                pictures=_pictures(records),
                 options=Options(canary_percent=canary_percent, serving=serving),
                 bundle=bundle,
                 comparison=decision.comparison,
@@ -128,6 +129,11 @@ def deploy(
     with atomic_file(outcome) as path:
         path.write_text(json.dumps(content) + "\n")
     return served.url if served else "", version, reason
+
+
+def _pictures(records: Path) -> list[LabelledPicture]:
+    with open_records(records) as opened:
+        return validation_pictures(opened)
 
 
 def _serves(endpoint: Endpoint, model: Path, canary_percent: int) -> bool:

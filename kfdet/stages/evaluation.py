@@ -18,7 +18,7 @@ from kfdet.detection.saved_model import find_saved_model
 from kfdet.detection.tflite import find_tflite
 from kfdet.evaluation.by_video import by_video
 from kfdet.evaluation.comparison import compare, decide
-from kfdet.evaluation.ground_truth import frame_rates, read_dataset, read_images, reported_side
+from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.metrics import describe
 from kfdet.evaluation.model_run import (
@@ -44,7 +44,10 @@ from kfdet.files import (
     write_zip,
 )
 from kfdet.parameters import Gate
+from kfdet.records.reading import Records
+from kfdet.records.tables import EXAMPLES_FILE
 from kfdet.storage.copies import local_model
+from kfdet.storage.shards import open_records
 
 
 def evaluate(
@@ -90,8 +93,8 @@ def evaluate(
             or the one to compare with does not fit them.
     """
     gate.check()
-    labels = read_dataset(records)["labels"]
-    with ExitStack() as models:
+    with open_records(records) as opened, ExitStack() as models:
+        labels = opened.labels
         detector = models.enter_context(load_detector(saved_model, labels))
         other = None
         name = gate.against or (describe_version(rival) if rival else "")
@@ -101,7 +104,7 @@ def evaluate(
             if gate.against or _graph_hash(path) != _graph_hash(saved_model):
                 other = models.enter_context(load_other(path, labels, name))
         document = write_evaluation(
-            records,
+            opened,
             Subject(detector, describe_model(saved_model), detector.labels),
             metrics,
             report,
@@ -133,7 +136,7 @@ class Subject:
     labels: Sequence[str] | None
     name: str = ""
 
-    def run(self, records: Path, side: str, *, timed: bool = True) -> ModelRun:
+    def run(self, records: Records, side: str, *, timed: bool = True) -> ModelRun:
         """Its detections on every picture of a side, with its speed where that is `timed`."""
         if isinstance(self.answers, Results):
             return run_results(records, self.answers, side)
@@ -141,7 +144,7 @@ class Subject:
 
 
 def write_evaluation(
-    records: Path,
+    records: Records,
     subject: Subject,
     metrics: Path,
     report: Path,
@@ -157,7 +160,7 @@ def write_evaluation(
     """Measure a model, or the detections of another detector, and write what `evaluate` writes.
 
     Args:
-        records: Folder of the TFRecord build.
+        records: The records.
         subject: What to measure.
         metrics: File to write.
         report: File to write.
@@ -172,8 +175,8 @@ def write_evaluation(
     Returns:
         The content of metrics.json.
     """
-    statistics = read_dataset(records)
-    side, labels = reported_side(records), statistics["labels"]
+    statistics = records.description
+    side, labels = records.measured_side, statistics["labels"]
     rates = frame_rates(statistics)
     run = subject.run(records, side)
     started = time.perf_counter()
@@ -210,7 +213,7 @@ def write_evaluation(
         verdict,
         by_video(run.truths, measurement, rates),
         comparison,
-        compare_tflite(records, find_tflite(tflite), run, labels, side) if tflite else None,
+        compare_tflite(records, find_tflite(tflite), run, labels) if tflite else None,
     )
     with atomic_folder(gallery) as folder:
         shots, video = _write_gallery(folder, run, measurement, statistics, records, seed)
@@ -221,10 +224,10 @@ def write_evaluation(
         history,
         {
             **subject.description,
-            "SHA-256 of the examples": hash_file(records / "examples.parquet"),
+            "SHA-256 of the examples": hash_file(records.folder / EXAMPLES_FILE),
         },
         shots,
-        read_samples(records, statistics),
+        read_samples(records),
         video,
         Origin(statistics.get("name", ""), command, datetime.now(UTC), kfdet.__version__),
         str(comparison) if comparison else "",
@@ -242,7 +245,7 @@ def _write_gallery(
     run: ModelRun,
     measurement: Measurement,
     statistics: Mapping[str, Any],
-    records: Path,
+    records: Records,
     seed: int,
 ) -> tuple[dict[str, list[Shot]], bytes | None]:
     """Draw detections on chosen pictures and on a stretch of video.
@@ -251,9 +254,9 @@ def _write_gallery(
         The pictures by kind, and the video as MP4; None where the validation split holds none.
     """
     truths, detections, labels = run.truths, run.detections, statistics["labels"]
-    analysis, side = measurement.analysis, measurement.truth.side
+    analysis = measurement.analysis
     selection = select(truths, detections, analysis, seed, measurement.labels_to_check)
-    images = dict(read_images(records, [truths[i].source_id for i in selection.images()], side))
+    images = dict(records.pictures(truths[i].source_id for i in selection.images()))
     drawing = (images, truths, detections, labels, analysis.threshold)
     shots = make_shots(selection, *drawing)
     jpegs = {shot.name: shot.jpeg for group in shots.values() for shot in group}
@@ -266,7 +269,7 @@ def _write_gallery(
         return shots, None
     write_video(
         folder / "detections.mp4",
-        read_images(records, [truths[i].source_id for i in stretch], side),
+        records.pictures(truths[i].source_id for i in stretch),
         stretch,
         truths,
         detections,

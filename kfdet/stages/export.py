@@ -12,6 +12,7 @@ from kfdet.export.saved_model import write_saved_model
 from kfdet.export.tflite import write_tflite
 from kfdet.files import atomic_folder
 from kfdet.parameters import ExportSettings
+from kfdet.storage.shards import open_records
 
 
 def export(
@@ -37,6 +38,6 @@ def export(
         write_saved_model(module, folder)
     progress.advance(note="SavedModel")
     size = module.description.height, module.description.width
-    with atomic_folder(tflite_models) as folder:
-        write_tflite(module, folder, precisions, partial(calibration_pictures, records, *size))
+    with open_records(records) as opened, atomic_folder(tflite_models) as folder:
+        write_tflite(module, folder, precisions, partial(calibration_pictures, opened, *size))
     progress.advance(note="TFLite")

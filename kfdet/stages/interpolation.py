@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,10 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kfdet.boxes.clipping import clip_boxes
-from kfdet.boxes.tables import UNTRACKED
+from kfdet.boxes.interpolation import Task
+from kfdet.boxes.tables import BOX_ORDER, UNTRACKED
 from kfdet.files import atomic_file
 from kfdet.motion.interpolation import interpolate_videos
-from kfdet.parameters import BoxSettings
+from kfdet.parameters import BoxSettings, Interpolation
 from kfdet.planning.plan import KEYS_FILE, Source, read_plan
 from kfdet.storage.copies import local_dataset
 
@@ -23,11 +25,11 @@ def interpolate_group(
     """Put boxes on every annotated frame of one group's videos and images.
 
     Args:
-        dataset: The dataset's folder or bucket URI, of which the videos of the group are copied
-            where objects are tracked in them.
+        dataset: The dataset's folder or bucket URI, of which the videos of the group are copied,
+            one at a time, where objects are tracked in them.
         plan_dir: The folder that planning wrote.
         group: Position of the group in the plan.
-        boxes: Parquet file to write: BOX_SCHEMA, sorted by video, frame and track.
+        boxes: Parquet file to write: BOX_SCHEMA in BOX_ORDER.
         settings: How boxes move between key frames.
 
     Raises:
@@ -37,16 +39,29 @@ def interpolate_group(
     settings.check()
     sources = read_plan(plan_dir).group(group)
     names = [source.name for source in sources]
-    keys = pq.read_table(plan_dir / KEYS_FILE)
-    own = keys.filter(pc.is_in(keys["video"], value_set=pa.array(names, pa.string())))
+    keys = pq.read_table(plan_dir / KEYS_FILE, filters=pc.field("video").isin(names))
     tasks = {source.name: source.task for source in sources}
+    watched = _watched(keys, sources) if settings.interpolation in ("auto", "tracked") else []
+    table = pa.concat_tables(_interpolated(dataset, keys, tasks, watched, settings.interpolation))
     sizes = {source.name: source.size for source in sources}
-    watched = _watched(own, sources) if settings.interpolation in ("auto", "tracked") else []
-    with local_dataset(dataset, watched) as folder:
-        videos = {name: folder / name for name in watched}
-        table = interpolate_videos(own, tasks, videos, settings.interpolation)
     with atomic_file(boxes) as path:
-        pq.write_table(clip_boxes(table, sizes), path)
+        pq.write_table(clip_boxes(table.sort_by(BOX_ORDER), sizes), path)
+
+
+def _interpolated(
+    dataset: str,
+    keys: pa.Table,
+    tasks: Mapping[str, Task],
+    watched: Sequence[str],
+    method: Interpolation,
+) -> Iterator[pa.Table]:
+    """The boxes of all but the watched videos, then those of each of these."""
+    own = pc.is_in(keys["video"], value_set=pa.array(watched, pa.string()))
+    yield interpolate_videos(keys.filter(pc.invert(own)), tasks, {}, method)
+    for name in watched:
+        with local_dataset(dataset, [name]) as folder:
+            some = keys.filter(pc.equal(keys["video"], name))
+            yield interpolate_videos(some, {name: tasks[name]}, {name: folder / name}, method)
 
 
 def _watched(keys: pa.Table, sources: list[Source]) -> list[str]:

@@ -1,85 +1,57 @@
-"""Stage: background frames and crops for training."""
+"""Stage: background frames and crops for training, out of one group."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kfdet.boxes.tables import BOX_SCHEMA
+from kfdet.boxes.tables import rows_by_video
 from kfdet.files import atomic_file
-from kfdet.parameters import NegativeSettings
+from kfdet.parameters import SamplingSettings
 from kfdet.planning.plan import read_key_frames, read_plan
-from kfdet.records.negatives import SourceFrames, mine
-from kfdet.video.shards import FrameStore
+from kfdet.planning.sampling import select_frames
+from kfdet.records.negatives import Negative, mine, negative_table
 
 
 def mine_negatives(
     plan_dir: Path,
-    boxes: Sequence[Path],
-    frames: Sequence[Path],
+    group: int,
+    boxes: Path,
     negatives: Path,
-    settings: NegativeSettings,
+    sampling: SamplingSettings,
     *,
     seed: int,
 ) -> None:
-    """Choose background frames and crops out of the training frames.
+    """Choose the background frames and crops that the plan wants of one group.
 
     Args:
         plan_dir: The folder that planning wrote.
-        boxes: The box files of all groups.
-        frames: The frame folders of all groups.
-        negatives: Parquet file to write (`kfdet.records.negatives.NEGATIVE_SCHEMA`).
-        settings: How many there are.
+        group: Position of the group in the plan.
+        boxes: The box file of the group (BOX_SCHEMA).
+        negatives: Parquet file to write (`kfdet.records.negatives.NEGATIVE_SCHEMA`), sorted by
+            video and frame.
+        sampling: Which frames are used.
         seed: Seed of the choice.
 
     Raises:
-        InputError: The settings are out of their limits.
+        InputError: There is no such group, or the settings are out of their limits.
     """
-    settings.check()
+    sampling.check()
     keys = read_key_frames(plan_dir)
-    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax", "crowd"]
-    all_boxes = _by_video(
-        pa.concat_tables(
-            [
-                BOX_SCHEMA.empty_table().select(columns),
-                *(pq.read_table(path, columns=columns) for path in boxes),
-            ]
-        )
+    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
+    table = pq.read_table(boxes, columns=columns).sort_by(
+        [("video", "ascending"), ("frame", "ascending")]
     )
-    with FrameStore(frames) as store:
-        index = _by_video(store.index.select(["video", "frame"]))
-    sources = [
-        SourceFrames(
-            source,
-            keys.get(source.name, _NO_FRAMES),
-            index.get(source.name, _NOTHING)[:, 0].astype(np.int64),
-            all_boxes.get(source.name, _NOTHING)[:, 0].astype(np.int64),
-            all_boxes.get(source.name, _NOTHING)[:, 1:5],
-            all_boxes.get(source.name, _NOTHING)[:, 5].astype(bool),
-        )
-        for source in read_plan(plan_dir).sources
-        if source.train
-    ]
+    rows = rows_by_video(table)
+    frames = table["frame"].to_numpy()
+    corners = np.stack([table[side].to_numpy() for side in columns[2:]], axis=1)
+    found: list[Negative] = []
+    for source in read_plan(plan_dir).group(group):
+        own = rows.get(source.name, slice(0, 0))
+        key_frames = keys.get(source.name, np.zeros(0, np.int64))
+        used = select_frames(source, key_frames, sampling.frame_rate, sampling.every)
+        found += mine(source, key_frames, used, frames[own], corners[own], seed)
     with atomic_file(negatives) as path:
-        pq.write_table(mine(sources, settings.negative_share, seed), path)
-
-
-_NOTHING = np.zeros((0, 6))
-_NO_FRAMES = np.zeros(0, np.int64)
-
-
-def _by_video(table: pa.Table) -> dict[str, np.ndarray]:
-    """Rows of numbers (the columns after `video`) of every video, sorted by frame."""
-    table = table.sort_by([("video", "ascending"), ("frame", "ascending")])
-    numbers = np.column_stack([column.to_numpy() for column in table.columns[1:]])
-    videos = table["video"].combine_chunks().dictionary_encode()
-    codes = videos.indices.to_numpy()
-    starts = np.searchsorted(codes, np.arange(len(videos.dictionary) + 1))
-    return {
-        name: numbers[starts[i] : starts[i + 1]]
-        for i, name in enumerate(videos.dictionary.to_pylist())
-    }
+        pq.write_table(negative_table(found), path)

@@ -9,6 +9,7 @@ from kfdet.detection.thresholds import Thresholds
 from kfdet.export.bundle import write_bundle
 from kfdet.export.measured import write_measured_model, write_measured_tflite
 from kfdet.files import atomic_file, atomic_folder, read_json_object
+from kfdet.records.tfrecord import LABEL_MAP_FILE
 from kfdet.training.model_folder import read_description
 
 
@@ -46,7 +47,7 @@ def package(
             path,
             saved_model=saved_model,
             tflite=tflite,
-            label_map=records / "label_map.pbtxt",
+            label_map=records / LABEL_MAP_FILE,
             checkpoint=training,
             labels=description.labels,
             input_size=(description.height, description.width),

@@ -11,11 +11,12 @@ from kfdet.dataset.loading import AS_IT_IS, Dataset, all_errors, load
 from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.files import atomic_folder
-from kfdet.parameters import DatasetSettings, SamplingSettings, SplitSettings
+from kfdet.parameters import DatasetSettings, NegativeSettings, SamplingSettings, SplitSettings
 from kfdet.planning.plan import KEYS_FILE, write_plan
 from kfdet.planning.planner import make_plan
 from kfdet.storage.copies import open_dataset
 
+USUAL_BACKGROUND = NegativeSettings()
 MOST_WARNINGS = 20
 
 
@@ -25,6 +26,7 @@ def plan_dataset(
     sampling: SamplingSettings,
     split: SplitSettings,
     choice: DatasetSettings = AS_IT_IS,
+    negatives: NegativeSettings = USUAL_BACKGROUND,
     *,
     seed: int,
 ) -> list[dict[str, int]]:
@@ -34,11 +36,12 @@ def plan_dataset(
         dataset: The dataset's folder or bucket URI, or several, separated by commas. Every image is
             compared, and every video on disk read to its end (frames are counted, not believed); of
             videos in a bucket only the index is read where that is exact.
-        plan_dir: Folder to create: plan.jsonl and keys.parquet.
+        plan_dir: Folder to create: plan.json and keys.parquet.
         sampling: Which frames are used.
         split: What evaluates instead of training.
         choice: What of the dataset is used, as what, and on which side, on top of what its
             dataset.yaml says.
+        negatives: How much background trains.
         seed: Seed of the split.
 
     Returns:
@@ -51,9 +54,10 @@ def plan_dataset(
     sampling.check()
     choice.check()
     split.check()
+    negatives.check()
     with open_dataset(dataset) as (folder, media):
         data = load_checked(folder, dataset, choice, media)
-        plan, keys, split_warnings = make_plan(data, sampling, split, seed=seed)
+        plan, keys, split_warnings = make_plan(data, sampling, split, negatives, seed=seed)
         for warning in split_warnings:
             events.warn(warning)
     with atomic_folder(plan_dir) as written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import tempfile
@@ -13,7 +12,6 @@ from typing import Any
 
 import kfdet
 from kfdet.detection import Detector
-from kfdet.evaluation.ground_truth import read_dataset, read_ground_truth
 from kfdet.evaluation.report.page import Origin
 from kfdet.evaluation.report.sweep import render_sweep
 from kfdet.evaluation.speed import BATCH_SIZE, cpu_name, time_batches
@@ -23,6 +21,7 @@ from kfdet.export.module import load_module
 from kfdet.export.saved_model import write_saved_model
 from kfdet.files import atomic_file, atomic_folder, count_cores, list_files
 from kfdet.parameters import SweepSettings
+from kfdet.storage.shards import open_records
 from kfdet.training.grid import swept_names
 from kfdet.training.history import read_history
 
@@ -54,7 +53,10 @@ def select(
         The settings of the best one, as they were used.
     """
     names = swept_names(settings)
-    pictures = [jpeg for jpeg, _ in itertools.islice(read_ground_truth(records), BATCH_SIZE)]
+    with open_records(records) as opened:
+        name = opened.description.get("name", "")
+        first = opened.examples("val", ["source_id"])["source_id"].to_pylist()[:BATCH_SIZE]
+        pictures = [jpeg for _, jpeg in opened.pictures(first)]
     trials = [
         _measure(each, names, pictures)
         for each in track(models, "comparing the models", len(models), "models")
@@ -71,7 +73,6 @@ def select(
     }
     with atomic_file(sweep) as path:
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    name = read_dataset(records).get("name", "")
     origin = Origin(name, command, datetime.now(UTC), kfdet.__version__)
     with atomic_file(comparison) as path:
         page = render_sweep([trials[i] for i in ranked], machine, origin)

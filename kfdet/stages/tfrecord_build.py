@@ -1,224 +1,181 @@
-"""Stage: all sides of the split as TFRecords, with label map, statistics and sample pictures."""
+"""Stage: one set of records out of the shards of all groups: label map, tables and statistics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import simplejpeg
 
-from kfdet import events
-from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA
+from kfdet.boxes.tables import BOX_SCHEMA
 from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import InputError
-from kfdet.files import atomic_file, atomic_folder, write_zip
-from kfdet.planning.coverage import covered_by_source
-from kfdet.planning.plan import read_key_frames, read_plan
-from kfdet.records.examples import (
-    SelectedExample,
-    choose_examples,
-    example_table,
-    splits_of,
+from kfdet.files import atomic_file, atomic_folder, read_json_object, write_zip
+from kfdet.planning.plan import Plan, read_plan
+from kfdet.records.group import GROUP_FILE
+from kfdet.records.merging import kept_examples
+from kfdet.records.reading import DATASET_FILE, Records
+from kfdet.records.statistics import (
+    SAMPLES_FILE,
+    BoxCounter,
+    Sample,
+    choose_samples,
+    describe_dataset,
 )
-from kfdet.records.frame_boxes import FrameBoxes
-from kfdet.records.statistics import SAMPLES_FILE, choose_samples, describe_dataset
-from kfdet.records.tfrecord import (
-    LABEL_MAP_FILE,
-    Example,
-    serialize,
-    write_label_map,
-    write_shards,
+from kfdet.records.tables import (
+    BOXES_FILE,
+    EXAMPLE_SCHEMA,
+    EXAMPLES_FILE,
+    OBJECT_SCHEMA,
+    OBJECTS_FILE,
+    SHARD_SCHEMA,
+    SHARDS_FILE,
+    block_writer,
 )
-from kfdet.video.shards import FrameStore
+from kfdet.records.tfrecord import LABEL_MAP_FILE, write_label_map
+from kfdet.storage.address import is_bucket_uri
+from kfdet.storage.shards import open_records
 
-EXAMPLES_FILE = "examples.parquet"
-DATASET_FILE = "dataset.json"
 _SAMPLE_SIDE = 960  # longest side of a sample picture, pixels
 _SAMPLE_QUALITY = 88
-_CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
 
 
 def build_tfrecords(
-    dataset: str,
-    plan_dir: Path,
-    boxes: Sequence[Path],
-    frames: Sequence[Path],
-    negatives: Path,
-    records: Path,
-    all_boxes: Path,
-    *,
-    seed: int,
+    dataset: str, plan_dir: Path, indexes: Sequence[Path], records: Path, all_boxes: Path
 ) -> None:
-    """Write the examples of all sides of a dataset; same input and seed, same bytes.
+    """Make the records of a dataset of those of its groups; the shards stay where they are.
+
+    The same data and seed give the same bytes, whatever the groups are; only the places of the
+    shards differ.
 
     Args:
         dataset: The dataset's folder or bucket URI, for messages.
         plan_dir: The folder that planning wrote.
-        boxes: One parquet file (BOX_SCHEMA) per group.
-        frames: One folder of extracted frames per group.
-        negatives: The parquet file that negative mining wrote.
-        records: Folder to create: shards, label_map.pbtxt, examples.parquet, dataset.json and
-            samples.zip.
-        all_boxes: Parquet file to create: the boxes of all groups.
-        seed: Seed of the order of the training examples; the others keep the order of the frames.
+        indexes: The tables of every group (`kfdet.stages.frame_extraction`), in any order.
+        records: Folder to create: label_map.pbtxt, examples.parquet, objects.parquet,
+            shards.parquet, dataset.json and samples.zip.
+        all_boxes: Parquet file to create: the boxes of all groups (BOX_SCHEMA).
 
     Raises:
-        InputError: There is nothing to train on or to validate with, or the inputs do not match.
+        InputError: There is nothing to train on or to validate with.
     """
     plan = read_plan(plan_dir)
-    table = pa.concat_tables([BOX_SCHEMA.empty_table(), *(_read(path) for path in boxes)])
-    if not len(table):
-        raise InputError(
-            "there is no box on any frame.",
-            file=dataset,
-            hint="Draw boxes on key frames, or run `kfdet check`.",
-        )
-    frame_boxes = FrameBoxes(table, plan)
-    with FrameStore(frames) as store:
-        examples = choose_examples(
-            plan,
-            frame_boxes,
-            store.index,
-            pq.read_table(negatives),
-            covered_by_source(plan.sources, read_key_frames(plan_dir)),
-        )
-        with atomic_folder(records) as folder:
-            _write_records(folder, examples, frame_boxes, store, seed)
-            write_label_map(folder / LABEL_MAP_FILE, plan.labels)
-            pq.write_table(example_table(examples), folder / EXAMPLES_FILE)
-            description = describe_dataset(plan, frame_boxes, examples)
-            description["samples"] = _write_samples(
-                folder, examples, frame_boxes, store, plan.labels
+    groups = {index: read_json_object(index / GROUP_FILE) for index in indexes}
+    indexes = sorted(indexes, key=lambda index: groups[index]["number"])
+    places = {index: str(groups[index]["place"]) for index in indexes}
+    counter = BoxCounter()
+    with atomic_file(all_boxes) as path, block_writer(path, BOX_SCHEMA) as boxes:
+        for index in indexes:
+            table = pq.read_table(index / BOXES_FILE, schema=BOX_SCHEMA)
+            boxes.add(table)
+            counter.add(table)
+        if not counter.boxes:
+            raise InputError(
+                "there is no box on any frame.",
+                file=dataset,
+                hint="Draw boxes on key frames, or run `kfdet check`.",
             )
+        with atomic_folder(records) as folder:
+            _merge(plan, places, folder, records)
+            write_label_map(folder / LABEL_MAP_FILE, plan.labels)
+            with open_records(folder) as merged:
+                description = describe_dataset(plan, merged, counter)
+                description["samples"] = _write_samples(folder, merged, plan.labels)
             text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True)
             (folder / DATASET_FILE).write_text(text + "\n", encoding="utf-8")
-    with atomic_file(all_boxes) as path:
-        pq.write_table(table.sort_by(BOX_ORDER), path)
 
 
-def _read(path: Path) -> pa.Table:
-    return pq.read_table(path).cast(BOX_SCHEMA)
+def _merge(plan: Plan, groups: Mapping[Path, str], folder: Path, final: Path) -> None:
+    """Join the tables of all groups, whose shards are at some place, in the order of the groups.
 
-
-def _write_records(
-    folder: Path,
-    examples: Sequence[SelectedExample],
-    boxes: FrameBoxes,
-    store: FrameStore,
-    seed: int,
-) -> None:
-    """The shards of every split; training examples shuffled, as readers shuffle only nearby."""
-    lengths = dict(
-        zip(
-            zip(store.index["video"].to_pylist(), store.index["frame"].to_pylist(), strict=True),
-            store.index["length"].to_pylist(),
-            strict=True,
-        )
+    Places that are paths become relative to `final`, where the folder goes.
+    """
+    columns = ["source_id", "split", "kind", "measured"]
+    kept = kept_examples(
+        pa.concat_tables(
+            [
+                EXAMPLE_SCHEMA.empty_table().select(columns),
+                *(pq.read_table(index / EXAMPLES_FILE, columns=columns) for index in groups),
+            ]
+        ),
+        trains=any(source.train for source in plan.sources),
+        tests=any(source.test for source in plan.sources),
     )
-    progress = events.Progress("write TFRecords", len(examples), "examples")
-
-    def serialized(ordered: Sequence[SelectedExample]) -> Iterator[bytes]:
-        for example in ordered:
-            yield _serialize(example, boxes, store)
-            progress.advance()
-
-    for split in splits_of(examples):
-        ordered = [e for e in examples if e.split == split]
-        if split == "train":
-            order = np.random.default_rng(seed).permutation(len(ordered))
-            ordered = [ordered[i] for i in order]
-        total = sum(lengths[e.video, e.frame] for e in ordered)
-        write_shards(folder, split, serialized(ordered), len(ordered), total)
-
-
-def _picture(example: SelectedExample, store: FrameStore) -> bytes:
-    """The JPEG of an example: as extracted, or a crop of that."""
-    jpeg = store.read(example.video, example.frame)
-    if example.crop is None:
-        return jpeg
-    left, top, right, bottom = example.crop
-    pixels = simplejpeg.decode_jpeg(jpeg)[top:bottom, left:right]
-    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=_CROP_QUALITY)
-    return data
+    schemas = {
+        EXAMPLES_FILE: EXAMPLE_SCHEMA,
+        OBJECTS_FILE: OBJECT_SCHEMA,
+        SHARDS_FILE: SHARD_SCHEMA,
+    }
+    for file, schema in schemas.items():
+        with block_writer(folder / file, schema) as writer:
+            for index, place in groups.items():
+                table = pq.read_table(index / file).cast(schema)
+                table = table.filter(pc.is_in(table["source_id"], value_set=kept))
+                table = table.sort_by("source_id")  # some frames of a video are decoded late
+                if file == SHARDS_FILE:
+                    table = _at(table, _from(final, index, place))
+                writer.add(table)
 
 
-def _serialize(example: SelectedExample, boxes: FrameBoxes, store: FrameStore) -> bytes:
-    # Of a crop nothing: it shows no box. A background frame may show regions.
-    rows = slice(0, 0) if example.crop else boxes.of(example.video, example.frame)
-    name = f"{example.video}/{example.frame:06d}"
-    if example.crop is not None:
-        name += "+{}+{}+{}+{}".format(*example.crop)
-    width, height = example.size
-    return serialize(
-        Example(
-            source_id=example.source_id,
-            filename=f"{name}.jpg",
-            jpeg=_picture(example, store),
-            width=width,
-            height=height,
-            boxes=boxes.corners[rows] / boxes.limits[rows],
-            labels=boxes.labels[rows],
-            class_ids=boxes.class_ids[rows],
-            occluded=boxes.occluded[rows],
-            truncated=boxes.truncated(rows),
-            crowd=boxes.crowd[rows],
-            difficult=boxes.difficult[rows],
-            drawn=boxes.drawn[rows],
-            tracks=boxes.tracks[rows],
-            keys=boxes.neighbours.frames[rows],
-            hulls=boxes.neighbours.hulls[rows] / boxes.limits[rows],
-        )
-    )
+def _from(folder: Path, index: Path, place: str) -> str:
+    """The address of a group's shards, or their path from a folder."""
+    if is_bucket_uri(place):
+        return place.rstrip("/")
+    return os.path.relpath(os.path.normpath(index / place), folder)
+
+
+def _at(table: pa.Table, place: str) -> pa.Table:
+    """A table of shards that are in this place."""
+    names = pc.binary_join_element_wise(place, table["shard"].cast(pa.string()), "/")
+    at = table.schema.get_field_index("shard")
+    return table.set_column(at, SHARD_SCHEMA.field("shard"), names.dictionary_encode())
 
 
 def _write_samples(
-    folder: Path,
-    examples: Sequence[SelectedExample],
-    boxes: FrameBoxes,
-    store: FrameStore,
-    labels: Sequence[str],
+    folder: Path, records: Records, labels: Sequence[str]
 ) -> list[dict[str, str | int]]:
     """Sample pictures, and what each one shows."""
     samples: list[dict[str, str | int]] = []
     pictures: dict[str, bytes] = {}
-    for number, example in enumerate(choose_samples(examples, boxes, labels)):
-        name = f"{number:02d}-{example.split}-{example.kind}.jpg"
-        pictures[name] = _draw_sample(example, _picture(example, store), boxes, labels)
+    chosen = choose_samples(records, len(labels))
+    jpegs = records.pictures(sample.source_id for sample in chosen)
+    for number, (sample, (_, jpeg)) in enumerate(zip(chosen, jpegs, strict=True)):
+        name = f"{number:02d}-{sample.split}-{sample.kind}.jpg"
+        pictures[name] = _draw_sample(sample, jpeg, labels)
         samples.append(
             {
                 "file": name,
-                "split": example.split,
-                "kind": example.kind,
-                "video": example.video,
-                "frame": example.frame,
+                "split": sample.split,
+                "kind": sample.kind,
+                "video": sample.video,
+                "frame": sample.frame,
             }
         )
     write_zip(folder / SAMPLES_FILE, pictures)
     return samples
 
 
-def _draw_sample(
-    example: SelectedExample, jpeg: bytes, boxes: FrameBoxes, labels: Sequence[str]
-) -> bytes:
+def _draw_sample(sample: Sample, jpeg: bytes, labels: Sequence[str]) -> bytes:
     """The picture of an example with its boxes, no side longer than 960 pixels, as JPEG."""
-    picture = simplejpeg.decode_jpeg(jpeg)
+    picture: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(jpeg)
     factor = min(1.0, _SAMPLE_SIDE / max(picture.shape[:2]))
     if factor < 1:
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    rows = boxes.objects(example.video, example.frame)
     height, width = picture.shape[:2]
-    scale = np.array([width / example.source[0], height / example.source[1]] * 2)
     drawn = draw_boxes(
         picture,
-        boxes.corners[rows] * scale,
-        [boxes.labels[row] for row in rows],
+        sample.boxes * np.array([width, height] * 2),
+        [labels[number - 1] for number in sample.classes],
         colors=palette(labels),
-        dashed=~boxes.drawn[rows],
+        dashed=~sample.drawn,
     )
     data: bytes = simplejpeg.encode_jpeg(drawn, quality=_SAMPLE_QUALITY, colorsubsampling="420")
     return data

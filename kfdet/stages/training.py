@@ -9,9 +9,10 @@ from pathlib import Path
 from kfdet.deployment.starting import with_located_start
 from kfdet.evaluation.validation import Validation
 from kfdet.events import warn
-from kfdet.files import atomic_folder, hash_files
+from kfdet.files import atomic_folder
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.mirroring import mirrored, unordered
+from kfdet.storage.shards import open_records
 from kfdet.training.history import HISTORY_FILE
 from kfdet.training.resuming import CHECKPOINT_STATE, earlier_runs, run_name
 from kfdet.training.run import find_gpus, train_detector
@@ -59,22 +60,24 @@ def train(
             f"GPUs requested: {gpus}, seen by TensorFlow: {found}. Does the node run NVIDIA's "
             "driver and container runtime, and the pod the training image?"
         )
-    digest = records_digest(records)
-    name = run_name(settings, seed, digest, found)
-    with (
-        atomic_folder(model) as folder,
-        mirrored(
-            checkpoint_root, name, rank=checkpoint_rank, resume=CHECKPOINT_STATE
-        ) as checkpoints,
-        mirrored(tensorboard_root, name) as tensorboard,
-    ):
-        scratch = checkpoints / _EXAMPLES
-        scratch.mkdir(parents=True, exist_ok=True)
-        train_detector(
-            *(records, folder, settings, seed, digest, checkpoints, tensorboard, scratch, found),
-            validate=Validation.of(records),
-            earlier=earlier_runs(checkpoint_root, name),
-        )
+    with open_records(records) as opened:
+        digest = opened.digest()
+        name = run_name(settings, seed, digest, found)
+        with (
+            atomic_folder(model) as folder,
+            mirrored(
+                checkpoint_root, name, rank=checkpoint_rank, resume=CHECKPOINT_STATE
+            ) as checkpoints,
+            mirrored(tensorboard_root, name) as tensorboard,
+        ):
+            scratch = checkpoints / _EXAMPLES
+            scratch.mkdir(parents=True, exist_ok=True)
+            train_detector(
+                *(opened, folder, settings, seed, digest),
+                *(checkpoints, tensorboard, scratch, found),
+                validate=Validation.of(opened),
+                earlier=earlier_runs(checkpoint_root, name),
+            )
     if scratch.exists():
         shutil.rmtree(scratch)
     return f"{tensorboard_root.rstrip('/')}/{name}"
@@ -96,8 +99,3 @@ def checkpoint_rank(name: str) -> int | None:
     if name == HISTORY_FILE:
         return 3
     return unordered(name)
-
-
-def records_digest(records: Path) -> str:
-    """SHA-256 over names and bytes of all files that training reads."""
-    return hash_files([*records.glob("*.tfrecord"), *records.glob("*.pbtxt")], records)

@@ -16,6 +16,9 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 MAX_BOXES = 100
 
+_AHEAD = 4
+"""Steps whose pictures are read before they are due, where they are not decoded yet."""
+
 SPARSE = ("anchors", "anchor_classes", "anchor_offsets", "ignored_anchors")
 """Arrays with one row per anchor that is an object: (P, 2) picture and anchor, (P,), (P, 4); and
 per anchor that is neither object nor background: (I, 2)."""
@@ -56,10 +59,15 @@ class BatchMaker:
 
     def training_batch(self, step: int) -> Arrays:
         """Batch of training step `step` (from 0): every example once per epoch, in random order."""
-        count = len(self.examples)
-        positions = range(step * self.batch_size, (step + 1) * self.batch_size)
-        indices = [int(_order(self.seed, p // count, count)[p % count]) for p in positions]
+        self.examples.request(self._order_of(step, step + _AHEAD))
+        indices = self._order_of(step, step + 1)
         return self._batch(indices, np.random.default_rng([self.seed, 1, step]))
+
+    def _order_of(self, first: int, stop: int) -> list[int]:
+        """The examples of some steps."""
+        count = len(self.examples)
+        positions = range(first * self.batch_size, stop * self.batch_size)
+        return [int(_order(self.seed, p // count, count)[p % count]) for p in positions]
 
     def validation_batch(self, start: int) -> Arrays:
         """The `batch_size` examples from `start` on as they are; after the end, the last one again.

@@ -1,34 +1,71 @@
-"""Decoded examples at the training size: read the TFRecords once, then never decode again."""
+"""The examples of a split at the training size: decoded on disk, or each time they are seen."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import tensorflow as tf
 
 from kfdet.detection.letterbox import decode_and_letterbox
-from kfdet.errors import InputError
 from kfdet.events import Progress
 from kfdet.files import explain_os_error
-from kfdet.records.reading import read_examples
-from kfdet.records.tfrecord import Example
+from kfdet.records.reading import Records
 from kfdet.training.feeding import parallel_map
+
+
+class StreamedImages:
+    """Pictures that are read from their shards and decoded each time they are asked for.
+
+    Any one can be read at any time, so that the order is as random, and after a kill the same, as
+    that of pictures in memory.
+
+    Args:
+        records: Where they are.
+        source_ids: (N,) which ones.
+        height: Input height in pixels.
+        width: Input width in pixels.
+    """
+
+    def __init__(
+        self, records: Records, source_ids: npt.NDArray[np.int64], height: int, width: int
+    ) -> None:
+        self.shape = (len(source_ids), height, width, 3)
+        self._records, self._ids = records, source_ids.tolist()
+        self._requested: dict[int, Future[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def request(self, indices: Iterable[int]) -> None:
+        """Read pictures that will be asked for soon."""
+        for index in indices:
+            with self._lock:
+                if index not in self._requested:
+                    self._requested[index] = self._records.request(self._ids[index])
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        with self._lock:
+            requested = self._requested.pop(index, None)
+        jpeg = requested.result() if requested else self._records.picture(self._ids[index])
+        with tf.device("/cpu:0"):
+            image, _, _ = decode_and_letterbox(tf.constant(jpeg), *self.shape[1:3])
+        pixels: npt.NDArray[np.uint8] = image.numpy()
+        return pixels
 
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """One split, decoded.
+    """One split.
 
     Args:
-        images: uint8 (N, height, width, 3), RGB, letterboxed to the training size; on disk.
+        images: uint8 (N, height, width, 3), RGB, letterboxed to the training size; decoded, on
+            disk, or read and decoded each time.
         boxes: float32 (B, 4), ymin, xmin, ymax, xmax in input pixels, image after image.
         classes: int32 (B,), class ids from 1.
         crowds: bool (B,), true for boxes that are ignored.
@@ -38,7 +75,7 @@ class ExampleSet:
         sizes: int32 (N, 2), source height and width.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | StreamedImages
     boxes: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     crowds: npt.NDArray[np.bool_]
@@ -49,6 +86,11 @@ class ExampleSet:
 
     def __len__(self) -> int:
         return len(self.source_ids)
+
+    def request(self, indices: Iterable[int]) -> None:
+        """Read pictures ahead that are not decoded yet."""
+        if isinstance(self.images, StreamedImages):
+            self.images.request(indices)
 
     def of(self, index: int) -> slice:
         """The slice of the boxes of image `index`."""
@@ -67,61 +109,79 @@ def _image_file(path: Path, shape: tuple[int, int, int, int]) -> npt.NDArray[np.
     return images
 
 
-def decode_examples(records: Path, split: str, height: int, width: int, cache: Path) -> ExampleSet:
-    """Decode one split of `records` to `height` x `width` and keep the images in file `cache`.
+def read_examples(
+    records: Records, split: str, height: int, width: int, cache: Path, budget: int
+) -> ExampleSet:
+    """One split of `records` at `height` x `width`.
 
     Of the validation and test sides only the pictures that are truth, where there are any.
 
     Args:
-        records: Folder that the TFRecord build wrote.
+        records: The records.
         split: "train", "val" or "test".
         height: Input height in pixels.
         width: Input width in pixels.
         cache: File for the decoded images; overwritten.
+        budget: Most bytes of that file; where they do not suffice, images are decoded as they are
+            seen.
 
     Raises:
         InputError: The split is missing or empty, or the disk is full.
     """
-    columns = ["source_id", "split", "measured"]
-    index = pq.read_table(records / "examples.parquet", columns=columns)
-    index = index.filter(pc.equal(index["split"], split))
-    truth = index.filter(index["measured"])
-    wanted = set((truth if len(truth) else index)["source_id"].to_pylist())
-    total = len(wanted)
-    if not total:
-        raise InputError(
-            f"holds no {split} example.", file=records, hint="Label more frames or videos."
-        )
-    examples: list[Example] = []
-
-    def encoded() -> Iterator[bytes]:
-        for example in read_examples(records, split):
-            if example.source_id not in wanted:
-                continue
-            examples.append(dataclasses.replace(example, jpeg=b""))
-            yield example.jpeg
-
-    jpegs = tf.data.Dataset.from_generator(encoded, output_signature=tf.TensorSpec([], tf.string))
-    decoded = parallel_map(jpegs, lambda data: decode_and_letterbox(data, height, width), ahead=16)
-    images = _image_file(cache, (total, height, width, 3))
-    scales, sizes = np.empty(total, np.float32), np.empty((total, 2), np.int32)
-    progress = Progress(f"decoding {split} examples", total, "images")
-    for index, (image, scale, size) in enumerate(decoded.as_numpy_iterator()):
-        images[index], scales[index], sizes[index] = image, scale, size
-        progress.advance()
-
-    lengths = [len(example.boxes) for example in examples]
-    per_box = np.repeat(np.arange(total), lengths)
-    to_pixels = np.tile(sizes, 2)[per_box] * scales[per_box, None]
+    examples = records.examples(split)
+    if split != "train" and pc.any(examples["measured"]).as_py():
+        examples = examples.filter(examples["measured"])
+    ids = examples["source_id"].to_numpy()
+    sizes = np.stack([examples["height"].to_numpy(), examples["width"].to_numpy()], axis=1)
+    # in 32 bits, as `kfdet.detection.letterbox` does it
+    scales = (np.array([height, width], np.float32) / sizes.astype(np.float32)).min(axis=1)
+    objects = records.objects(split)
+    owners = np.searchsorted(ids, objects["source_id"].to_numpy())
+    own = ids[np.minimum(owners, len(ids) - 1)] == objects["source_id"].to_numpy()
+    objects, owners = objects.filter(own), owners[own]
     # ymin, xmin, ymax, xmax
-    shares = np.concatenate([example.boxes for example in examples])[:, [1, 0, 3, 2]]
+    corners, windows = (
+        np.stack([table[side].to_numpy() for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
+        for table in (objects, examples)
+    )
+    origin, extent = np.tile(windows[:, :2], 2), np.tile(windows[:, 2:] - windows[:, :2], 2)
+    to_pixels = np.tile(sizes * scales[:, None], 2) / extent
+    images: npt.NDArray[np.uint8] | StreamedImages
+    if len(ids) * height * width * 3 <= budget:
+        images = _decode(records, split, ids, height, width, cache)
+    else:
+        images = StreamedImages(records, ids, height, width)
     return ExampleSet(
         images=images,
-        boxes=(shares * to_pixels).astype(np.float32),
-        classes=np.concatenate([example.class_ids for example in examples]).astype(np.int32),
-        crowds=np.concatenate([example.crowd for example in examples]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        source_ids=np.array([example.source_id for example in examples], np.int64),
+        boxes=((corners - origin[owners]) * to_pixels[owners]).astype(np.float32),
+        classes=objects["class_id"].to_numpy().astype(np.int32),
+        crowds=objects["crowd"].to_numpy(),
+        offsets=np.searchsorted(owners, np.arange(len(ids) + 1)).astype(np.int64),
+        source_ids=ids,
         scales=scales,
-        sizes=sizes,
+        sizes=sizes.astype(np.int32),
     )
+
+
+def _decode(
+    records: Records,
+    split: str,
+    ids: npt.NDArray[np.int64],
+    height: int,
+    width: int,
+    cache: Path,
+) -> npt.NDArray[np.uint8]:
+    """The decoded images, in a file."""
+    jpegs = tf.data.Dataset.from_generator(
+        lambda: (jpeg for _, jpeg in records.pictures(ids.tolist())),
+        output_signature=tf.TensorSpec([], tf.string),
+    )
+    decoded = parallel_map(
+        jpegs, lambda data: decode_and_letterbox(data, height, width)[0], ahead=16
+    )
+    images = _image_file(cache, (len(ids), height, width, 3))
+    progress = Progress(f"decoding {split} examples", len(ids), "images")
+    for row, image in enumerate(decoded.as_numpy_iterator()):
+        images[row] = image
+        progress.advance()
+    return images

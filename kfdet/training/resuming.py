@@ -26,7 +26,7 @@ from kfdet.training.model_folder import package_versions
 CHECKPOINT_STATE = "checkpoint"
 """The file that names the newest checkpoint; TensorFlow writes it last."""
 
-TRAINER = 1
+TRAINER = 2
 """Raise it with every change to what the same records, settings and seed train, so that no training
 continues, or ends with, a checkpoint of an older trainer. Releases differ by themselves."""
 
@@ -44,12 +44,13 @@ def run_name(settings: TrainingSettings, seed: int, digest: str, gpus: int) -> s
         digest: Digest of the records.
         gpus: How many GPUs train; input size, batch and steps are fitted to them.
     """
-    # Neither the last step nor the patience or the deadline changes what a step does.
+    # None of these changes what a step does.
     same = dataclasses.replace(
         settings,
         steps=0,
         early_stop=0,
         deadline="",
+        cache_gb=0,
         pretrained=starting_point.identity(settings.pretrained),
     )
     trainer = [TRAINER, package_versions()]

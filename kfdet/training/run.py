@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import tensorflow as tf
 import tf_keras
 import yaml
@@ -21,14 +20,13 @@ from official.modeling import hyperparams, performance
 from kfdet.dataset.label_checks import mirrored_labels
 from kfdet.errors import InputError
 from kfdet.events import emit, warn
-from kfdet.files import read_json_object
 from kfdet.parameters import DEFAULT_START, NO_START, TrainingSettings, parse_input_size
-from kfdet.records.reading import read_examples
+from kfdet.records.reading import Records
 from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
-from kfdet.training.examples import ExampleSet, decode_examples
+from kfdet.training.examples import ExampleSet, read_examples
 from kfdet.training.fitting import AnchorShapes, Fit, fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
@@ -55,7 +53,7 @@ def find_gpus() -> int:
 
 @dataclass(frozen=True)
 class _Data:
-    """The decoded records."""
+    """The records."""
 
     labels: tuple[str, ...]
     training: ExampleSet
@@ -109,7 +107,7 @@ def check_experiment(settings: TrainingSettings) -> None:
 
 
 def train_detector(
-    records: Path,
+    records: Records,
     model: Path,
     settings: TrainingSettings,
     seed: int,
@@ -124,7 +122,7 @@ def train_detector(
     """Train on `records` and fill the folder `model`.
 
     Args:
-        records: Folder of the TFRecord build.
+        records: The records.
         model: Folder to fill.
         settings: What to train.
         seed: Seed of initial weights, order and augmentation.
@@ -148,7 +146,7 @@ def train_detector(
     entry = networks.network(settings.network)
     height, width = _input_size(records, settings, entry, bool(gpus))
     with _open_start(settings, checkpoints) as start:
-        data = _decode(records, height, width, scratch)
+        data = _read(records, height, width, scratch, settings.cache_gb)
         fitted = _Fitted(
             height,
             width,
@@ -196,11 +194,22 @@ def _open_start(settings: TrainingSettings, checkpoints: Path) -> Iterator[_Star
         yield _Start(weights is not None, weights.anchors if weights else None, weights)
 
 
-def _decode(records: Path, height: int, width: int, scratch: Path) -> _Data:
-    labels = read_json_object(records / "dataset.json")["labels"]
-    training = decode_examples(records, "train", height, width, scratch / "train.npy")
-    validation = decode_examples(records, "val", height, width, scratch / "val.npy")
-    return _Data(tuple(labels), training, validation)
+def _read(records: Records, height: int, width: int, scratch: Path, cache_gb: float) -> _Data:
+    """Both sides; what does not fit into the cache is decoded anew for each step."""
+    free = shutil.disk_usage(scratch).free
+    budget = round(cache_gb * 1e9) or free // 2
+    if budget > free:
+        raise InputError(
+            f"cache_gb is {cache_gb:g}, but only {free / 1e9:.1f} GB are free.",
+            file=scratch,
+            hint="Lower cache_gb: pictures beyond it are decoded as they are seen.",
+        )
+    size = (height, width)
+    validation = read_examples(records, "val", *size, scratch / "val.npy", budget)
+    if isinstance(validation.images, np.ndarray):
+        budget -= validation.images.nbytes
+    training = read_examples(records, "train", *size, scratch / "train.npy", budget)
+    return _Data(records.labels, training, validation)
 
 
 def _anchors(
@@ -316,12 +325,11 @@ def _strategy(gpus: int) -> tf.distribute.Strategy:
 
 
 def _input_size(
-    records: Path, settings: TrainingSettings, entry: networks.Network, gpu: bool
+    records: Records, settings: TrainingSettings, entry: networks.Network, gpu: bool
 ) -> tuple[int, int]:
     if settings.input_size:
         return _given_size(settings, entry)
-    examples = pq.read_table(records / "examples.parquet", columns=["split", "height", "width"])
-    examples = examples.filter(pc.equal(examples["split"], "train"))
+    examples = records.examples("train", ["height", "width"])
     images = np.stack([examples["height"].to_numpy(), examples["width"].to_numpy()], axis=1)
     return fit_input_size(
         images.astype(np.float64),
@@ -345,10 +353,16 @@ def _given_size(settings: TrainingSettings, entry: networks.Network) -> tuple[in
     return height, width
 
 
-def _relative_box_sizes(records: Path) -> npt.NDArray[np.float64]:
+def _relative_box_sizes(records: Records) -> npt.NDArray[np.float64]:
     """(M, 2) heights and widths of the training boxes as shares of their image."""
-    boxes = np.concatenate([example.boxes for example in read_examples(records, "train")])
-    return np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1)
+    examples, objects = records.examples("train"), records.objects("train")
+    owners = np.searchsorted(examples["source_id"].to_numpy(), objects["source_id"].to_numpy())
+    heights, widths = (
+        (objects[high].to_numpy() - objects[low].to_numpy())
+        / (examples[high].to_numpy() - examples[low].to_numpy())[owners]
+        for low, high in (("ymin", "ymax"), ("xmin", "xmax"))
+    )
+    return np.stack([heights, widths], axis=1)
 
 
 def _schedule(

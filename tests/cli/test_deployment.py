@@ -417,7 +417,7 @@ def test_no_endpoints(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> 
             lambda run: (run / "metrics.json").write_text("[1]"),
             "metrics.json: is not a JSON object",
         ),
-        (lambda run: next(run.rglob("val-*")).unlink(), "no picture to try"),
+        (lambda run: next(run.rglob("val-*")).unlink(), "val-00000.tfrecord: cannot read: No such"),
     ],
 )
 def test_bad_runs(run: Path, change: Any, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,10 +59,8 @@ def test_a_component_hands_everything_to_its_stage(
     given: dict[str, Any] = {}
     for number, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):
         if parameter.annotation not in (str, int, float, bool):
-            artifact = SimpleNamespace(path=f"/{name}")
-            several = (
-                name in ("boxes", "frames") and stage in ("negative_mining", "tfrecord_build")
-            ) or name in ("models", "outcomes")
+            artifact = SimpleNamespace(path=f"/{name}", uri=f"minio://kfdet/{name}")
+            several = name in ("indexes", "models", "outcomes")
             given[name] = [artifact] if several else artifact
         else:  # another value for each
             given[name] = parameter.annotation(number + 1)

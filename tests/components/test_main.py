@@ -99,6 +99,7 @@ def test_the_command_of_a_component_runs_its_stage(tmp_path: Path) -> None:
     parameters = {
         **{"dataset": str(tmp_path), "fingerprint": "", "frame_rate": 10.0, "every": 0},
         **{"val_share": 0.2, "guard_seconds": 3.0, "seed": 0, **asdict(DatasetSettings())},
+        "negative_share": 0.1,
     }
     plan = {"name": "plan", "uri": str(tmp_path / "plan"), "metadata": {}}
     given = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.fake_cluster import FakeCluster, running
+from support.record_folder import Labelled, write_records
 
 from kfdet.deployment.endpoint import Endpoint, Release, Serving
 from kfdet.deployment.smoke_test import (
@@ -18,7 +19,8 @@ from kfdet.deployment.smoke_test import (
     validation_pictures,
 )
 from kfdet.errors import InputError, KfdetError
-from kfdet.records.tfrecord import Example, serialize, write_shards
+from kfdet.records.reading import Records
+from kfdet.records.tfrecord import Example
 
 # 1 x 1 pixel
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -123,22 +125,24 @@ def example(source_id: int, labels: list[str]) -> Example:
 
 
 def write(folder: Path, labels: list[list[str]]) -> None:
-    records = [serialize(example(number, each)) for number, each in enumerate(labels)]
-    write_shards(folder, "val", records, len(records), sum(map(len, records)))
+    pictures = [Labelled(example(number, each), frame=number) for number, each in enumerate(labels)]
+    write_records(folder, pictures, ["ball", "mug"])
 
 
 def test_no_validation_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no val-"):
-        validation_pictures(tmp_path)
+    write(tmp_path, [])
+    with pytest.raises(InputError, match="there is no validation example"):
+        validation_pictures(Records(tmp_path))
     write(tmp_path, [[], []])
     with pytest.raises(InputError, match="no validation picture"):
-        validation_pictures(tmp_path)
+        validation_pictures(Records(tmp_path))
 
 
 def test_the_first_pictures_with_objects(tmp_path: Path) -> None:
     write(tmp_path, [[], *[["ball", "mug"]] * (PICTURES + 3)])
-    pictures = validation_pictures(tmp_path)
-    assert [picture.name for picture in pictures] == [f"film/{n}.jpg" for n in (1, 2, 3, 4)]
+    pictures = validation_pictures(Records(tmp_path))
+    names = [f"film.mp4, frame {n}" for n in (1, 2, 3, 4)]
+    assert [picture.name for picture in pictures] == names
     assert pictures[0].image == WIDE
     assert pictures[0].labels == ["ball", "mug"]
     assert pictures[0].boxes.tolist() == [[50, 50, 150, 100]] * 2

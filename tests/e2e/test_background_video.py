@@ -8,20 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from support.annotation_samples import box, cvat, track, write_text, write_video
+from support.data_stages import make_records
 
-from kfdet.parameters import (
-    BoxSettings,
-    FrameSettings,
-    NegativeSettings,
-    SamplingSettings,
-    SplitSettings,
-)
+from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.plan import Plan, read_plan
-from kfdet.stages.frame_extraction import extract_group
-from kfdet.stages.interpolation import interpolate_group
-from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
-from kfdet.stages.tfrecord_build import build_tfrecords
 
 FRAMES = 120
 MOVING = [box(frame, (frame / 10, 2, frame / 10 + 12, 14)) for frame in range(0, FRAMES, 10)]
@@ -36,12 +27,7 @@ def build(folder: Path, *elements: str) -> tuple[Plan, Counter[tuple[str, str, s
     write_text(data / "cups.xml", cvat(track(*MOVING), source="cups.mp4", stop=FRAMES - 1))
     write_text(data / "empty.xml", cvat(*elements, source="empty.mp4", stop=FRAMES - 1))
     plan_dataset(str(data), plan, sampling, SplitSettings(), seed=0)
-    boxes, frames, negatives = folder / "boxes", folder / "frames", folder / "mined"
-    interpolate_group(str(data), plan, 0, boxes, BoxSettings())
-    extract_group(str(data), plan, 0, frames, sampling, FrameSettings())
-    mine_negatives(plan, [boxes], [frames], negatives, NegativeSettings(), seed=0)
-    records = folder / "records"
-    build_tfrecords(str(data), plan, [boxes], [frames], negatives, records, folder / "all", seed=0)
+    records = make_records(str(data), plan, folder)
     rows = pq.read_table(records / "examples.parquet").to_pylist()
     return read_plan(plan), Counter((row["split"], row["video"], row["kind"]) for row in rows)
 

@@ -13,6 +13,7 @@ from kfdet.detection.backend import Answer
 from kfdet.errors import InputError, KfdetError
 from kfdet.evaluation.matching import class_ids
 from kfdet.evaluation.model_run import load_detector, run_model
+from kfdet.records.reading import Records
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return blobs.write_blob_records(tmp_path_factory.mktemp("records"))
+def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    return Records(blobs.write_blob_records(tmp_path_factory.mktemp("records")))
 
 
 class SameAnswer:
@@ -90,7 +91,7 @@ def test_a_window_of_the_source_is_put_back(tmp_path):
         {**r, "xmin": 100.0, "ymin": 50.0, "xmax": 420.0, "ymax": 290.0} for r in table.to_pylist()
     ]
     pq.write_table(table.from_pylist(rows, table.schema), folder / "examples.parquet")
-    run = run_model(folder, Detector(SameAnswer()))
+    run = run_model(Records(folder), Detector(SameAnswer()))
     np.testing.assert_allclose(run.detections[0].boxes, [[260, 110, 420, 230]])
 
 

@@ -6,12 +6,13 @@ from support import blob_detector as blobs
 
 from kfdet.evaluation.ground_truth import read_ground_truth
 from kfdet.evaluation.validation import Validation
+from kfdet.records.reading import Records
 from kfdet.training.validation import Answer
 
 
 @pytest.fixture(scope="module")
 def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
-    return Validation.of(blobs.write_blob_records(tmp_path_factory.mktemp("records")))
+    return Validation.of(Records(blobs.write_blob_records(tmp_path_factory.mktemp("records"))))
 
 
 def test_without_an_answer_everything_is_missed(validation):
@@ -28,10 +29,10 @@ def test_right_answers_in_pixels_of_the_stored_picture(validation):
 
 def test_it_is_judged_on_drawn_boxes_only(tmp_path):
     """A detection that sits on the object beside its interpolated box costs nothing."""
-    records = blobs.write_blob_records(tmp_path, blobs.scenes()[:4], drawn_labels=[1])
+    records = Records(blobs.write_blob_records(tmp_path, blobs.scenes()[:4], drawn_labels=[1]))
     validation = Validation.of(records)
     answers = {}
-    for _, truth in read_ground_truth(records):
+    for truth in read_ground_truth(records):
         moved = truth.boxes + np.where(truth.drawn[:, None], 0, [14, 0, 14, 0])
         answers[truth.source_id] = Answer(moved / 2, np.full(len(moved), 0.9), truth.classes)
     assert validation(answers)["AP"] == 1.0

@@ -14,7 +14,7 @@ from kfdet.pipelines.compilation import Compilation
 from kfdet.pipelines.compiler import compile_pipeline
 
 GOLDEN = Path(__file__).parent / "golden" / "sweep.yaml"
-PREPARATION = {"fingerprint", "planning", "negative-mining", "tfrecord-build"}
+PREPARATION = {"fingerprint", "planning", "tfrecord-build"}
 
 
 def compiled(folder: Path, **options: Any) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pytest
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.tables import iou_matrix
 from kfdet.dataset.loading import Dataset, load
-from kfdet.parameters import SamplingSettings, SplitSettings
+from kfdet.parameters import NegativeSettings, SamplingSettings, SplitSettings
 from kfdet.planning.planner import make_plan
 from kfdet.planning.ranges import contains
 
 
 def plan_of(data: Dataset) -> tuple[object, ...]:
-    return make_plan(data, SamplingSettings(), SplitSettings(), seed=0)
+    return make_plan(data, SamplingSettings(), SplitSettings(), NegativeSettings(), seed=0)
 
 
 @pytest.fixture(scope="module")

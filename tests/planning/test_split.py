@@ -31,7 +31,13 @@ def video_input(
     boxes = np.column_stack([np.isin(frames, with_ball), np.isin(frames, np.array(mug, np.int64))])
     number = abs(hash(source.name)) if duplicate is None else duplicate
     return SplitInput(
-        source, ((source.start, source.stop),), frames, boxes.astype(np.int64), number
+        source,
+        ((source.start, source.stop),),
+        frames,
+        boxes.astype(np.int64),
+        busy=boxes.any(axis=1),
+        key_frames=frames[boxes.any(axis=1)],
+        duplicate=number,
     )
 
 

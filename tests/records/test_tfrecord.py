@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ import simplejpeg
 
 from kfdet.errors import InputError
 from kfdet.records.tfrecord import (
+    CHECKSUM_BYTES,
     SHARD_BYTES,
     Example,
+    ShardWriter,
+    checked,
     parse,
     read_label_map,
     read_records,
     serialize,
     write_label_map,
-    write_shards,
 )
 
 BOXES = {
@@ -45,10 +49,8 @@ def _example(boxes: list[tuple[float, ...]], source_id: int = 7) -> Example:
         class_ids=np.arange(1, count + 1),
         occluded=np.arange(count) % 2 == 1,
         truncated=np.arange(count) % 3 == 1,
-        drawn=np.arange(count) % 2 == 0,
-        tracks=np.arange(count) - 1,
-        keys=np.arange(2 * count).reshape(-1, 2) - 1,
-        hulls=np.array([(0.0, ymin, xmax, 1.0) for _, ymin, xmax, _ in boxes]).reshape(-1, 4),
+        crowd=np.arange(count) % 4 == 3,
+        difficult=np.arange(count) % 5 == 2,
     )
 
 
@@ -60,8 +62,7 @@ def test_what_is_serialized_is_parsed(boxes: list[tuple[float, ...]]) -> None:
     assert parsed.boxes.shape == example.boxes.shape
     for name in ("source_id", "filename", "jpeg", "width", "height", "labels"):
         assert getattr(parsed, name) == getattr(example, name), name
-    assert np.allclose(parsed.hulls, example.hulls, atol=1e-7)
-    for name in ("class_ids", "occluded", "truncated", "drawn", "tracks", "keys"):
+    for name in ("class_ids", "occluded", "truncated", "crowd", "difficult"):
         assert getattr(parsed, name).tolist() == getattr(example, name).tolist(), name
 
 
@@ -82,7 +83,7 @@ def test_tensorflow_reads_every_field(tensorflow: Any, boxes: list[tuple[float, 
     example = _example(boxes)
     texts = ("encoded", "format", "source_id", "filename", "key/sha256")
     floats = ("bbox/xmin", "bbox/ymin", "bbox/xmax", "bbox/ymax", "area")
-    integers = ("class/label", "is_crowd", "difficult", "truncated", "occluded", "drawn")
+    integers = ("class/label", "is_crowd", "difficult", "truncated", "occluded")
     spec = {
         **{f"image/{name}": tf.io.FixedLenFeature([], tf.string) for name in texts},
         **{f"image/{name}": tf.io.FixedLenFeature([], tf.int64) for name in ("width", "height")},
@@ -111,7 +112,9 @@ def test_tensorflow_reads_every_field(tensorflow: Any, boxes: list[tuple[float, 
     assert [text.decode() for text in read["class/text"]] == list(example.labels)
     assert np.array_equal(read["occluded"], example.occluded)
     assert np.array_equal(read["truncated"], example.truncated)
-    assert read["is_crowd"].tolist() == read["difficult"].tolist() == [0] * len(boxes)
+    assert np.array_equal(read["truncated"], example.truncated)
+    assert np.array_equal(read["is_crowd"], example.crowd)
+    assert np.array_equal(read["difficult"], example.difficult)
 
 
 @pytest.mark.parametrize("boxes", BOXES.values(), ids=BOXES)
@@ -123,7 +126,7 @@ def test_model_garden_decodes_it(tensorflow: Any, boxes: list[tuple[float, ...]]
     truth = example.boxes[:, [1, 0, 3, 2]].astype(np.float32)
     assert np.array_equal(decoded["groundtruth_boxes"].numpy(), truth)
     assert np.array_equal(decoded["groundtruth_classes"].numpy(), example.class_ids)
-    assert decoded["groundtruth_is_crowd"].numpy().tolist() == [False] * len(boxes)
+    assert decoded["groundtruth_is_crowd"].numpy().tolist() == example.crowd.tolist()
     assert decoded["image"].shape == (48, 64, 3)
     assert int(decoded["source_id"].numpy()) == 7
     assert (int(decoded["height"]), int(decoded["width"])) == (48, 64)
@@ -136,46 +139,81 @@ def test_same_example_same_bytes_as_tensorflow(tensorflow: Any) -> None:
     assert theirs.SerializeToString(deterministic=True) == data
 
 
+def test_no_box_is_a_region_or_difficult_unless_it_says_so() -> None:
+    one = _example(BOXES["one"])
+    plain = dataclasses.replace(one, crowd=np.zeros(0, bool), difficult=np.zeros(0, bool))
+    assert parse(serialize(plain)).crowd.tolist() == [False]
+    assert parse(serialize(plain)).difficult.tolist() == [False]
+
+
+# --- shards ---
+
+
+def _write(folder: Path, records: Iterable[bytes], shard_bytes: int = SHARD_BYTES) -> list[Path]:
+    """The shards of some records; each one is where the writer says."""
+    with ShardWriter(folder, "val-0003", shard_bytes) as writer:
+        places = [(*writer.write(record), record) for record in records]
+    for name, offset, record in places:
+        data = (folder / name).read_bytes()[offset:]
+        assert checked(data[: len(record) + CHECKSUM_BYTES], len(record), name) == record
+    paths = sorted(folder.glob("val-0003-*"))
+    assert [path.name for path in paths] == list(dict.fromkeys(name for name, _, _ in places))
+    return paths
+
+
+FRAME = 16
+"""Bytes of a record beside its data."""
+
+
 @pytest.mark.parametrize(
-    ("count", "total_bytes", "names", "sizes"),
+    ("sizes", "shard_bytes", "expected"),
     [
-        (0, 0, ["val-00000-of-00001.tfrecord"], [0]),
-        (5, 100, ["val-00000-of-00001.tfrecord"], [5]),
-        (
-            5,
-            SHARD_BYTES + 1,
-            ["val-00000-of-00002.tfrecord", "val-00001-of-00002.tfrecord"],
-            [2, 3],
-        ),
-        (
-            20,
-            SHARD_BYTES * 900,
-            [f"val-0000{i}-of-00006.tfrecord" for i in range(6)],
-            [3, 3, 4] * 2,
-        ),
-        (2, SHARD_BYTES * 9, [f"val-0000{i}-of-00002.tfrecord" for i in range(2)], [1, 1]),
+        ([], 100, []),
+        ([0], 0, [[0]]),
+        ([10] * 5, SHARD_BYTES, [[10] * 5]),
+        ([10] * 5, 2 * (10 + FRAME), [[10, 10], [10, 10], [10]]),
+        ([10] * 5, 2 * (10 + FRAME) - 1, [[10]] * 5),
+        ([10, 500, 10, 10], 100, [[10], [500], [10, 10]]),
     ],
+    ids=["nothing", "an empty record", "one shard", "just two", "hardly one", "a large record"],
 )
-def test_shards(
-    tmp_path: Path, count: int, total_bytes: int, names: list[str], sizes: list[int]
+def test_a_shard_ends_before_it_grows_too_large(
+    tmp_path: Path, sizes: list[int], shard_bytes: int, expected: list[list[int]]
 ) -> None:
-    records = [bytes([i]) * i for i in range(count)]
-    paths = write_shards(tmp_path, "val", iter(records), count, total_bytes)
-    assert [path.name for path in paths] == names == sorted(p.name for p in tmp_path.iterdir())
+    records = [bytes([i]) * size for i, size in enumerate(sizes)]
+    paths = _write(tmp_path, records, shard_bytes)
+    assert [path.name for path in paths] == [
+        f"val-0003-{i:05d}.tfrecord" for i in range(len(expected))
+    ]
     read = [list(read_records(path)) for path in paths]
-    assert [len(part) for part in read] == sizes
+    assert [[len(record) for record in part] for part in read] == expected
     assert [record for part in read for record in part] == records
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_wrong_count_is_a_mistake_of_the_caller(tmp_path: Path, count: int) -> None:
-    with pytest.raises(ValueError, match="records"):
-        write_shards(tmp_path, "val", [b"x"] * 3, count, 3)
+def test_shards_joined_are_the_same_bytes_however_they_are_cut(tmp_path: Path) -> None:
+    records = [bytes([i]) * i for i in range(50)]
+    joined = []
+    for shard_bytes in (1, 100, 1000, SHARD_BYTES):
+        (tmp_path / str(shard_bytes)).mkdir()
+        paths = _write(tmp_path / str(shard_bytes), records, shard_bytes)
+        joined.append(b"".join(path.read_bytes() for path in paths))
+    assert set(joined) == {joined[0]}
+
+
+def test_a_failure_closes_the_shard(tmp_path: Path) -> None:
+    def fail() -> None:
+        with ShardWriter(tmp_path, "train") as writer:
+            writer.write(b"hello")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(read_records(tmp_path / "train-00000.tfrecord")) == [b"hello"]
 
 
 def test_tensorflow_accepts_the_framing(tensorflow: Any, tmp_path: Path) -> None:
     records = [b"", b"a", bytes(range(256)) * 40]
-    (ours,) = write_shards(tmp_path, "train", records, 3, 0)
+    (ours,) = _write(tmp_path, records)
     assert list(tensorflow.data.TFRecordDataset(str(ours)).as_numpy_iterator()) == records
     with tensorflow.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         for record in records:
@@ -185,15 +223,21 @@ def test_tensorflow_accepts_the_framing(tensorflow: Any, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("damage", ["cut in header", "cut in data", "flipped data", "flipped size"])
 def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
-    (path,) = write_shards(tmp_path, "train", [b"hello world"], 1, 0)
+    (path,) = _write(tmp_path, [b"hello world"])
     data = bytearray(path.read_bytes())
     if damage.startswith("cut"):
         data = data[: 5 if "header" in damage else -3]
     else:
         data[14 if "data" in damage else 0] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=str(path)):
+    with pytest.raises(InputError, match=f"{path}: .*Build the TFRecords again"):
         list(read_records(path))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello wor", b"hello world\0\0\0\0", b"hallo world"])
+def test_a_record_that_is_not_what_was_written(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"x\.tfrecord: a record is cut off or damaged"):
+        checked(data, 11, "x.tfrecord")
 
 
 # --- label maps ---

@@ -26,7 +26,7 @@ from kfdet.evaluation.tflite import compare_tflite
 from kfdet.export.module import load_module
 from kfdet.export.tflite_metadata import metadata
 from kfdet.parameters import ExportSettings
-from kfdet.records.tfrecord import read_records
+from kfdet.records.reading import Records
 from kfdet.stages.export import export
 from kfdet.stages.packaging import package
 
@@ -58,9 +58,9 @@ def exported(trained_model: Path, square_records: Path, tmp_path_factory) -> Pat
 
 @pytest.fixture(scope="module")
 def pictures(square_records: Path) -> list[bytes]:
-    (shard,) = square_records.glob("val-*.tfrecord")
-    examples = [tf.train.Example.FromString(record) for record in read_records(shard)]
-    return [e.features.feature["image/encoded"].bytes_list.value[0] for e in examples]
+    records = Records(square_records)
+    ids = records.examples("val", ["source_id"])["source_id"].to_pylist()
+    return [jpeg for _, jpeg in records.pictures(ids)]
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +141,12 @@ def test_tflite_has_the_outputs_that_apps_read_by_position(name: str, exported: 
 def test_smaller_tflite_models_see_the_same(
     exported: Path, square_records: Path, pictures: list[bytes]
 ) -> None:
+    records = Records(square_records)
     files = find_tflite(exported / "tflite")
     labels = ["disc", "square"]
     with load_detector(exported / "model", labels) as detector:
-        run = run_model(square_records, detector, timed=False)
-    compared = compare_tflite(square_records, files, run, labels, "val")
+        run = run_model(records, detector, timed=False)
+    compared = compare_tflite(records, files, run, labels)
     assert list(compared) == ["float32", "float16", "int8"]
     sizes = [form["megabytes"] for form in compared.values()]
     assert sizes[1] < 0.6 * sizes[0]
@@ -230,7 +231,7 @@ def test_evaluation_agrees_with_saved_model(
     served: dict[str, np.ndarray], exported: Path, square_records: Path
 ) -> None:
     detector = load_detector(exported / "model", ["disc", "square"])
-    results = run_model(square_records, detector)
+    results = run_model(Records(square_records), detector)
     for row, found in enumerate(results.detections):
         count = len(found.scores)
         np.testing.assert_allclose(found.scores, served["detection_scores"][row][:count], atol=1e-3)

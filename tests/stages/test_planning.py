@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.data_stages import make_records
 from support.numbered_video import HEIGHT, WIDTH, Kind, write_video
 from support.object_store import BUCKET, ObjectStore
 
@@ -16,19 +18,15 @@ from kfdet.errors import InputError
 from kfdet.parameters import (
     BoxSettings,
     DatasetSettings,
-    FrameSettings,
-    NegativeSettings,
     Parameters,
     SamplingSettings,
     SplitSettings,
 )
 from kfdet.planning.plan import KEYS_FILE, PLAN_FILE, read_plan
 from kfdet.records.negatives import NEGATIVE_SCHEMA
-from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.interpolation import interpolate_group
 from kfdet.stages.negative_mining import mine_negatives
 from kfdet.stages.planning import plan_dataset
-from kfdet.video.shards import FrameStore
 
 FRAMES = 150
 SAMPLING, SPLIT = SamplingSettings(), SplitSettings()
@@ -92,13 +90,9 @@ def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     groups = plan_dataset(str(dataset), folder / "plan", SAMPLING, SPLIT, seed=0)
     assert groups == [{"index": 0}]
     interpolate_group(str(dataset), folder / "plan", 0, folder / "boxes.parquet", BoxSettings())
-    extract_group(str(dataset), folder / "plan", 0, folder / "frames", SAMPLING, FrameSettings())
     mine_negatives(
-        folder / "plan",
-        [folder / "boxes.parquet"],
-        [folder / "frames"],
-        folder / "negatives.parquet",
-        NegativeSettings(),
+        *(folder / "plan", 0, folder / "boxes.parquet", folder / "negatives.parquet"),
+        SAMPLING,
         seed=0,
     )
     return folder
@@ -153,11 +147,8 @@ def test_the_same_again_gives_the_same_bytes(run: Path, dataset: Path, tmp_path:
     plan_dataset(str(dataset), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
     interpolate_group(str(dataset), tmp_path / "plan", 0, tmp_path / "boxes.parquet", BoxSettings())
     mine_negatives(
-        tmp_path / "plan",
-        [tmp_path / "boxes.parquet"],
-        [run / "frames"],
-        tmp_path / "negatives.parquet",
-        NegativeSettings(),
+        *(tmp_path / "plan", 0, tmp_path / "boxes.parquet", tmp_path / "negatives.parquet"),
+        SAMPLING,
         seed=0,
     )
     for name in (f"plan/{PLAN_FILE}", f"plan/{KEYS_FILE}", "boxes.parquet", "negatives.parquet"):
@@ -287,7 +278,8 @@ def test_a_key_between_the_tasks_frames_makes_the_grid_finer(tmp_path: Path) -> 
         text.replace("<stop_frame>", "<frame_filter>step=10</frame_filter><stop_frame>")
     )
     plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
-    assert read_plan(tmp_path / "plan").sources[0].step == 5
+    plan = json.loads((tmp_path / "plan" / PLAN_FILE).read_text())
+    assert plan["sources"][0]["step"] == 5
 
 
 def test_several_datasets_from_folders_and_buckets(
@@ -303,9 +295,9 @@ def test_several_datasets_from_folders_and_buckets(
     plan = read_plan(tmp_path / "plan")
     assert plan.dataset == "toys and cups"
     assert [source.name for source in plan.sources] == ["cups/a.mp4", "toys/a.mp4"]
-    extract_group(both, tmp_path / "plan", 0, tmp_path / "frames", SAMPLING, FrameSettings())
-    with FrameStore([tmp_path / "frames"]) as store:
-        assert set(store.index["video"].to_pylist()) == {"cups/a.mp4", "toys/a.mp4"}
+    records = make_records(both, tmp_path / "plan", tmp_path, SAMPLING)
+    examples = pq.read_table(records / "examples.parquet")
+    assert set(examples["video"].to_pylist()) == {"cups/a.mp4", "toys/a.mp4"}
 
 
 def test_messages_name_the_dataset_of_several(dataset: Path, tmp_path: Path) -> None:

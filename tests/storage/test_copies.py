@@ -4,15 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.data_stages import make_records
 from support.object_store import BUCKET, ObjectStore
 from support.square_video import write_square_annotation, write_square_video
 
 from kfdet.cli import main
 from kfdet.errors import InputError
 from kfdet.local.folder import check_places
-from kfdet.parameters import FrameSettings, SamplingSettings, SplitSettings
+from kfdet.parameters import SamplingSettings, SplitSettings
 from kfdet.planning.plan import read_plan
-from kfdet.stages.frame_extraction import extract_group
 from kfdet.stages.planning import plan_dataset
 from kfdet.storage.copies import local_dataset
 from kfdet.storage.fingerprint import fingerprint, outline
@@ -42,13 +42,11 @@ def digest(folder: Path) -> dict[str, bytes]:
 
 def test_stages_read_a_zip_as_its_folder(toys: Path, tmp_path: Path) -> None:
     for number, dataset in enumerate((str(toys), zip_of(toys))):
-        plan, frames = tmp_path / f"plan{number}", tmp_path / f"frames{number}"
-        groups = plan_dataset(dataset, plan, SamplingSettings(), SplitSettings(), seed=0)
-        extract_group(
-            dataset, plan, groups[0]["index"], frames, SamplingSettings(), FrameSettings()
-        )
+        plan = tmp_path / f"plan{number}"
+        plan_dataset(dataset, plan, SamplingSettings(), SplitSettings(), seed=0)
+        make_records(dataset, plan, tmp_path / f"made{number}")
     assert read_plan(tmp_path / "plan1").dataset == "toys"
-    for name in ("plan", "frames"):
+    for name in ("plan", "made"):
         assert digest(tmp_path / f"{name}1") == digest(tmp_path / f"{name}0")
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 import simplejpeg
+from support.record_folder import Labelled, write_records
 
 from kfdet.files import write_zip
-from kfdet.records.examples import SelectedExample, example_table
-from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
+from kfdet.records.tfrecord import Example
 
 LABELS = ["red", "green", "<b>blue</b> & co"]
 COLORS = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 230]], np.uint8)
@@ -153,58 +152,52 @@ def write_blob_records(
     Boxes of other labels than `drawn_labels` are interpolated between keys 10 frames apart.
     """
     frames = scenes() if frames is None else frames
-    folder.mkdir(parents=True, exist_ok=True)
-    chosen, records = [], []
-    for frame, blobs in enumerate(frames):
-        labelled = [blob for blob in blobs if blob.label is not None]
-        kind = "frame" if labelled else "background"
-        place = (VIDEO, frame, kind, STORED, SOURCE)
-        chosen.append(SelectedExample(101 + frame, "val", *place, measured=True))
-        boxes = np.array([blob.box for blob in labelled], float).reshape(-1, 4)
-        records.append(
-            serialize(
-                Example(
-                    source_id=101 + frame,
-                    filename=f"{VIDEO}/{frame:06d}.jpg",
-                    jpeg=draw(blobs, frame),
-                    width=STORED[0],
-                    height=STORED[1],
-                    boxes=boxes / np.array([*SOURCE, *SOURCE]),
-                    labels=[LABELS[blob.label - 1] for blob in labelled],
-                    class_ids=np.array([blob.label for blob in labelled], np.int64),
-                    occluded=np.zeros(len(labelled), bool),
-                    truncated=np.zeros(len(labelled), bool),
-                    drawn=np.array([blob.label in drawn_labels for blob in labelled], bool),
-                    tracks=np.arange(len(labelled)),
-                    keys=np.array(
-                        [_keys(blob, frame, drawn_labels) for blob in labelled], np.int64
-                    ),
-                )
-            )
-        )
-    write_shards(folder, "val", records, len(records), sum(map(len, records)))
-    write_label_map(folder / "label_map.pbtxt", LABELS)
-    pq.write_table(example_table(chosen), folder / "examples.parquet")
+    pictures = [_labelled(frame, blobs, drawn_labels) for frame, blobs in enumerate(frames)]
+    write_records(folder, pictures, LABELS, _dataset(frames))
     write_zip(folder / "samples.zip", {"00.jpg": draw(frames[0], 0)})
-    (folder / "dataset.json").write_text(json.dumps(_dataset(frames, chosen)))
     return folder
+
+
+def _labelled(frame: int, blobs: Sequence[Blob], drawn_labels: Sequence[int]) -> Labelled:
+    labelled = [blob for blob in blobs if blob.label is not None]
+    boxes = np.array([blob.box for blob in labelled], float).reshape(-1, 4)
+    example = Example(
+        source_id=101 + frame,
+        filename=f"{VIDEO}/{frame:06d}.jpg",
+        jpeg=draw(blobs, frame),
+        width=STORED[0],
+        height=STORED[1],
+        boxes=boxes / np.array([*SOURCE, *SOURCE]),
+        labels=[LABELS[blob.label - 1] for blob in labelled],
+        class_ids=np.array([blob.label for blob in labelled], np.int64),
+        occluded=np.zeros(len(labelled), bool),
+        truncated=np.zeros(len(labelled), bool),
+    )
+    return Labelled(
+        example,
+        video=VIDEO,
+        frame=frame,
+        source=SOURCE,
+        drawn=[blob.label in drawn_labels for blob in labelled],
+        tracks=range(len(labelled)),
+        keys=[_keys(blob, frame, drawn_labels) for blob in labelled],
+    )
 
 
 def _keys(blob: Blob, frame: int, drawn_labels: Sequence[int]) -> tuple[int, int]:
     return (frame, frame) if blob.label in drawn_labels else (frame - 2, frame + 8)
 
 
-def _dataset(
-    frames: Sequence[Sequence[Blob]], chosen: Sequence[SelectedExample]
-) -> dict[str, object]:
+def _dataset(frames: Sequence[Sequence[Blob]]) -> dict[str, object]:
     labels = Counter(LABELS[b.label - 1] for blobs in frames for b in blobs if b.label)
     boxes = labels.total()
+    with_boxes = sum(any(blob.label for blob in blobs) for blobs in frames)
 
     def counts(factor: int) -> dict[str, object]:
         return {
             "examples": factor * len(frames),
-            "frame": factor * sum(e.kind == "frame" for e in chosen),
-            "background": factor * sum(e.kind == "background" for e in chosen),
+            "frame": factor * with_boxes,
+            "background": factor * (len(frames) - with_boxes),
             "crop": 0,
             "boxes": factor * boxes,
             "key_boxes": factor,

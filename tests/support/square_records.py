@@ -1,17 +1,15 @@
-"""Small TFRecords of bright squares and discs on grey noise, which a network learns in seconds."""
+"""Small records of bright squares and discs on grey noise, which a network learns in seconds."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import simplejpeg
+from support.record_folder import Labelled, write_records
 
-from kfdet.records.tfrecord import Example, serialize, write_label_map, write_shards
+from kfdet.records.tfrecord import Example
 
 LABELS = ["disc", "square"]
 WIDTH, HEIGHT = 128, 96
@@ -20,33 +18,14 @@ COLOURS = [(230, 60, 40), (50, 90, 230)]
 
 def write_square_records(folder: Path, train: int, val: int, seed: int = 0) -> None:
     """Write `train` and `val` examples with one or two objects each; every ninth has none."""
-    folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    rows = []
+    pictures = []
     for split, count in (("train", train), ("val", val)):
-        examples = [_example(len(rows) + i, rng, empty=i % 9 == 8) for i in range(count)]
-        records = [serialize(example) for example in examples]
-        write_shards(folder, split, records, count, sum(map(len, records)))
-        rows += [
-            {
-                "source_id": e.source_id,
-                "split": split,
-                "video": "squares",
-                "frame": e.source_id,
-                "kind": "frame" if len(e.boxes) else "background",
-                "measured": split == "val",
-                "width": WIDTH,
-                "height": HEIGHT,
-                "xmin": 0.0,
-                "ymin": 0.0,
-                "xmax": float(WIDTH),
-                "ymax": float(HEIGHT),
-            }
-            for e in examples
-        ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "examples.parquet")
-    (folder / "dataset.json").write_text(json.dumps({"labels": LABELS}))
-    write_label_map(folder / "label_map.pbtxt", LABELS)
+        for i in range(count):
+            number = len(pictures)
+            example = _example(number, rng, empty=i % 9 == 8)
+            pictures.append(Labelled(example, split, "squares", number))
+    write_records(folder, pictures, LABELS)
 
 
 def _example(source_id: int, rng: np.random.Generator, *, empty: bool) -> Example:

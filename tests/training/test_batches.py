@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from kfdet.errors import InputError
+from kfdet.records.reading import Records
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
-from kfdet.training.examples import ExampleSet, decode_examples
+from kfdet.training.examples import ExampleSet, read_examples
 
 GRID = AnchorGrid(96, 128, 3, 5, 1, (1.0,), 3.0)
 
@@ -17,7 +18,7 @@ GRID = AnchorGrid(96, 128, 3, 5, 1, (1.0,), 3.0)
 @pytest.fixture(scope="module")
 def examples(square_records, tmp_path_factory) -> ExampleSet:
     cache = tmp_path_factory.mktemp("cache") / "train.npy"
-    return decode_examples(square_records, "train", 96, 128, cache)
+    return read_examples(Records(square_records), "train", 96, 128, cache, 1 << 30)
 
 
 def maker(examples, **changes):
@@ -58,13 +59,25 @@ def test_an_epoch_shows_every_example_once(examples):
     assert (following != seen).any()
 
 
+def test_pictures_that_are_decoded_anew_make_the_same_batches(examples, square_records, tmp_path):
+    cache = tmp_path / "none.npy"
+    streamed = read_examples(Records(square_records), "train", 96, 128, cache, 96 * 128)
+    assert not cache.exists()
+    for step in (0, 7, 31):
+        kept, anew = maker(examples), maker(streamed)
+        for name, values in kept.training_batch(step).items():
+            np.testing.assert_array_equal(values, anew.training_batch(step)[name])
+    validation = maker(streamed, augmentation=None).validation_batch(90)
+    np.testing.assert_array_equal(validation["image"][0], examples.images[90])
+
+
 def test_a_full_disk_is_an_error_not_a_crash(square_records, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(InputError, match=r"val.npy: cannot write"):
-            decode_examples(square_records, "val", 96, 128, tmp_path / "val.npy")
+            read_examples(Records(square_records), "val", 96, 128, tmp_path / "val.npy", 1 << 30)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)

@@ -24,6 +24,7 @@ from kfdet.errors import InputError, KfdetError
 from kfdet.evaluation.validation import Validation
 from kfdet.events import listening
 from kfdet.parameters import TrainingSettings, parse_input_size
+from kfdet.records.reading import Records
 from kfdet.training import trainer
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
@@ -46,8 +47,9 @@ def train(
         "batch_size": 4,
         **settings,
     }
+    opened = Records(records)
     train_detector(
-        records,
+        opened,
         model,
         TrainingSettings(**wanted),  # type: ignore[arg-type]
         seed,
@@ -56,7 +58,7 @@ def train(
         root / "tensorboard",
         root / "scratch",
         gpus=0,
-        validate=Validation.of(records),
+        validate=Validation.of(opened),
         earlier=earlier,
     )
     return read_history(model)
@@ -79,10 +81,14 @@ def test_the_model_says_what_made_it(trained_model: Path) -> None:
 
 
 def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path: Path) -> None:
-    """kill -9 after the first checkpoint; the second part sees the data that the first would."""
+    """kill -9 after the first checkpoint; the second part sees the data that the first would.
+
+    Whether pictures are kept decoded or not does not matter.
+    """
     script = (
         "import sys; from pathlib import Path; sys.path[:0] = sys.argv[3:];"
-        "from test_run import train; train(Path(sys.argv[1]), Path(sys.argv[2]), steps=20)"
+        "from test_run import train;"
+        "train(Path(sys.argv[1]), Path(sys.argv[2]), steps=20, cache_gb=1e-6)"
     )
     killed = tmp_path / "killed"
     places = [str(folder) for folder in Path(__file__).parents[:2]]
@@ -96,7 +102,8 @@ def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path
     for file in (killed / "scratch").iterdir():
         file.unlink()
     (killed / "scratch").rmdir()
-    resumed = train(square_records, killed, steps=20)
+    resumed = train(square_records, killed, steps=20, cache_gb=1e-6)
+    assert not list((killed / "scratch").iterdir()), "nothing was kept decoded"
     whole = train(square_records, tmp_path / "whole", steps=20)
     assert resumed.steps == whole.steps
     assert [v["step"] for v in resumed.val] == [v["step"] for v in whole.val]

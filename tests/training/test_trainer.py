@@ -20,6 +20,7 @@ tf.config.set_logical_device_configuration(cpu, two)
 
 from kfdet.evaluation.validation import Validation
 from kfdet.parameters import TrainingSettings
+from kfdet.records.reading import Records
 from kfdet.training.run import train_detector
 
 tf.distribute.OneDeviceStrategy = lambda _: tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
@@ -28,6 +29,7 @@ records, root = map(Path, sys.argv[1:])
 settings = TrainingSettings(pretrained="none", input_size="96x128", steps=4, batch_size=4)
 folders = [root / name for name in ("checkpoints", "tensorboard", "scratch")]
 folders[2].mkdir()
+records = Records(records)
 validate = Validation.of(records)
 train_detector(records, root / "model", settings, 0, "digest", *folders, 0, validate)
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from kfdet.evaluation.report.curves import MOST_LABELS, precision_recall, traini
 from kfdet.evaluation.report.gallery import Shot, data_uri
 from kfdet.evaluation.report.timeline import shortest_gap_seconds, timelines
 from kfdet.files import read_zip
+from kfdet.records.reading import Records
 from kfdet.records.statistics import SAMPLES_FILE
 
 _MOST_VIDEO_BYTES = 8 * 1024 * 1024
@@ -123,10 +123,10 @@ def environment() -> Environment:
     return made
 
 
-def read_samples(records: Path, statistics: Mapping[str, Any]) -> list[Shot]:
+def read_samples(records: Records) -> list[Shot]:
     """The sample pictures that were written with the records."""
-    samples = statistics.get("samples", [])
-    pictures = read_zip(records / SAMPLES_FILE) if samples else {}
+    samples = records.description.get("samples", [])
+    pictures = read_zip(records.folder / SAMPLES_FILE) if samples else {}
     return [
         Shot(
             name=sample["file"],

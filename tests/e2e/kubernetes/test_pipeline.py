@@ -174,7 +174,7 @@ def test_every_stage_writes_few_objects(backend: Backend, first: dict[str, Any])
     workflow = backend.workflow(first["run"])
     for stage, names in {
         "planning": ["plan"],
-        "frame_extraction": ["frames"],
+        "frame_extraction": ["shards", "index"],
         "interpolation": ["boxes"],
         "negative_mining": ["negatives"],
         "tfrecord_build": ["records", "all_boxes"],
@@ -209,9 +209,9 @@ def test_the_same_again_comes_from_the_cache(first: dict[str, Any]) -> None:
     assert set(states.values()) == {"cached"}
     assert again["metrics"] == first["metrics"]
     groups = Counter(stage["stage"] for stage in first["stages"])["frame_extraction"]
-    # drivers of the pipeline, the loop, the condition, eight stages, and of each group and its two
-    # stages; and the two stages that are never cached
-    assert again["pods"] <= 1 + 1 + 1 + 8 + 3 * groups + 2
+    # drivers of the pipeline, the loop, the condition, seven stages, and of each group and its
+    # three stages; and the two stages that are never cached
+    assert again["pods"] <= 1 + 1 + 1 + 7 + 4 * groups + 2
     after = connect_cluster(NAMESPACE).get(NAME)
     assert before
     assert after
