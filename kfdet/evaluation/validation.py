@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from kfdet.detection import Detections
 from kfdet.evaluation.attribution import attribute, weigh
 from kfdet.evaluation.coco import evaluate_coco
@@ -38,19 +36,16 @@ class Validation:
         return cls(records.labels, read_ground_truth(records))
 
     def __call__(self, answers: Mapping[int, Answer]) -> dict[str, float]:
-        """AP, AP50 and AP75, 0 where there is nothing to measure."""
-        detections = [
-            self._detections(truth, answers.get(truth.source_id)) for truth in self.truths
-        ]
+        """AP, AP50 and AP75 on the pictures that were answered, 0 where nothing is to measure."""
+        truths = [truth for truth in self.truths if truth.source_id in answers]
+        detections = [self._detections(truth, answers[truth.source_id]) for truth in truths]
         found = [to_found(each, self.labels) for each in detections]
-        attributions = [attribute(*pair) for pair in zip(self.truths, found, strict=True)]
-        weights = weigh(self.truths, found, attributions)
-        coco, _ = evaluate_coco(self.truths, detections, self.labels, weights)
+        attributions = [attribute(*pair) for pair in zip(truths, found, strict=True)]
+        weights = weigh(truths, found, attributions)
+        coco, _ = evaluate_coco(truths, detections, self.labels, weights)
         return {"AP": coco.ap or 0.0, "AP50": coco.ap50 or 0.0, "AP75": coco.ap75 or 0.0}
 
-    def _detections(self, truth: GroundTruth, answer: Answer | None) -> Detections:
-        if answer is None:
-            answer = Answer(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+    def _detections(self, truth: GroundTruth, answer: Answer) -> Detections:
         return Detections(
             boxes=truth.to_source(answer.boxes),
             labels=tuple(self.labels[k - 1] for k in answer.classes.tolist()),

@@ -20,6 +20,10 @@ from kfdet.files import explain_os_error
 from kfdet.records.reading import Records
 from kfdet.training.feeding import parallel_map
 
+MOST_VALIDATED = 2000
+"""Pictures of a validation. They choose among weights of the same training, for which more would
+not do more, and a validation must not take longer than the steps before it."""
+
 
 class StreamedImages:
     """Pictures that are read from their shards and decoded each time they are asked for.
@@ -114,7 +118,8 @@ def read_examples(
 ) -> ExampleSet:
     """One split of `records` at `height` x `width`.
 
-    Of the validation and test sides only the pictures that are truth, where there are any.
+    Of the validation and test sides only the pictures that are truth, where there are any, and at
+    most MOST_VALIDATED of them, evenly spread.
 
     Args:
         records: The records.
@@ -129,8 +134,12 @@ def read_examples(
         InputError: The split is missing or empty, or the disk is full.
     """
     examples = records.examples(split)
-    if split != "train" and pc.any(examples["measured"]).as_py():
-        examples = examples.filter(examples["measured"])
+    if split != "train":
+        if pc.any(examples["measured"]).as_py():
+            examples = examples.filter(examples["measured"])
+        if len(examples) > MOST_VALIDATED:
+            places = (np.arange(MOST_VALIDATED) + 0.5) * len(examples) / MOST_VALIDATED
+            examples = examples.take(places.astype(np.int64))
     ids = examples["source_id"].to_numpy()
     sizes = np.stack([examples["height"].to_numpy(), examples["width"].to_numpy()], axis=1)
     # in 32 bits, as `kfdet.detection.letterbox` does it

@@ -15,14 +15,18 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
     return Validation.of(Records(blobs.write_blob_records(tmp_path_factory.mktemp("records"))))
 
 
-def test_without_an_answer_everything_is_missed(validation):
-    assert validation({}) == {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+def test_without_a_detection_everything_is_missed(validation):
+    nothing = Answer(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+    answers = {truth.source_id: nothing for truth in validation.truths}
+    assert validation(answers) == {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
 
 
-def test_right_answers_in_pixels_of_the_stored_picture(validation):
+@pytest.mark.parametrize("every", [1, 3])
+def test_right_answers_in_pixels_of_the_stored_picture(validation, every):
+    """Pictures that were not asked do not count."""
     answers = {
         truth.source_id: Answer(truth.boxes / 2, np.full(len(truth.boxes), 0.9), truth.classes)
-        for truth in validation.truths
+        for truth in validation.truths[::every]
     }
     assert validation(answers) == {"AP": 1.0, "AP50": 1.0, "AP75": 1.0}
 

@@ -71,6 +71,15 @@ def test_pictures_that_are_decoded_anew_make_the_same_batches(examples, square_r
     np.testing.assert_array_equal(validation["image"][0], examples.images[90])
 
 
+def test_a_validation_takes_a_part_of_many_pictures(square_records, tmp_path, monkeypatch):
+    monkeypatch.setattr("kfdet.training.examples.MOST_VALIDATED", 6)
+    records, cache = Records(square_records), tmp_path / "val.npy"
+    every = records.examples("val")["source_id"].to_numpy()
+    found = read_examples(records, "val", 96, 128, cache, 1 << 30)
+    assert found.source_ids.tolist() == every[2::4].tolist(), "evenly spread"
+    assert len(found.boxes) == found.offsets[-1] > 0
+
+
 def test_a_full_disk_is_an_error_not_a_crash(square_records, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
