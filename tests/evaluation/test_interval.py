@@ -9,7 +9,7 @@ from support.simulated_detector import FPS, simulated
 
 from kfdet.evaluation import interval
 from kfdet.evaluation.average_precision import average_precision
-from kfdet.evaluation.coco import evaluate_coco
+from kfdet.evaluation.coco import Matches, evaluate_coco
 from kfdet.evaluation.interval import (
     FEWEST_BLOCKS,
     MOST_SOURCES,
@@ -61,6 +61,19 @@ def test_a_replicate_is_the_metric_of_the_resampled_pictures(hand):
         copies = [hand.truth(n, truths[i].boxes.tolist(), [1, 2]) for n, i in enumerate(chosen)]
         expected, _ = evaluate_coco(copies, [detections[i] for i in chosen], LABELS)
         assert ap50 == pytest.approx(expected.ap50, abs=0.02)  # equal scores in another order
+
+
+def test_right_detections_alone_give_the_figure_of_all():
+    """Wrong ones count through the next right one, whatever they weigh."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 20, 300)
+    right = (random.random((1, 300)) < 0.2).astype(float)
+    wrong = (1 - right) * random.choice([0, 0.3, 1], (1, 300))
+    matches = Matches(images, right, wrong, np.bincount(images, minlength=20).astype(float))
+    times = random.integers(0, 4, (50, 20))
+    counts = times[:, images]
+    expected = average_precision(right * counts, wrong * counts, times @ matches.objects)
+    np.testing.assert_allclose(resampled_ap50([matches], times), expected, rtol=0, atol=1e-12)
 
 
 def test_nothing_found_and_nothing_to_find():
