@@ -31,8 +31,7 @@ from kfdet.planning.sides import Counts, SplitInput
 from kfdet.planning.split import split
 
 Integers = npt.NDArray[np.int64]
-Hashes = dict[str, int]
-"""Perceptual hash of every image, by name."""
+Hashes = npt.NDArray[np.uint64]
 
 MEASURING = ("val", "test")
 """The sides that do not train."""
@@ -222,7 +221,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     label = np.where(keys["crowd"].to_numpy(), _NOT_COUNTED, label.fill_null(_NOT_COUNTED))
     looked_at = ~pc.equal(keys["label"], NO_LABEL).to_numpy()
     # Videos are numbered in the order of their names among those with keys.
-    names = sorted(set(keys["video"].to_pylist()))
+    names = pc.unique(keys["video"]).to_pylist()
     bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
@@ -260,19 +259,19 @@ def _count_boxes(
 
 
 def _comparable(dataset: Dataset) -> tuple[Dataset, Hashes]:
-    """The dataset with the hash of every annotated image by its name; all of these decode.
+    """The dataset, of which all annotated images decode, and their hashes in their order.
 
     Raises:
         InputError: Images cannot be decoded, all of which are named, and are not to be left out.
     """
     images = [item for item in dataset.items if item.annotation and item.kind == "image"]
     found = perceptual_hashes([item.path for item in images], dataset.media.at_hand)
-    errors, hashes = {}, {}
-    for item, each in zip(images, found, strict=True):
-        if isinstance(each, InputError):
-            errors[item.name] = each
-        else:
-            hashes[item.name] = each
+    errors = {
+        item.name: each
+        for item, each in zip(images, found, strict=True)
+        if isinstance(each, InputError)
+    }
+    hashes = np.array([each for each in found if not isinstance(each, InputError)], np.uint64)
     if not errors:
         return dataset, hashes
     if dataset.keep_going:
@@ -292,6 +291,5 @@ def _duplicates(items: Sequence[Item], hashes: Hashes, media: MediaFiles) -> Int
     videos = [i for i, item in enumerate(items) if item.kind == "video"]
     numbers[videos] = media.identical([items[i].path for i in videos])
     images = [i for i, item in enumerate(items) if item.kind == "image"]
-    near = near_hashes(np.array([hashes[items[i].name] for i in images], np.uint64))
-    numbers[images] = near + len(videos)
+    numbers[images] = near_hashes(hashes) + len(videos)
     return numbers
