@@ -92,8 +92,9 @@ class Extracted:
     def __init__(self, dataset: str, root: Path) -> None:
         self.dataset, self.plan_dir = dataset, root / "plan"
         self.groups = plan_groups(dataset, self.plan_dir)
-        self.labels = read_plan(self.plan_dir).labels
-        self.keys = read_key_frames(self.plan_dir)
+        plan = read_plan(self.plan_dir)
+        self.labels = plan.labels
+        self.keys = read_key_frames(self.plan_dir, plan.sources)
         self.frames: dict[str, dict[int, EncodedFrame]] = {}
         for group in self.groups:
             _, choices = self.choose(group)

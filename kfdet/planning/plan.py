@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import NO_LABEL
@@ -158,13 +161,19 @@ def read_plan(folder: Path) -> Plan:
     )
 
 
-def read_key_frames(folder: Path) -> dict[str, npt.NDArray[np.int64]]:
+def read_key_frames(folder: Path, sources: Iterable[Source]) -> dict[str, npt.NDArray[np.int64]]:
     """Rising frames with key boxes of any track, by source; sources without keys are absent.
 
     Regions without a label are left out: they do not show that somebody looked at the frame.
+
+    Args:
+        folder: The folder of the plan.
+        sources: The sources that are asked for.
     """
-    drawn = [[("label", "!=", NO_LABEL)], [("crowd", "==", False)]]  # either
-    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"], filters=drawn)
+    names = pa.array([source.name for source in sources], pa.string())
+    own = pc.field("video").isin(names)
+    drawn = (pc.field("label") != NO_LABEL) | ~pc.field("crowd")
+    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"], filters=own & drawn)
     frames: defaultdict[str, list[int]] = defaultdict(list)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
         frames[video].append(frame)

@@ -20,8 +20,8 @@ _REMEDIES = {
 }
 
 
-def kept_examples(examples: pa.Table, *, trains: bool, tests: bool) -> pa.Array:
-    """The `source_id` of the examples that are used: all, but of a side that measures the most.
+def kept_examples(examples: pa.Table, *, trains: bool, tests: bool) -> npt.NDArray[np.int64]:
+    """The rising `source_id` of the used examples: all, but of a side that measures the most.
 
     Args:
         examples: source_id, split, kind and measured of all examples, in their order.
@@ -31,7 +31,7 @@ def kept_examples(examples: pa.Table, *, trains: bool, tests: bool) -> pa.Array:
     Raises:
         InputError: A side has no picture with a box.
     """
-    kept = [pa.array([], pa.int64())]
+    kept = [np.zeros(0, np.int64)]
     sides = [*(["train"] if trains else []), "val", *(["test"] if tests else [])]
     for side in sides:
         own = examples.filter(pc.equal(examples["split"], side))
@@ -41,11 +41,19 @@ def kept_examples(examples: pa.Table, *, trains: bool, tests: bool) -> pa.Array:
                 f"there is no {name} picture with a box.",
                 hint=f"Label more frames or videos, or {remedy}.",
             )
-        ids = own["source_id"]
+        ids = own["source_id"].to_numpy()
         if side != "train":
-            ids = ids.filter(pa.array(_at_most(own["measured"].to_numpy(), MOST_MEASURED)))
-        kept += ids.chunks
-    return pa.concat_arrays(kept)
+            ids = ids[_at_most(own["measured"].to_numpy(), MOST_MEASURED)]
+        kept.append(ids)
+    return np.sort(np.concatenate(kept))
+
+
+def only(table: pa.Table, kept: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows of a table that belong to kept examples, in the order of these."""
+    table = table.sort_by("source_id")  # some frames of a video are decoded late
+    ids = table["source_id"].to_numpy()
+    places = np.minimum(np.searchsorted(kept, ids), len(kept) - 1)
+    return table.filter(pa.array(kept[places] == ids))
 
 
 def _at_most(measured: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.bool_]:

@@ -75,7 +75,7 @@ class Records:
             raise InputError(
                 "these records were made by an older version of kfdet.",
                 file=folder,
-                hint="Build them again, or name the dataset: kfdet evaluate RUN DATASET.",
+                hint="Run `kfdet run` again, or name the dataset: kfdet evaluate RUN DATASET.",
             )
 
     def __enter__(self) -> Records:

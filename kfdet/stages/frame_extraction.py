@@ -88,7 +88,8 @@ def extract_group(
     place = address if is_bucket_uri(address) else os.path.relpath(shards, index)
     plan = read_plan(plan_dir)
     sources = plan.group(group)
-    planned = _Planned(plan_dir, boxes, negatives, plan.labels, sampling)
+    keys = read_key_frames(plan_dir, sources)
+    planned = _Planned(keys, boxes, negatives, plan.labels, sampling)
     progress = events.Progress("extract frames", planned.count(sources), "frames")
     with (
         atomic_folder(shards) as data,
@@ -118,7 +119,7 @@ class _Planned:
 
     def __init__(
         self,
-        plan_dir: Path,
+        keys: Mapping[str, npt.NDArray[np.int64]],
         boxes: Path,
         negatives: Path,
         labels: Sequence[str],
@@ -126,8 +127,7 @@ class _Planned:
     ) -> None:
         self.table = pq.read_table(boxes).cast(BOX_SCHEMA)
         self._rows = rows_by_video(self.table)
-        self._keys = read_key_frames(plan_dir)
-        self._labels, self._sampling = labels, sampling
+        self._keys, self._labels, self._sampling = keys, labels, sampling
         self._negatives: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in pq.read_table(negatives).to_pylist():
             self._negatives[row["video"]].append(row)

@@ -38,7 +38,7 @@ def interpolate_group(
     """
     settings.check()
     sources = read_plan(plan_dir).group(group)
-    names = [source.name for source in sources]
+    names = pa.array([source.name for source in sources], pa.string())
     keys = pq.read_table(plan_dir / KEYS_FILE, filters=pc.field("video").isin(names))
     tasks = {source.name: source.task for source in sources}
     watched = _watched(keys, sources) if settings.interpolation in ("auto", "tracked") else []

@@ -39,7 +39,8 @@ def mine_negatives(
         InputError: There is no such group, or the settings are out of their limits.
     """
     sampling.check()
-    keys = read_key_frames(plan_dir)
+    sources = read_plan(plan_dir).group(group)
+    keys = read_key_frames(plan_dir, sources)
     columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
     table = pq.read_table(boxes, columns=columns).sort_by(
         [("video", "ascending"), ("frame", "ascending")]
@@ -48,7 +49,7 @@ def mine_negatives(
     frames = table["frame"].to_numpy()
     corners = np.stack([table[side].to_numpy() for side in columns[2:]], axis=1)
     found: list[Negative] = []
-    for source in read_plan(plan_dir).group(group):
+    for source in sources:
         own = rows.get(source.name, slice(0, 0))
         key_frames = keys.get(source.name, np.zeros(0, np.int64))
         used = select_frames(source, key_frames, sampling.frame_rate, sampling.every)

@@ -21,7 +21,7 @@ from kfdet.errors import InputError
 from kfdet.files import atomic_file, atomic_folder, read_json_object, write_zip
 from kfdet.planning.plan import Plan, read_plan
 from kfdet.records.group import GROUP_FILE
-from kfdet.records.merging import kept_examples
+from kfdet.records.merging import kept_examples, only
 from kfdet.records.reading import DATASET_FILE, Records
 from kfdet.records.statistics import (
     SAMPLES_FILE,
@@ -117,9 +117,7 @@ def _merge(plan: Plan, groups: Mapping[Path, str], folder: Path, final: Path) ->
     for file, schema in schemas.items():
         with block_writer(folder / file, schema) as writer:
             for index, place in groups.items():
-                table = pq.read_table(index / file).cast(schema)
-                table = table.filter(pc.is_in(table["source_id"], value_set=kept))
-                table = table.sort_by("source_id")  # some frames of a video are decoded late
+                table = only(pq.read_table(index / file).cast(schema), kept)
                 if file == SHARDS_FILE:
                     table = _at(table, _from(final, index, place))
                 writer.add(table)

@@ -26,7 +26,7 @@ TEST = [("test", "frame", True)]
 
 
 def kept(*rows: tuple[str, str, bool], trains: bool = True, tests: bool = False) -> list[int]:
-    found: list[int] = kept_examples(examples(*rows), trains=trains, tests=tests).to_pylist()
+    found: list[int] = kept_examples(examples(*rows), trains=trains, tests=tests).tolist()
     return sorted(found)
 
 
@@ -65,7 +65,7 @@ def test_more_truth_than_there_is_room_for_is_spread_evenly(
 def test_pieces_are_one_table() -> None:
     whole = examples(*TRAIN, *VAL)
     cut = pa.concat_tables([whole.slice(i, 1) for i in range(4)])
-    assert kept_examples(cut, trains=True, tests=False).to_pylist() == [1, 2, 3, 4]
+    assert kept_examples(cut, trains=True, tests=False).tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_the_digest_is_that_of_the_pictures_not_of_their_places(
     ("missing", "problem"),
     [
         (EXAMPLES_FILE, "the index of the records is missing"),
-        (SHARDS_FILE, "made by an older version of kfdet.*Build them again.*kfdet evaluate RUN"),
+        (SHARDS_FILE, "made by an older version of kfdet.*kfdet run.*kfdet evaluate RUN"),
     ],
 )
 def test_folders_that_are_no_records(folder: Path, missing: str, problem: str) -> None:

@@ -214,10 +214,11 @@ def test_divergence_is_explained(square_records: Path, tmp_path: Path) -> None:
         ({"overrides": "task: {modle: {}}"}, "modle"),
         ({"overrides": "- a list"}, "not a mapping"),
         ({"pretrained": "nowhere"}, "holds no checkpoint"),
+        ({"cache_gb": 99_999.0}, "cache_gb is 99999, but only"),
     ],
 )
 def test_bad_settings(
-    settings: dict[str, str], message: str, square_records: Path, tmp_path: Path
+    settings: dict[str, Any], message: str, square_records: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         train(square_records, tmp_path, steps=1, **settings)
