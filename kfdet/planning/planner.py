@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from kfdet.planning.background import beside, candidates, deal_background, margi
 from kfdet.planning.coverage import covered_ranges, visible_ranges
 from kfdet.planning.groups import MOST_GROUPS, make_groups
 from kfdet.planning.plan import Plan, Source, Split
-from kfdet.planning.ranges import contains, merge
+from kfdet.planning.ranges import Ranges, contains, merge
 from kfdet.planning.sampling import select_frames
 from kfdet.planning.sides import Counts, SplitInput
 from kfdet.planning.split import split
@@ -225,6 +226,9 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
+    # Images have equal ones, of which each would take as much memory as all else of an image.
+    shared: dict[tuple[str, bytes], npt.NDArray[Any]] = {}
+    ranges: dict[Ranges, Ranges] = {}
     for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
         every = rows.get(source.name, slice(0, 0))
         own = np.arange(every.start, every.stop)[looked_at[every]]
@@ -241,6 +245,12 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
         boxes = _count_boxes(frames, label[own], first[own], end[own], len(dataset.labels))
         busy = beside(frames, first[every], end[every], margin_frames(source))
         keyed = np.unique(arrays.frame[own])
+        if item.kind == "image":
+            usable = ranges.setdefault(usable, usable)
+            frames, boxes, busy, keyed = (
+                shared.setdefault((each.dtype.str, each.tobytes()), each)
+                for each in (frames, boxes, busy, keyed)
+            )
         inputs.append(SplitInput(source, usable, frames, boxes, busy, keyed, duplicate, item.side))
     return inputs, keys
 
