@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,51 +23,96 @@ def choose_units(
     """
     if len(units) < 2:
         return None
-    counts = np.array([sum(m.boxes.sum(axis=0) for m in unit) for unit in units])
-    frames = np.array([sum(len(m.frames) for m in unit) for unit in units])
-    if len(units) <= _EXHAUSTIVE_UNITS:
-        masks = rng.permutation(np.arange(1, 2 ** len(units) - 1))
-        choices = ((masks[:, None] >> np.arange(len(units))) & 1).astype(bool)
+    parts = _parts(units)
+    count = len(units)
+    if count <= _EXHAUSTIVE_UNITS:
+        masks = rng.permutation(np.arange(1, 2**count - 1))
+        choices = ((masks[:, None] >> np.arange(count)) & 1).astype(bool)
     else:
-        tries = int(np.clip(2_000_000 // counts.size, 4, 128))
-        choices = np.array([_draw(counts, frames, val_share, rng) for _ in range(tries)])
-    scores = [_score(counts, frames, choice, val_share) for choice in choices]
+        tries = int(np.clip(2_000_000 // (count * parts.labels), 4, 128))
+        choices = np.array([_draw(parts, val_share, rng) for _ in range(tries)])
+    scores = [_score(parts, choice, val_share) for choice in choices]
     best: Flags = choices[min(range(len(scores)), key=scores.__getitem__)]
     return best
 
 
-def _draw(counts: Integers, frames: Integers, val_share: float, rng: np.random.Generator) -> Flags:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What U units hold of L labels: N entries, sorted by label, as most units have few of them.
+
+    Args:
+        frames: (U,) frames of every unit.
+        labels: L.
+        label: (N,) rising.
+        unit: (N,) unit that has boxes of the label.
+        boxes: (N,) how many.
+    """
+
+    frames: Integers
+    labels: int
+    label: Integers
+    unit: Integers
+    boxes: Integers
+
+    def boxes_of(self, chosen: Flags | slice) -> Integers:
+        """(L,) boxes of every label, of the chosen entries."""
+        total = np.zeros(self.labels, np.int64)
+        np.add.at(total, self.label[chosen], self.boxes[chosen])
+        return total
+
+
+def _parts(units: Sequence[Sequence[SplitInput]]) -> _Parts:
+    labels, owners, boxes = [], [], []
+    for number, unit in enumerate(units):
+        counts = sum(m.boxes.sum(axis=0) for m in unit)
+        found = np.flatnonzero(counts)
+        labels.append(found)
+        owners.append(np.full(len(found), number))
+        boxes.append(counts[found])
+    label = np.concatenate(labels)
+    order = np.argsort(label, kind="stable")
+    return _Parts(
+        frames=np.array([sum(len(m.frames) for m in unit) for unit in units]),
+        labels=units[0][0].boxes.shape[1],
+        label=label[order],
+        unit=np.concatenate(owners)[order],
+        boxes=np.concatenate(boxes)[order],
+    )
+
+
+def _draw(parts: _Parts, val_share: float, rng: np.random.Generator) -> Flags:
     """A random choice of about `val_share` of the frames, with a unit of every label that can."""
+    frames = parts.frames
     order = rng.permutation(len(frames))
+    rank = np.argsort(order)
     total = np.cumsum(frames[order])
     size = int(np.argmin(np.abs(total - val_share * total[-1]))) + 1
     val = np.zeros(len(frames), bool)
     val[order[: min(size, len(frames) - 1)]] = True
-    present = counts > 0
-    rare_first = np.argsort(present.sum(axis=0), kind="stable")
+    first = np.searchsorted(parts.label, np.arange(parts.labels + 1))
+    rare_first = np.argsort(np.diff(first), kind="stable")
     for label in rare_first:
-        holders = present[:, label]
-        if holders[~val].any() and (holders[val].any() or holders.sum() < 2):
+        holders = parts.unit[first[label] : first[label + 1]]
+        in_val = val[holders]
+        if not in_val.all() and (in_val.any() or len(holders) < 2):
             continue
         # Move the lightest unit that has the label; training comes first.
-        to_val = bool(holders[~val].any())
-        movable = order[holders[order] & (val[order] != to_val)]
+        to_val = not in_val.all()
+        movable = holders[in_val != to_val]
         if len(movable):
-            val[movable[np.argmin(frames[movable])]] = to_val
+            val[movable[np.lexsort((rank[movable], frames[movable]))[0]]] = to_val
     return val
 
 
-def _score(
-    counts: Integers, frames: Integers, val: Flags, val_share: float
-) -> tuple[int, int, int, float]:
+def _score(parts: _Parts, val: Flags, val_share: float) -> tuple[int, int, int, float]:
     """Score of a choice, smaller is better.
 
     Labels missing in training, missing in evaluation, and thin ones come before uneven shares.
     """
-    total, in_val = counts.sum(axis=0), counts[val].sum(axis=0)
+    total, in_val = parts.boxes_of(slice(None)), parts.boxes_of(val[parts.unit])
     missing, thin = label_gaps(total, in_val, val_share)
     share = in_val / np.maximum(total, 1)
-    uneven = abs(frames[val].sum() / frames.sum() - val_share)
+    uneven = abs(parts.frames[val].sum() / parts.frames.sum() - val_share)
     return *missing, thin, float(uneven + np.abs(share - val_share).mean())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.tables import NO_LABEL
 from kfdet.errors import InputError
-from kfdet.files import read_json_object
 
 SIDES = ("train", "val", "test")
 """The sides of a split: what trains, what steers training, what measures the result."""
@@ -136,29 +135,45 @@ class Plan:
         return [by_name[name] for name in self.groups[index]]
 
 
-PLAN_FILE = "plan.json"
+PLAN_FILE = "plan.jsonl"
+"""One line of JSON for the plan without its sources, and one for every source."""
 KEYS_FILE = "keys.parquet"
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Write `plan` as plan.json into `folder`."""
-    (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1, sort_keys=True) + "\n")
+    """Write `plan` as plan.jsonl into `folder`."""
+    names = [field.name for field in fields(Source)]
+    with (folder / PLAN_FILE).open("w") as file:
+        whole = {
+            "dataset": plan.dataset,
+            "labels": plan.labels,
+            "split": asdict(plan.split),
+            "groups": plan.groups,
+        }
+        file.write(json.dumps(whole) + "\n")
+        for source in plan.sources:
+            file.write(json.dumps({name: getattr(source, name) for name in names}) + "\n")
 
 
 def read_plan(folder: Path) -> Plan:
     """Read the plan that `write_plan` wrote."""
-    raw = read_json_object(folder / PLAN_FILE)
-    sources = tuple(
-        Source(**{**s, **{side: tuple((a, b) for a, b in s[side]) for side in SIDES}})
-        for s in raw["sources"]
-    )
+    with (folder / PLAN_FILE).open() as file:
+        whole = json.loads(file.readline())
+        sources = tuple(_read_source(line) for line in file)
     return Plan(
-        dataset=raw["dataset"],
-        labels=tuple(raw["labels"]),
+        dataset=whole["dataset"],
+        labels=tuple(whole["labels"]),
         sources=sources,
-        split=Split(**raw["split"]),
-        groups=tuple(tuple(g) for g in raw["groups"]),
+        split=Split(**whole["split"]),
+        groups=tuple(tuple(g) for g in whole["groups"]),
     )
+
+
+def _read_source(line: str) -> Source:
+    values = json.loads(line)
+    for side in SIDES:
+        values[side] = tuple((first, last) for first, last in values[side])
+    return Source(**values)
 
 
 def read_key_frames(folder: Path, sources: Iterable[Source]) -> dict[str, npt.NDArray[np.int64]]:

@@ -265,7 +265,8 @@ def _count_boxes(
     np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
     np.cumsum(change, axis=0, out=change)
     np.minimum(change, np.iinfo(np.int16).max, out=change)
-    return change[:-1].astype(np.int16)
+    small = change.max(initial=0) <= np.iinfo(np.int8).max
+    return change[:-1].astype(np.int8 if small else np.int16)
 
 
 def _comparable(dataset: Dataset) -> tuple[Dataset, Hashes]:

@@ -86,10 +86,13 @@ def totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[In
 
 def total(inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str) -> Integers:
     """Boxes of every label on one side."""
-    counts = [
-        m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0) for m in inputs
-    ]
-    total: Integers = np.sum(counts, axis=0)
+    total: Integers = sum(
+        (
+            m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0)
+            for m in inputs
+        ),
+        start=np.zeros((), np.int64),
+    )
     return total
 
 

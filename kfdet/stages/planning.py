@@ -36,7 +36,7 @@ def plan_dataset(
         dataset: The dataset's folder or bucket URI, or several, separated by commas. Every image is
             compared, and every video on disk read to its end (frames are counted, not believed); of
             videos in a bucket only the index is read where that is exact.
-        plan_dir: Folder to create: plan.json and keys.parquet.
+        plan_dir: Folder to create: plan.jsonl and keys.parquet.
         sampling: Which frames are used.
         split: What evaluates instead of training.
         choice: What of the dataset is used, as what, and on which side, on top of what its

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -278,8 +277,7 @@ def test_a_key_between_the_tasks_frames_makes_the_grid_finer(tmp_path: Path) -> 
         text.replace("<stop_frame>", "<frame_filter>step=10</frame_filter><stop_frame>")
     )
     plan_dataset(str(root), tmp_path / "plan", SAMPLING, SPLIT, seed=0)
-    plan = json.loads((tmp_path / "plan" / PLAN_FILE).read_text())
-    assert plan["sources"][0]["step"] == 5
+    assert read_plan(tmp_path / "plan").sources[0].step == 5
 
 
 def test_several_datasets_from_folders_and_buckets(

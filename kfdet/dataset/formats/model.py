@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,8 @@ from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.errors import Problem
 
 REFERENCE_COLUMNS = 7
+_ROWS = 1 << 16
+"""Of a table that are made at a time: as Python objects they take ten times the memory."""
 
 Side = Literal["", "train", "val", "test"]
 """The side of the split that a dataset itself puts an item on; "" where it does not say."""
@@ -185,11 +188,11 @@ class AnnotationSet:
 
 def key_table(keys: Iterable[tuple[str, Iterable[KeyBox]]]) -> pa.Table:
     """Key boxes of (source name, boxes) pairs as a table in KEY_SCHEMA, in the order given."""
-    rows = [(name, *key) for name, boxes in keys for key in boxes]
-    columns = zip(*rows, strict=True) if rows else [()] * len(KEY_SCHEMA)
     order = ("video", *KeyBox._fields)
-    data = dict(zip(order, columns, strict=True))
-    return pa.table(
-        [pa.array(data[f.name], f.type) for f in KEY_SCHEMA],
-        schema=KEY_SCHEMA,
-    )
+    rows = ((name, *key) for name, boxes in keys for key in boxes)
+    parts = [KEY_SCHEMA.empty_table()]
+    while some := list(islice(rows, _ROWS)):
+        data = dict(zip(order, zip(*some, strict=True), strict=True))
+        columns = [pa.array(data[f.name], f.type) for f in KEY_SCHEMA]
+        parts.append(pa.table(columns, schema=KEY_SCHEMA))
+    return pa.concat_tables(parts).combine_chunks()
