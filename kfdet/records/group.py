@@ -22,11 +22,10 @@ from kfdet.records.examples import Choice
 from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.tables import (
     BOXES_FILE,
-    EXAMPLE_SCHEMA,
     EXAMPLES_FILE,
     OBJECT_SCHEMA,
     OBJECTS_FILE,
-    SHARD_SCHEMA,
+    SCHEMAS,
     SHARDS_FILE,
     block_writer,
 )
@@ -58,7 +57,7 @@ class GroupWriter:
         self._files: dict[str, ShardWriter] = {}
         self._writers = {
             file: self._stack.enter_context(block_writer(tables / file, schema))
-            for file, schema in _SCHEMAS.items()
+            for file, schema in SCHEMAS.items()
         }
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._shown: list[tuple[FrameBoxes, Choice, slice]] = []
@@ -141,7 +140,7 @@ class GroupWriter:
 
     def _write_rows(self) -> None:
         for file, rows in self._rows.items():
-            self._writers[file].add(pa.Table.from_pylist(rows, schema=_SCHEMAS[file]))
+            self._writers[file].add(pa.Table.from_pylist(rows, schema=SCHEMAS[file]))
         self._rows.clear()
         for boxes, shown in itertools.groupby(self._shown, key=itemgetter(0)):
             self._writers[OBJECTS_FILE].add(_objects(boxes, [each[1:] for each in shown]))
@@ -149,11 +148,6 @@ class GroupWriter:
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-_SCHEMAS = {
-    EXAMPLES_FILE: EXAMPLE_SCHEMA,
-    OBJECTS_FILE: OBJECT_SCHEMA,
-    SHARDS_FILE: SHARD_SCHEMA,
-}
 
 
 def _objects(boxes: FrameBoxes, shown: Sequence[tuple[Choice, slice]]) -> pa.Table:

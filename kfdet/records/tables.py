@@ -68,6 +68,9 @@ SHARD_SCHEMA = pa.schema(
 )
 """Where each example is."""
 
+SCHEMAS = {EXAMPLES_FILE: EXAMPLE_SCHEMA, OBJECTS_FILE: OBJECT_SCHEMA, SHARDS_FILE: SHARD_SCHEMA}
+"""The tables of a group, and of all of them joined."""
+
 _ROWS = 1 << 16
 
 

@@ -162,7 +162,7 @@ class _Planned:
 
 
 def _batches(sources: Sequence[Source]) -> Iterator[list[Source]]:
-    """A video alone, images a few hundred at a time, in their order."""
+    """A video alone, images a few dozen at a time, in their order."""
     for kind, some in itertools.groupby(sources, key=lambda source: source.kind):
         while batch := list(itertools.islice(some, 1 if kind == "video" else _IMAGES)):
             yield batch

@@ -34,8 +34,7 @@ from kfdet.records.tables import (
     BOXES_FILE,
     EXAMPLE_SCHEMA,
     EXAMPLES_FILE,
-    OBJECT_SCHEMA,
-    OBJECTS_FILE,
+    SCHEMAS,
     SHARD_SCHEMA,
     SHARDS_FILE,
     block_writer,
@@ -109,12 +108,7 @@ def _merge(plan: Plan, groups: Mapping[Path, str], folder: Path, final: Path) ->
         trains=any(source.train for source in plan.sources),
         tests=any(source.test for source in plan.sources),
     )
-    schemas = {
-        EXAMPLES_FILE: EXAMPLE_SCHEMA,
-        OBJECTS_FILE: OBJECT_SCHEMA,
-        SHARDS_FILE: SHARD_SCHEMA,
-    }
-    for file, schema in schemas.items():
+    for file, schema in SCHEMAS.items():
         with block_writer(folder / file, schema) as writer:
             for index, place in groups.items():
                 table = only(pq.read_table(index / file).cast(schema), kept)

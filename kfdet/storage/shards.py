@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def open_records(folder: Path) -> Records:
 
     def open_shard(place: str) -> ReadRange:
         if not is_bucket_uri(place):
-            return open_file(folder / place)
+            return open_file(Path(os.path.normpath(folder / place)))
         location = BucketPath.parse(place)
         if location.bucket not in stores:
             stores[location.bucket] = Store(place)

@@ -196,6 +196,8 @@ def _open_start(settings: TrainingSettings, checkpoints: Path) -> Iterator[_Star
 
 def _read(records: Records, height: int, width: int, scratch: Path, cache_gb: float) -> _Data:
     """Both sides; what does not fit into the cache is decoded anew for each step."""
+    for left in scratch.glob("*.npy"):  # of an attempt that was killed: its room is free
+        left.unlink()
     free = shutil.disk_usage(scratch).free
     budget = round(cache_gb * 1e9) or free // 2
     if budget > free:

@@ -411,7 +411,7 @@ def test_one_video_is_held_at_a_time(
 
     @contextmanager
     def watched(dataset: str, names: Sequence[str]) -> Iterator[Path]:
-        assert not any(held), "the one before is given back"
+        assert not any(held), "the copy of the video before is removed"
         held.append(list(names))
         copied.append(list(names))
         with local_dataset(dataset, names) as folder:

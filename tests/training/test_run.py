@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from kfdet.records.reading import Records
 from kfdet.training import trainer
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
-from kfdet.training.run import train_detector
+from kfdet.training.run import _read, train_detector
 from kfdet.training.settings import fitted_steps
 
 V3 = "ssd_mobilenet_v3_small_fpnlite"
@@ -203,6 +204,21 @@ def test_divergence_is_explained(square_records: Path, tmp_path: Path) -> None:
     with pytest.raises(KfdetError, match=r"diverged.*lower learning rate"):
         train(square_records, tmp_path, steps=60, learning_rate=1e30, overrides=overrides)
     assert not (tmp_path / "model" / "model.json").exists()
+
+
+def test_what_a_killed_attempt_kept_decoded_does_not_count_against_the_disk(
+    square_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 5_000_000
+
+    def usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=room - sum(p.stat().st_size for p in folder.glob("*.npy")))
+
+    monkeypatch.setattr("kfdet.training.run.shutil.disk_usage", usage)
+    records = Records(square_records)
+    for _ in range(2):
+        data = _read(records, 96, 128, tmp_path, cache_gb=0.0045)
+        assert isinstance(data.training.images, np.ndarray)
 
 
 @pytest.mark.parametrize(
