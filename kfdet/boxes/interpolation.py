@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import BOX_SCHEMA, UNTRACKED, Boxes
+from kfdet.boxes.tables import BOX_SCHEMA, SIDES, UNTRACKED, Boxes, corners
 from kfdet.errors import InputError
 
 Method = Literal["linear", "cubic"]
@@ -245,7 +245,7 @@ def keys_from_table(table: pa.Table, tasks: Mapping[str, Task]) -> tuple[pa.Tabl
         video,
         track,
         frame,
-        np.column_stack([table.column(c).to_numpy() for c in ("xmin", "ymin", "xmax", "ymax")]),
+        corners(table),
         table.column("rotation").to_numpy(),
         table.column("outside").to_numpy(),
     )
@@ -293,7 +293,7 @@ def interpolate(keys: pa.Table, tasks: Mapping[str, Task], method: Method = "lin
         c: table.column(c).combine_chunks().take(rows)
         for c in ("video", "track_id", "label", "occluded", "difficult", "crowd")
     }
-    coordinates = zip(("xmin", "ymin", "xmax", "ymax"), filled.columns, strict=True)
+    coordinates = zip(SIDES, filled.columns, strict=True)
     return pa.table(
         {
             **copied,

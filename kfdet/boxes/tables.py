@@ -66,6 +66,14 @@ BOX_ORDER = [(name, "ascending") for name in ("video", "frame", "track_id", "lab
 Boxes = npt.NDArray[np.float64]
 """Shape (N, 4): xmin, ymin, xmax, ymax."""
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+"""The columns of a box, in the order in which arrays have them."""
+
+
+def corners(table: pa.Table, prefix: str = "") -> Boxes:
+    """The boxes of the columns SIDES, whose names may start with a prefix."""
+    return np.stack([table[f"{prefix}{side}"].to_numpy() for side in SIDES], axis=1)
+
 
 def rows_by_video(table: pa.Table) -> dict[str, slice]:
     """The rows of each video of a table that is sorted by its column `video`."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kfdet.boxes.reduction import fewest_keys
-from kfdet.boxes.tables import UNTRACKED, Boxes
+from kfdet.boxes.tables import SIDES, UNTRACKED, Boxes
 from kfdet.dataset.formats.model import Item, KeyBox
 from kfdet.detection.counting import FEWEST_FRAMES
 from kfdet.motion.path import smooth
@@ -73,7 +73,7 @@ def smoothed_tracks(
 def _stretches(rows: Sequence[Mapping[str, Any]], item: Item) -> Iterator[tuple[Integers, Boxes]]:
     """Frames without a gap on the grid of `item`, and the smoothed boxes on them."""
     frames = np.array([row["frame"] for row in rows])
-    corners = np.array([[row[side] for side in ("xmin", "ymin", "xmax", "ymax")] for row in rows])
+    corners = np.array([[row[side] for side in SIDES] for row in rows])
     rate = item.fps / item.step
     places = (frames - frames[0]) // item.step
     breaks = np.flatnonzero(np.diff(places) > max(1.0, _LONGEST_GAP * rate)) + 1

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kfdet.boxes.tables import Boxes
+from kfdet.boxes.tables import SIDES, Boxes, corners
 from kfdet.records.reading import Records
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +90,7 @@ def read_ground_truth(records: Records, side: str = "val") -> list[GroundTruth]:
     owners = objects["source_id"].to_numpy()
     first = np.searchsorted(owners, ids).tolist()
     stop = np.searchsorted(owners, ids, side="right").tolist()
-    boxes, hulls = (
-        np.stack([objects[f"{start}{name}"].to_numpy() for name in _SIDES], axis=1)
-        for start in ("", "hull_")
-    )
+    boxes, hulls = corners(objects), corners(objects, "hull_")
     keys = np.stack([objects[f"key_{name}"].to_numpy() for name in ("before", "after")], axis=1)
     columns = {
         name: objects[column].to_numpy()
@@ -114,7 +109,7 @@ def read_ground_truth(records: Records, side: str = "val") -> list[GroundTruth]:
             frame=row["frame"],
             kind=row["kind"],
             stored=(row["width"], row["height"]),
-            window=tuple(row[name] for name in _SIDES),
+            window=tuple(row[name] for name in SIDES),
             boxes=boxes[own],
             keys=keys[own],
             hulls=hulls[own],

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kfdet.boxes.interpolation import Method, Task, interpolate
-from kfdet.boxes.tables import UNTRACKED
-from kfdet.motion.stretches import SIDES
+from kfdet.boxes.tables import SIDES, UNTRACKED
 from kfdet.parameters import Interpolation
 
 _SAMPLE = 60

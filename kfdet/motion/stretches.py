@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kfdet.boxes.tables import UNTRACKED, Boxes
+from kfdet.boxes.tables import UNTRACKED, Boxes, corners
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-
-SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def find_stretches(
     """
     tracks, frames = boxes["track_id"].to_numpy(), boxes["frame"].to_numpy()
     drawn = boxes["keyframe"].to_numpy(zero_copy_only=False)
-    sides = np.column_stack([boxes[side].to_numpy() for side in SIDES])
+    sides = corners(boxes)
     unusable = np.isin(tracks, [UNTRACKED, *left_out])
     order = np.lexsort((frames, tracks))
     order = order[~unusable[order]]

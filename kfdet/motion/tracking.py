@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kfdet import events
+from kfdet.boxes.tables import SIDES, corners
 from kfdet.files import count_cores
 from kfdet.motion.path import Look, find_path, smooth
 from kfdet.motion.scene import Picture, Scene, cut
-from kfdet.motion.stretches import SIDES, Stretch, find_stretches
+from kfdet.motion.stretches import Stretch, find_stretches
 from kfdet.video.gray import read_gray
 from kfdet.video.packets import scan
 from kfdet.video.probe import describe
@@ -215,7 +216,7 @@ def _moved(
     rate: float,
 ) -> pa.Table:
     """The table with its boxes on the smoothed paths, which are in pixels of the pictures."""
-    sides = np.column_stack([boxes[side].to_numpy() for side in SIDES])
+    sides = corners(boxes)
     moved = np.zeros(len(boxes), bool)
     for stretch, path, weights in zip(stretches, paths, seen, strict=True):
         if not (weights == 1).any():

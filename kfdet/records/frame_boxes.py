@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kfdet.boxes.neighbours import key_neighbours
-from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, NO_LABEL, Boxes
+from kfdet.boxes.tables import BOX_ORDER, BOX_SCHEMA, NO_LABEL, Boxes, corners
 from kfdet.errors import InputError
 from kfdet.planning.plan import Source
 
@@ -48,11 +48,9 @@ class FrameBoxes:
         table = _with_labels(table.cast(BOX_SCHEMA), labels).sort_by(BOX_ORDER)
         _known(table, "video", sizes, "videos")
         _known(table, "label", numbers, "labels")
-        corners = np.stack(
-            [table[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1
-        ).astype(np.float64)
+        sides = corners(table)
         limits = np.array(_coded(table, "video", lambda name: (*sizes[name], *sizes[name])))
-        wrong = np.flatnonzero(~np.isfinite(corners).all(axis=1))
+        wrong = np.flatnonzero(~np.isfinite(sides).all(axis=1))
         if len(wrong):
             row = int(wrong[0])
             raise InputError(
@@ -60,10 +58,10 @@ class FrameBoxes:
                 file=table["video"][row].as_py(),
                 frame=table["frame"][row].as_py(),
             )
-        corners = np.clip(corners, 0, limits.reshape(-1, 4))
-        keep = ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(axis=1)
+        sides = np.clip(sides, 0, limits.reshape(-1, 4))
+        keep = ((sides[:, 2:] - sides[:, :2]) >= SMALLEST).all(axis=1)
         self.table = table.filter(pa.array(keep))
-        self.corners: Boxes = corners[keep]
+        self.corners: Boxes = sides[keep]
         self.limits: Boxes = limits.reshape(-1, 4)[keep]
         self.labels: list[str] = self.table["label"].to_pylist()
         self.class_ids: npt.NDArray[np.int64] = np.array(

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import simplejpeg
 
+from kfdet.boxes.tables import SIDES
 from kfdet.planning.plan import Source
 from kfdet.records.examples import Choice
 from kfdet.records.frame_boxes import FrameBoxes
@@ -116,7 +117,7 @@ class GroupWriter:
         place = {"shard": shard, "offset": offset, "length": len(record)}
         self._rows[SHARDS_FILE].append(number | place)
         scale = np.tile(np.divide(source.size, stored), 2)
-        shown = dict(zip(_SIDES, (np.array(window) * scale).tolist(), strict=True))
+        shown = dict(zip(SIDES, (np.array(window) * scale).tolist(), strict=True))
         self._rows[EXAMPLES_FILE].append(
             number
             | {"split": choice.split, "video": source.name, "frame": choice.frame}
@@ -145,9 +146,6 @@ class GroupWriter:
         for boxes, shown in itertools.groupby(self._shown, key=itemgetter(0)):
             self._writers[OBJECTS_FILE].add(_objects(boxes, [each[1:] for each in shown]))
         self._shown.clear()
-
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def _objects(boxes: FrameBoxes, shown: Sequence[tuple[Choice, slice]]) -> pa.Table:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import UNTRACKED, Boxes
+from kfdet.boxes.tables import SIDES, UNTRACKED, Boxes, corners
 from kfdet.planning.plan import Plan
 from kfdet.records.examples import KINDS, SPLITS, Kind, SplitName
 from kfdet.records.reading import Records
@@ -278,8 +278,7 @@ def _spread(numbers: Integers, count: int, phase: float = 0.5) -> list[int]:
 def _sample(row: Mapping[str, Any], objects: pa.Table) -> Sample:
     """The sample of a row of EXAMPLE_SCHEMA, with its own of some objects."""
     objects = objects.filter(pc.equal(objects["source_id"], row["source_id"]))
-    window = np.array([row[name] for name in _SIDES])
-    corners = np.stack([objects[name].to_numpy() for name in _SIDES], axis=1)
+    window = np.array([row[side] for side in SIDES])
     origin, size = np.tile(window[:2], 2), np.tile(window[2:] - window[:2], 2)
     return Sample(
         row["source_id"],
@@ -287,10 +286,7 @@ def _sample(row: Mapping[str, Any], objects: pa.Table) -> Sample:
         row["kind"],
         row["video"],
         row["frame"],
-        (corners - origin) / size,
+        (corners(objects) - origin) / size,
         objects["class_id"].to_pylist(),
         objects["drawn"].to_numpy(),
     )
-
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
-from kfdet.boxes.tables import Boxes
+from kfdet.boxes.tables import SIDES, Boxes
 from kfdet.errors import InputError
 
 SHARD_BYTES = 1024 * 1024 * 1024
@@ -41,7 +41,6 @@ _MASK_DELTA = 0xA282EAD8
 _HEADER_BYTES = 12
 _AGAIN = "Build the TFRecords again."
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +132,7 @@ def parse(record: bytes) -> Example:
         return getattr(feature[f"image/{name}"], kind).value
 
     try:
-        sides = [get(f"object/bbox/{side}", "float_list") for side in _SIDES]
+        sides = [get(f"object/bbox/{side}", "float_list") for side in SIDES]
         return Example(
             source_id=int(get("source_id", "bytes_list")[0]),
             filename=get("filename", "bytes_list")[0].decode(),

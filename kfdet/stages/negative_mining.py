@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from kfdet.boxes.tables import rows_by_video
+from kfdet.boxes.tables import SIDES, corners, rows_by_video
 from kfdet.files import atomic_file
 from kfdet.parameters import SamplingSettings
 from kfdet.planning.plan import read_key_frames, read_plan
@@ -41,18 +41,18 @@ def mine_negatives(
     sampling.check()
     sources = read_plan(plan_dir).group(group)
     keys = read_key_frames(plan_dir, sources)
-    columns = ["video", "frame", "xmin", "ymin", "xmax", "ymax"]
+    columns = ["video", "frame", *SIDES]
     table = pq.read_table(boxes, columns=columns).sort_by(
         [("video", "ascending"), ("frame", "ascending")]
     )
     rows = rows_by_video(table)
     frames = table["frame"].to_numpy()
-    corners = np.stack([table[side].to_numpy() for side in columns[2:]], axis=1)
+    sides = corners(table)
     found: list[Negative] = []
     for source in sources:
         own = rows.get(source.name, slice(0, 0))
         key_frames = keys.get(source.name, np.zeros(0, np.int64))
         used = select_frames(source, key_frames, sampling.frame_rate, sampling.every)
-        found += mine(source, key_frames, used, frames[own], corners[own], seed)
+        found += mine(source, key_frames, used, frames[own], sides[own], seed)
     with atomic_file(negatives) as path:
         pq.write_table(negative_table(found), path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kfdet.boxes.tables import UNTRACKED
+from kfdet.boxes.tables import SIDES, UNTRACKED
 from kfdet.dataset.formats import cvat_video
 from kfdet.dataset.formats.cvat_dump import Dump, Image, Task, TaskIndex
 from kfdet.dataset.formats.cvat_xml import box_sides, flag, parse_dump, write_labels
@@ -127,7 +127,7 @@ def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path,
                 number += 1
                 for box in boxes:
                     first = {"label": str(box["label"]), "occluded": flag(box["occluded"])}
-                    sides = box_sides(*(box[side] for side in ("xmin", "ymin", "xmax", "ymax")))
+                    sides = box_sides(*(box[side] for side in SIDES))
                     xml.leaf("box", "", {**first, **sides, "z_order": "0"})
                 xml.close("image")
         xml.close("annotations")

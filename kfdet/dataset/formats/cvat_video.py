@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from kfdet.boxes.rotation import envelope
-from kfdet.boxes.tables import UNTRACKED
+from kfdet.boxes.tables import SIDES, UNTRACKED
 from kfdet.dataset.formats.cvat_dump import Dump, Row, Task, TaskIndex, Track
 from kfdet.dataset.formats.cvat_xml import box_sides, flag, parse_dump, unread_shape, write_labels
 from kfdet.dataset.formats.model import (
@@ -235,7 +235,7 @@ def _key_row(key: KeyBox) -> dict[str, str]:
 
 def _between_row(box: dict[str, object]) -> dict[str, str]:
     row = _row(box["frame"], False, box["occluded"], False)
-    row |= box_sides(*(box[side] for side in ("xmin", "ymin", "xmax", "ymax")))
+    row |= box_sides(*(box[side] for side in SIDES))
     return {**row, "z_order": "0"}
 
 

@@ -13,11 +13,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kfdet.boxes.tables import SIDES
 from kfdet.detection.pictures import Picture
 from kfdet.detection.sinks.result import ResultFile
 from kfdet.detection.stream import FrameDetections
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 DETECTION_SCHEMA = pa.schema(
     [
@@ -26,7 +25,7 @@ DETECTION_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("label", pa.string()),
         ("score", pa.float64()),
-        *((side, pa.float64()) for side in _SIDES),
+        *((side, pa.float64()) for side in SIDES),
         ("track_id", pa.int64()),
     ]
 )
@@ -49,7 +48,7 @@ def rows(found: FrameDetections) -> Iterator[dict[str, Any]]:
             "seconds": round(found.seconds, 6),
             "label": label,
             "score": round(score, 6),
-            **{side: round(value, 3) for side, value in zip(_SIDES, box, strict=True)},
+            **{side: round(value, 3) for side, value in zip(SIDES, box, strict=True)},
             "track_id": track,
         }
 
@@ -66,7 +65,7 @@ def record(found: FrameDetections) -> dict[str, Any]:
             {
                 "label": row["label"],
                 "score": row["score"],
-                "box": [row[side] for side in _SIDES],
+                "box": [row[side] for side in SIDES],
                 **({} if row["track_id"] is None else {"track_id": row["track_id"]}),
             }
             for row in rows(found)
