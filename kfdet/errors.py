@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -18,6 +18,12 @@ _EXTRAS = {
     "serve": ("fastapi", "grpc", "kserve", "orjson", "tensorflow_serving", "uvicorn"),
 }
 """The modules that an extra of kfdet installs; only the first extra of those in both."""
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The names as a sentence lists them, of more than `most` the first ones and how many more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _where(file: str, line: int | None, frame: int | None) -> str:

@@ -16,11 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from kfdet.dataset.formats import voc, yolo
 from kfdet.dataset.formats.model import SIDE_NAMES, Item, NamedSide
-from kfdet.errors import Problem
+from kfdet.errors import Problem, some
 
 _FOR_MANY = frozenset((".csv", ".json", ".zip"))
 """Suffixes of annotation files that describe many images: their own name may be a side's."""
-_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +57,23 @@ def take_own_sides(
         for item in labelled:
             item.side = ""
         return list(items), ""
-    unlisted = [item for item in labelled if item.name not in found.sides]
+    unlisted = [item.name for item in labelled if item.name not in found.sides]
+    named = some(unlisted)
     for item in labelled:
         item.side = found.sides.get(item.name, "train")
     if unlisted and found.complete:
         problems.append(
             Problem(
                 "warning",
-                f"{found.origin} does not name {_some(unlisted)}; not used.",
+                f"{found.origin} does not name {named}; not used.",
                 str(root),
                 hint="Add them to a side, or use --no-own-sides.",
             )
         )
-        left_out = {item.name for item in unlisted}
+        left_out = set(unlisted)
         return [item for item in items if item.name not in left_out], found.origin
     if unlisted:
-        text = f"{found.origin} put {_some(unlisted)} on no side: training uses them."
+        text = f"{found.origin} put {named} on no side: training uses them."
         problems.append(Problem("warning", text, str(root), hint="Move them to a side."))
     return list(items), found.origin
 
@@ -201,9 +201,3 @@ def _side_of(item: Item) -> NamedSide | None:
             if side := SIDE_NAMES.get(word):
                 return side
     return None
-
-
-def _some(items: Sequence[Item]) -> str:
-    names = ", ".join(item.name for item in items[:_MOST_NAMES])
-    more = len(items) - _MOST_NAMES
-    return f"{names} and {more} more" if more > 0 else names

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kfdet.errors import InputError
+from kfdet.errors import InputError, some
 from kfdet.evaluation.interval import (
     FEWEST_BLOCKS,
     count_blocks,
@@ -27,6 +27,8 @@ TOLERANCE = 0.01
 
 _SHARE = 0.9
 """Of the interval: its lower end alone is a one-sided limit of 95 %."""
+_NAMED = 5
+"""Labels in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,9 @@ class Comparison:
                 text += " ({:+.3f} to {:+.3f} with a probability of 90%)".format(*self.interval)
             text += "."
         if self.only_new:
-            text += f" Only the new model knows {', '.join(self.only_new)}."
+            text += f" Only the new model knows {some(self.only_new, _NAMED)}."
         if self.only_old:
-            text += f" Only {self.against} knows {', '.join(self.only_old)}."
+            text += f" Only {self.against} knows {some(self.only_old, _NAMED)}."
         return text
 
 
@@ -80,8 +82,8 @@ def common_labels(
     common = tuple(label for label in labels if others is None or label in others)
     if not common:
         raise InputError(
-            f"this model knows none of the labels {', '.join(labels)}, but "
-            f"{', '.join(sorted(others or ()))}.",
+            f"this model knows none of the labels {some(labels, _NAMED)}, but "
+            f"{some(sorted(others or ()), _NAMED)}.",
             file=against,
             hint="Compare models of the same objects, or rename labels with --rename.",
         )

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from kfdet.dataset.formats.model import Side
+from kfdet.errors import some
 from kfdet.planning.image_split import split_images
 from kfdet.planning.plan import Split
 from kfdet.planning.sides import SIDE_TITLES, Sides, SplitInput, Strategy, units_of, whole
@@ -127,9 +128,8 @@ def _without_leaks(inputs: Sequence[SplitInput]) -> tuple[list[SplitInput], list
     kept.sort(key=lambda m: m.source.name)
     warnings = []
     for (loser, keeper), names in sorted(lost.items()):
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         warnings.append(
             f"left out of the {SIDE_TITLES[loser]} side, because the {SIDE_TITLES[keeper]} side "
-            f"shows the same: {', '.join(names[:3])}{more}."
+            f"shows the same: {some(names)}."
         )
     return kept, warnings

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from rich.cells import cell_len, set_cell_size
 
+from kfdet.errors import some
 from kfdet.planning.sides import Strategy
 
 _MOST_ROWS = 20
@@ -94,7 +95,7 @@ class Summary:
             lines.append(f"Annotated: {self.annotated_frames} frames of videos ({share:.0%})")
         background = [source.name for source in self.sources if source.background]
         if background:
-            lines.append(f"Background, annotated without a single box: {_some(background)}")
+            lines.append(f"Background, annotated without a single box: {some(background)}")
         videos = [source for source in self.sources if source.kind == "video"]
         if any(s.train_frames or s.val_frames or s.test_frames for s in videos):
             lines += _table(videos[:_MOST_ROWS])
@@ -163,11 +164,6 @@ def count(number: int, noun: str) -> str:
     """A number of things, as a person reads it."""
     plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def _table(videos: Sequence[SourceSummary]) -> list[str]:

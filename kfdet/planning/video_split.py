@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kfdet.errors import some
 from kfdet.planning.holdout import choose_block, choose_units
 from kfdet.planning.plan import FrameRange
 from kfdet.planning.ranges import intersect
@@ -98,8 +99,7 @@ def short_gaps(gaps: Gaps, guard_seconds: float) -> list[str]:
     short = [f"{name} ({gap:.1f} s)" for name, gap in gaps.items() if gap < guard_seconds]
     if not short:
         return []
-    more = f" and {len(short) - 3} more" if len(short) > 3 else ""
     return [
         f"the gap between training and evaluation is shorter than {guard_seconds:g} s in short "
-        f"videos: {', '.join(short[:3])}{more}."
+        f"videos: {some(short)}."
     ]
