@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from kfdet import events
@@ -15,12 +17,17 @@ from kfdet.detection.frame import Frame, Kind
 from kfdet.errors import InputError, KfdetError
 from kfdet.parameters import StreamSettings
 
-SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp")
+if TYPE_CHECKING:
+    from av import FFmpegError, VideoFrame
+
+SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "tcp", "udp")
 _OPTIONS = {
     # Over UDP frames arrive broken; and a live picture is better now than smooth.
     "rtsp": {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"},
 }
-_TIMEOUT_SECONDS = 10.0
+_OPEN_SECONDS = 10.0
+_READ_SECONDS = 30.0
+"""How long a playing stream may send nothing; HLS has segments of up to 10 seconds."""
 _RETRY_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0
 """How long a source that was there before is waited for."""
@@ -113,7 +120,10 @@ class LiveSource:
                 raise InputError(
                     f"cannot be opened: {problem}.",
                     file=self.name,
-                    hint="Check that it is there and that no other program uses it.",
+                    hint="Check that it is there and that no other program uses it."
+                    if isinstance(self.address, int)
+                    else "Check that the address plays in another program, such as VLC. User and "
+                    "password belong in it: rtsp://USER:PASSWORD@HOST/PATH.",
                 )
             now = time.monotonic()
             if not lost:
@@ -171,12 +181,17 @@ def _stream(url: str, longest_side: int) -> Iterator[_Shot]:
     from kfdet.video.probe import turn
 
     options = _OPTIONS.get(url.partition(":")[0].lower().removesuffix("s"), {})
+    started = time.monotonic()
     try:
         container = av.open(
-            url, options=dict(options), timeout=_TIMEOUT_SECONDS, metadata_errors="ignore"
+            url,
+            options=dict(options),
+            timeout=(_OPEN_SECONDS, _READ_SECONDS),
+            metadata_errors="ignore",
         )
     except av.FFmpegError as error:
-        raise OSError(error.errno, error.strerror) from error
+        late = time.monotonic() - started >= _OPEN_SECONDS
+        raise OSError(error.errno, _reason(url, error, late)) from error
     with container:
         if not container.streams.video:
             raise OSError("no video is in it")
@@ -184,7 +199,10 @@ def _stream(url: str, longest_side: int) -> Iterator[_Shot]:
         ends = bool(container.duration)
         if not ends:
             stream.codec_context.thread_type = "SLICE"  # frame threads hold frames back
-        for frame in decoded(container, stream):
+        frames = decoded(container, stream)
+        if container.format.name == "hls" and not ends:
+            frames = _paced(frames)
+        for frame in frames:
             rotation = turn(frame)
             jpeg, *_ = encode_frame(frame, rotation, longest_side, _QUALITY)
             size = (frame.width, frame.height)
@@ -192,3 +210,30 @@ def _stream(url: str, longest_side: int) -> Iterator[_Shot]:
             yield _Shot(
                 jpeg, *(size[::-1] if rotation % 180 else size), max(0.0, seconds) if ends else None
             )
+
+
+def _paced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """The frames at their own speed: HLS delivers those of several seconds at a time."""
+    begun = 0.0
+    for frame in frames:
+        seconds = float(frame.time or 0.0)
+        ahead = begun + seconds - time.monotonic()
+        if not 0 <= ahead <= _READ_SECONDS:  # the first one, a late one, or a new clock
+            begun, ahead = time.monotonic() - seconds, 0.0
+        time.sleep(ahead)
+        yield frame
+
+
+def _reason(url: str, error: FFmpegError, late: bool) -> str:
+    """Why a stream does not open; FFmpeg's own message often does not say."""
+    if late:
+        return f"no answer within {_OPEN_SECONDS:.0f} seconds"
+    if error.errno == errno.EIO:
+        try:
+            socket.getaddrinfo(urlsplit(url).hostname, None)
+        except (OSError, UnicodeError):
+            return "its host name is not known"
+        return "what it sends is no video"
+    if isinstance(error, ValueError):  # FFmpeg: invalid data
+        return "what it sends is no video"
+    return error.strerror or str(error)
