@@ -223,6 +223,9 @@ class Detector:
                 hint=f"Its labels: {', '.join(self.labels or ())}.",
             )
         here = self._backend.in_flight == 1
+        if here and any(source.kind == "live" for source in sources):
+            # A model's first answer takes seconds, which no live frame should wait for.
+            self.detect(np.zeros((64, 64, 3), np.uint8))
         return Stream(
             sources,
             self.detect_batch,

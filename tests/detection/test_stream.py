@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pytest
+from support.toy_server import picture
 
 from kfdet.detection import stream as module
+from kfdet.detection.backend import Answer
 from kfdet.detection.detections import Detections
+from kfdet.detection.detector import Detector
 from kfdet.detection.endpoint import EndpointError, UnreachableError
 from kfdet.detection.frame import Frame, Kind
 from kfdet.detection.stream import FrameDetections, Stream
@@ -22,6 +25,7 @@ from kfdet.parameters import StreamSettings
 
 SIZE = (40, 20)
 OUTPUT = PurePosixPath("numbers")
+PICTURE = picture(40, 20, (9, 9, 9))
 
 
 def found(data: bytes) -> Detections:
@@ -222,3 +226,37 @@ def test_closing_ends_the_threads() -> None:
         thread.join(60)
     assert threading.active_count() == before
     assert stream.meter.received == stream.meter.shown == 0
+
+
+@pytest.mark.parametrize(("kind", "first"), [("live", "model"), ("video", "source")])
+def test_a_model_is_warm_before_a_live_source_opens(kind: Kind, first: str) -> None:
+    events = []
+
+    class Model:
+        place, labels, input_size, thresholds, in_flight = "here", ("mug",), None, None, 1
+
+        def predict(self, pictures: Sequence[bytes]) -> Answer:
+            events.append("model")
+            nothing = {
+                "detection_boxes": np.empty((0, 4)),
+                "detection_scores": np.empty(0),
+                "detection_class_names": [],
+                "num_detections": 0,
+            }
+            return Answer([nothing] * len(pictures), None)
+
+        def close(self) -> None:
+            pass
+
+    class Pictures(Numbers):
+        def open(self, settings: StreamSettings) -> tuple[int, Iterator[Frame]]:
+            events.append("source")
+            return super().open(settings)
+
+        def frame(self, number: int) -> Frame:
+            return replace(super().frame(number), data=PICTURE)
+
+    with Detector(Model()) as detector:
+        shown(detector.open_stream([Pictures(kind=kind)], StreamSettings()))
+    assert events[0] == first
+    assert events.count("source") == 1
