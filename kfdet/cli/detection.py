@@ -138,14 +138,16 @@ def detect(
 
     kfdet detect street.mp4 --model run --to cvat-video -o street.xml
     """
+    # Read when the libraries are imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+
     from kfdet.detection.counting import Counting, Line, Zone
     from kfdet.detection.run import run
     from kfdet.detection.sinks.targets import choose_targets, needs_tracks, open_sinks
     from kfdet.detection.sources import find_sources
     from kfdet.detection.tracking import Tracker
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     settings.check()
     borders: list[Line | Zone] = [*map(Line.parse, line or ()), *map(Zone.parse, zone or ())]
     with ExitStack() as stack:

@@ -174,6 +174,21 @@ def test_wrong_usage(arguments: list[str], message: str, refused: Refused) -> No
     assert message in refused(["detect", *arguments, "-m", "run"])
 
 
+def test_a_camera_that_is_not_there_is_one_message() -> None:
+    """In a process of its own, which imports OpenCV anew: that has messages of its own."""
+    command = [sys.executable, "-m", "kfdet", "detect", "97", "-m", "http://127.0.0.1:9"]
+    done = subprocess.run(
+        [*command, "--threshold", "0.5", "-o", "a.jsonl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: camera 97: cannot be opened: no such camera.")
+    assert not Path("a.jsonl").exists()
+
+
 def test_ctrl_c_leaves_files_that_play_and_parse(tmp_path: Path) -> None:
     """A process of its own is interrupted once a few frames are done, while many are left."""
     write_media()
