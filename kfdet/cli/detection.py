@@ -246,7 +246,8 @@ def _report(
         console.print(total, markup=False, soft_wrap=True)
     for source, counter in counters.items():
         if counter.objects:
-            console.print(_count_table(source, counter))
+            console.print(source, markup=False, highlight=False, soft_wrap=True)
+            console.print(_count_table(counter))
     if meter.failed:
         console.print(f"[yellow]{len(meter.failed)} left out, named above[/]")
     for target in targets:
@@ -254,9 +255,9 @@ def _report(
             console.print(f"{target.format} → {target.path}", markup=False, soft_wrap=True)
 
 
-def _count_table(source: str, counter: ObjectCounter) -> Table:
+def _count_table(counter: ObjectCounter) -> Table:
     """One row for each label."""
-    table = Table(title=escape(source), title_justify="left")
+    table = Table()
     table.add_column("label")
     table.add_column("objects", justify="right")
     for crossings in counter.crossings:

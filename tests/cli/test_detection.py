@@ -80,6 +80,15 @@ def test_tracks_are_counted_by_line_and_written(capsys: pytest.CaptureFixture[st
     assert len(set(last.values()) - {-1}) == 2
 
 
+def test_counts_stand_below_the_whole_path(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("a-folder-whose-name-is-longer-than-the-table/clip.avi")
+    write_square_video(path)
+    assert (
+        main(["detect", str(path), "-m", "run", "--to", "jsonl", "-o", "a.jsonl", "--track"]) == 0
+    )
+    assert str(path) in capsys.readouterr().out.splitlines()
+
+
 def test_drawn_copies_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     write_media()
     assert main(["detect", "media", "--model", "run", "-o", "out", "--json"]) == 0
