@@ -22,15 +22,21 @@ _MOST_PICTURES = 200
 
 
 def compare_tflite(
-    records: Records, files: Mapping[Precision, Path], run: ModelRun, labels: Sequence[str]
+    records: Records,
+    files: Mapping[Precision, Path],
+    run: ModelRun,
+    labels: Sequence[str],
+    *,
+    most: int = _MOST_PICTURES,
 ) -> dict[str, dict[str, Any]]:
-    """Measure TFLite models on at most 200 pictures of a split, evenly spread.
+    """Measure TFLite models on the pictures of a split, evenly spread if there are too many.
 
     Args:
         records: The records.
         files: The models by precision.
         run: The SavedModel's answers to that split.
         labels: Label names; class id = position + 1.
+        most: How many pictures to measure at most.
 
     Returns:
         For each precision `AP50`, `AP50_saved_model` on the same pictures, how many `pictures` that
@@ -38,7 +44,7 @@ def compare_tflite(
     """
     everything = range(len(run.truths))
     measured = [i for i in everything if run.truths[i].measured] or everything
-    chosen = measured[:: math.ceil(len(measured) / _MOST_PICTURES)]
+    chosen = measured[:: math.ceil(len(measured) / most)]
     truths = [run.truths[i] for i in chosen]
     before = _ap50(truths, [run.detections[i] for i in chosen], labels)
     jpegs = records.pictures(truth.source_id for truth in truths)
