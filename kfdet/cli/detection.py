@@ -201,25 +201,18 @@ def _viewer() -> Sink:
 
 
 def _load(model: str, namespace: str, threshold: float | None, stack: ExitStack) -> Detector:
-    """The detector; at an address that tells no threshold, with the one for drawing."""
+    """The detector, with a threshold."""
     from kfdet.detection import Detector
-    from kfdet.detection.detections import DRAWN_SCORE
     from kfdet.storage.copies import local_model
 
     if model.startswith(ENDPOINT_START):
         from kfdet.deployment.lookup import open_client
 
         detector = open_client(model.removeprefix(ENDPOINT_START), namespace, "", threshold)
-        return stack.enter_context(detector)
-    if threshold is None and model.startswith(("http://", "https://", "grpc://")):
-        threshold = DRAWN_SCORE
-        err.print(
-            f"[yellow]warning:[/] an address tells no threshold: {DRAWN_SCORE:g} is taken. Give "
-            "--threshold, or endpoint:NAME.",
-            soft_wrap=True,
-        )
-    detector = Detector.load(stack.enter_context(local_model(model)), threshold=threshold)
-    return stack.enter_context(detector)
+    else:
+        detector = Detector.load(stack.enter_context(local_model(model)), threshold=threshold)
+    with progress():
+        return stack.enter_context(detector).with_some_threshold()
 
 
 def _report(

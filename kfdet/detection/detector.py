@@ -13,12 +13,13 @@ import numpy as np
 
 from kfdet.detection.answers import read_row
 from kfdet.detection.backend import Backend
-from kfdet.detection.detections import Detections
+from kfdet.detection.detections import DRAWN_SCORE, Detections
 from kfdet.detection.endpoint import TOKEN_VARIABLE, EndpointError
 from kfdet.detection.pictures import Encoded, encode
 from kfdet.detection.pictures import Source as Picture
 from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
+from kfdet.events import warn
 from kfdet.parameters import StreamSettings, join_list, split_list
 
 if TYPE_CHECKING:
@@ -116,6 +117,20 @@ class Detector:
     def thresholds(self) -> Thresholds | None:
         """What evaluation recommends, over all labels and for each; None if unknown."""
         return self._backend.thresholds
+
+    def with_some_threshold(self) -> Self:
+        """Leave out what is not worth drawing where no threshold is known, and warn of it.
+
+        Returns:
+            The detector itself.
+        """
+        if self._threshold is None:
+            self._threshold = DRAWN_SCORE
+            warn(
+                f"{self._backend.place} tells no threshold: {DRAWN_SCORE:g} is taken. Choose one "
+                "with --threshold."
+            )
+        return self
 
     def detect(self, picture: Picture) -> Detections:
         """The objects on one picture that score at least the detector's threshold.

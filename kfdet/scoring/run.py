@@ -53,8 +53,8 @@ def score(source: str, target: str, model: str, settings: ScoringSettings) -> Su
 
 
 def load(model: str, settings: ScoringSettings) -> Detector:
-    """The detector at `model`, which is on this machine or an endpoint, with the threshold."""
-    return Detector.load(model, threshold=settings.threshold or None)
+    """The detector at `model`, which is on this machine or an endpoint, with a threshold."""
+    return Detector.load(model, threshold=settings.threshold or None).with_some_threshold()
 
 
 def make_plan(
