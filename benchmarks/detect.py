@@ -40,6 +40,7 @@ except ModuleNotFoundError:
     supervision = None
 
 FRAMES = 120
+ROUNDS = 3
 WIDTH, HEIGHT = 768, 576
 LATENCY_SECONDS = 0.05
 LIVE_RATE, LIVE_MODEL_SECONDS, LIVE_SECONDS = 30, 0.1, 20
@@ -70,20 +71,32 @@ def _local(detector: Detector, video: Path, scratch: Path) -> list[Row]:
     frames = list(_decoded(video))
     for frame in frames[:8]:
         detector.detect(frame)
-    alone = _rate(len(frames), lambda: [detector.detect(frame) for frame in frames])
-    ours = _rate(len(frames), lambda: _ours(detector, video, scratch))
-    opencv = _rate(len(frames), lambda: _loop(detector, video, scratch))
-    title = "detect, video drawn and written"
-    rows = [
-        Row(f"{title} / the model alone", ours, alone, "frames/s", ours / alone, ALONE_FLOOR),
-        Row(f"{title} / OpenCV in a loop", ours, opencv, "frames/s", ours / opencv, 1.0),
-    ]
+    loops: dict[str, Callable[[], object]] = {
+        "the model alone": lambda: [detector.detect(frame) for frame in frames],
+        "ours": lambda: _ours(detector, video, scratch),
+        "OpenCV in a loop": lambda: _loop(detector, video, scratch),
+        "supervision in a loop": lambda: _supervision_loop(detector, video, scratch),
+    }
     if supervision is None:
         print("supervision is not measured: pip install supervision")
-        return rows
-    other = _rate(len(frames), lambda: _supervision_loop(detector, video, scratch))
-    title = f"{title} / supervision in a loop"
-    return [*rows, Row(title, ours, other, "frames/s", ours / other, 1.0)]
+        del loops["supervision in a loop"]
+    rates = dict.fromkeys(loops, 0.0)
+    # In turns, so that what else the machine does affects all of them.
+    for _ in range(ROUNDS):
+        for name, loop in loops.items():
+            rates[name] = max(rates[name], _rate(len(frames), loop))
+    ours = rates.pop("ours")
+    return [
+        Row(
+            f"detect, video drawn and written / {name}",
+            ours,
+            rate,
+            "frames/s",
+            ours / rate,
+            ALONE_FLOOR if name == "the model alone" else 1.0,
+        )
+        for name, rate in rates.items()
+    ]
 
 
 def _endpoint(video: Path, scratch: Path) -> Row:
