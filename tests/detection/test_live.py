@@ -17,6 +17,7 @@ import av
 import pytest
 import simplejpeg
 from support.numbered_video import Kind, drawn, number_of, write_video
+from support.patience import SECONDS
 from support.toy_server import free_port
 
 from kfdet.detection import live
@@ -55,6 +56,13 @@ class Folder(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of these tests is only slow because the machine is."""
+    monkeypatch.setattr(live, "_OPEN_SECONDS", SECONDS)
+    monkeypatch.setattr(live, "_READ_SECONDS", SECONDS)
 
 
 @contextmanager
