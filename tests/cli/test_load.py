@@ -40,3 +40,16 @@ def test_rest_and_grpc(served: Served, tmp_path: Path, capsys: pytest.CaptureFix
 )
 def test_wrong_usage(arguments: list[str], message: str, refused: Refused) -> None:
     assert message in refused(arguments)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--most", ("0", "1025", "-1", "x", "9" * 400)),
+        ("--seconds", ("0", "3601", "nan", "inf", "-1")),
+        ("--rate", ("-1", "1e9", "nan", "inf")),
+    ],
+)
+def test_limits(option: str, values: tuple[str, ...], refused: Refused) -> None:
+    for value in values:
+        assert option in refused(["load", "http://localhost:1", option, value])

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from support.toy_server import picture
+from support.toy_server import free_port, picture
 
+from kfdet.cli import main
 from kfdet.detection import Detector, EndpointError
 
 GOOD: dict[str, Any] = {
@@ -200,3 +201,22 @@ class TestTensors:
 
         with pytest.raises((TypeError, ValueError, OverflowError, KeyError)):
             read_tensor(TensorProto(**{"dtype": 1, **change}))
+
+
+@pytest.mark.parametrize("kind", ["nothing", "no JSON", "a list", "null", "two", "deep error"])
+def test_load_of_a_server_that_lies(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(sending(LIES[kind])) as url:
+        status = main(["load", url, "--most", "2", "--seconds", "0.1"])
+    _one_message(status, *capsys.readouterr())
+
+
+def test_load_of_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["load", f"http://127.0.0.1:{free_port()}", "--most", "2", "--seconds", "0.1"])
+    _one_message(status, *capsys.readouterr())
+
+
+def _one_message(status: int, out: str, err: str) -> None:
+    assert (status, out) == (1, "")
+    assert "error: " in err
+    assert "127.0.0.1" in err
+    assert "Traceback" not in err
