@@ -43,7 +43,10 @@ def admit(found: AnnotationSet, file: str) -> AnnotationSet:
         if refused:
             result.problems += refused
             continue
-        source.names = tuple(name for name in source.names if is_text(name, MAX_PATH_BYTES))
+        names = tuple(name for name in source.names if is_text(name, MAX_PATH_BYTES))
+        # What it says is about the first of them.
+        source.names_media_file &= bool(names) and names[0] == source.names[0]
+        source.names = names
         for key in source.keys:
             if key.label not in labels:
                 labels[key.label] = is_text(key.label, MAX_LABEL_LENGTH)

@@ -81,7 +81,14 @@ def test_name_that_no_file_has(name):
     assert "the name of its video" in problem
 
     found.names = (name, "clip.mp4")
-    assert [s.names for s in admitted(found)[0]] == [("clip.mp4",)]
+    (left,), _ = admitted(found)
+    assert (left.names, left.names_media_file) == (("clip.mp4",), False)
+
+
+def test_without_a_name_nothing_is_said_about_the_first():
+    found = source(GOOD)
+    found.names = ()
+    assert not admitted(found)[0][0].names_media_file
 
 
 def test_very_many_labels(monkeypatch):
