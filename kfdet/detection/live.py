@@ -16,6 +16,7 @@ from kfdet import events
 from kfdet.detection.frame import Frame, Kind
 from kfdet.errors import InputError, KfdetError
 from kfdet.parameters import StreamSettings
+from kfdet.video.limits import MAX_PICTURE_PIXELS
 
 if TYPE_CHECKING:
     from av import FFmpegError, VideoFrame
@@ -31,6 +32,9 @@ _READ_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0
 """How long a source that was there before is waited for."""
+_MOST_BROKEN = 1000
+"""Packets in a row that may not decode: a stream that is joined late has some, before its next key
+frame; one that has become something else has no others."""
 _QUALITY = 92
 _LONGEST_NAME = 60
 """Characters of a stream's address in the name of its results."""
@@ -196,10 +200,11 @@ def _stream(url: str, longest_side: int) -> Iterator[_Shot]:
         if not container.streams.video:
             raise OSError("no video is in it")
         stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
         ends = bool(container.duration)
         if not ends:
             stream.codec_context.thread_type = "SLICE"  # frame threads hold frames back
-        frames = decoded(container, stream)
+        frames = decoded(container, stream, most_broken=_MOST_BROKEN)
         if container.format.name == "hls" and not ends:
             frames = _paced(frames)
         for frame in frames:

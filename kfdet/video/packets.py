@@ -157,7 +157,10 @@ def _unreadable(reason: str, path: Path) -> InputError:
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream, errors: list[int] | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    errors: list[int] | None = None,
+    most_broken: int = 0,
 ) -> Iterator[VideoFrame]:
     """Every frame from the container's position on; packets that do not decode are skipped.
 
@@ -167,9 +170,13 @@ def decoded(
         container: The video.
         stream: Its video stream.
         errors: Gets the number of each packet behind the first frame that does not decode.
+        most_broken: How many packets in a row may not decode; 0: any number.
+
+    Raises:
+        OSError: More than that do not.
     """
     packets = container.demux(stream)
-    number, started = -1, False
+    number, started, broken = -1, False, 0
     while True:
         try:
             packet = next(packets)
@@ -183,8 +190,12 @@ def decoded(
         except av.FFmpegError:
             if errors is not None and started:
                 errors.append(number)
+            broken += 1
+            if 0 < most_broken < broken:
+                raise OSError("its pictures cannot be decoded") from None
             continue
-        started = started or bool(frames)
+        if frames:
+            started, broken = True, 0
         yield from frames
     try:
         yield from stream.codec_context.decode(None)
