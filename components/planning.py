@@ -1,6 +1,7 @@
 """Planning: check the dataset, split it, and cut it into groups."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -19,7 +20,9 @@ def planning(
     choice: DatasetSettings,
     negatives: NegativeSettings,
     seed: int,
-) -> list[dict[str, int]]:
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("groups", list), ("disk", str)]
+):
     """Check the dataset, split it without leaks, and cut it into groups of sources.
 
     Args:
@@ -34,10 +37,13 @@ def planning(
         seed: Seed of the split.
 
     Returns:
-        The groups, each with its index, for the stages that run once per group.
+        The groups, each with its index, for the stages that run once per group; and the bytes of
+        disk that each of these takes at most.
     """
+    from kfdet.planning.plan import read_plan
+    from kfdet.planning.room import disk_of_a_group
     from kfdet.stages.planning import plan_dataset
 
     groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, negatives, seed=seed)
     plan.metadata.update(dataset=dataset, fingerprint=fingerprint, groups=len(groups))
-    return groups
+    return groups, str(disk_of_a_group(read_plan(Path(plan.path)), sampling))

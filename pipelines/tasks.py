@@ -154,14 +154,15 @@ def prepare(
     )
     on_cluster(plan, "Planning", compilation, retries=1)  # bad datasets fail here
     # without a name, by which KFP 2.15 would look for what dsl.Collected gathers, and not find it
-    with dsl.ParallelFor(plan.outputs["Output"]) as group:
+    disk = plan.outputs["disk"]
+    with dsl.ParallelFor(plan.outputs["groups"]) as group:
         boxes = interpolation(
             dataset=dataset,
             plan=plan.outputs["plan"],
             group=group.index,
             **part(parameters, BoxSettings),
         )
-        on_cluster(boxes, "Interpolation", compilation, cpu="500m")
+        on_cluster(boxes, "Interpolation", compilation, cpu="500m", disk=disk)
         negatives = negative_mining(
             plan=plan.outputs["plan"],
             group=group.index,
@@ -179,7 +180,7 @@ def prepare(
             **part(parameters, SamplingSettings),
             **part(parameters, FrameSettings),
         )
-        on_cluster(frames, "Frame extraction", compilation, cpu="500m")
+        on_cluster(frames, "Frame extraction", compilation, cpu="500m", disk=disk)
     records = tfrecord_build(
         dataset=dataset,
         plan=plan.outputs["plan"],
@@ -342,6 +343,7 @@ def on_cluster(
     image: str = "",
     cpu: Any = "200m",
     memory: Any = "512Mi",
+    disk: Any = None,
     retries: int = 2,
 ) -> None:
     """Set what every stage needs in a pod: image, requests, retries, scratch, credentials.
@@ -357,7 +359,7 @@ def on_cluster(
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
     if not image:
-        _limit(task, compilation)
+        _limit(task, compilation, disk)
     if retries:
         task.set_retry(retries, "60s", 2.0, "30d")
     kubernetes.set_security_context(task, run_as_non_root=True)
@@ -389,8 +391,14 @@ def on_accelerators(
     kubernetes.add_toleration_json(task, accelerators.tolerations)
 
 
-def _limit(task: Any, compilation: Compilation) -> None:
-    """Set the limits and the nodes of a stage that never has a GPU."""
+def _limit(task: Any, compilation: Compilation, disk: Any) -> None:
+    """Set the limits and the nodes of a stage that never has a GPU.
+
+    Args:
+        task: Its task.
+        compilation: The limits, and the nodes.
+        disk: Bytes of disk that an earlier task says; None: those of the compilation.
+    """
     # as numbers: KFP's SDK knows fewer notations than Kubernetes
     task.set_cpu_limit(f"{parse_quantity(compilation.stage_cpu):f}")
     task.set_memory_limit(str(int(parse_quantity(compilation.stage_memory))))
@@ -398,7 +406,11 @@ def _limit(task: Any, compilation: Compilation) -> None:
     # backend/src/v2/driver/driver.go). Kubernetes makes the limit the request, too. Stages whose
     # accelerators are GPUs cannot state it.
     task.set_accelerator_type("ephemeral-storage")
-    task.set_accelerator_limit(int(parse_quantity(compilation.stage_disk)))
+    if disk is None or compilation.scratch_size:  # what takes most is on a volume then
+        task.set_accelerator_limit(int(parse_quantity(compilation.stage_disk)))
+    else:
+        task.set_accelerator_limit(disk)
+        task.register_pipeline_channels([disk])  # as in `on_accelerators`
     for label, value in compilation.node_labels().items():
         kubernetes.add_node_selector(task, label, value)
     for each in compilation.tolerations():

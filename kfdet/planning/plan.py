@@ -45,6 +45,7 @@ class Source:
         test: Frame ranges that only the measurement of the result sees.
         background: A video that a person annotated without any box: all of its task shows
             background.
+        file_bytes: Size of the file.
         first_id: `source_id` of the first example that its frames may become
             (`kfdet.records.examples`).
         negative_frames: How many whole frames of it train as background.
@@ -66,6 +67,7 @@ class Source:
     val: tuple[FrameRange, ...] = ()
     background: bool = False
     test: tuple[FrameRange, ...] = ()
+    file_bytes: int = 0
     first_id: int = 1
     negative_frames: int = 0
     negative_crops: int = 0

@@ -194,6 +194,7 @@ def _source(item: Item) -> Source:
         stop=item.stop,
         step=step,
         background=item.background,
+        file_bytes=item.path.stat().st_size,
     )
 
 

@@ -101,6 +101,8 @@ def extract_group(
         for batch in _batches(sources):
             jobs = [job for job in planned.jobs(batch) if job.choices]
             with local_dataset(dataset, [job.source.name for job in jobs]) as folder:
+                for job in jobs:
+                    _check_unchanged(folder / job.source.name, job.source)
                 for job, frames in _decode(folder, jobs, storing, pool):
                     found = set()
                     for frame in frames:
@@ -184,6 +186,17 @@ def _decode(
             path = folder / job.source.name
             frames = np.array(job.frames, np.int64)
             yield job, extract(path, frames, longest_side=side, quality=quality, pool=pool)
+
+
+def _check_unchanged(path: Path, source: Source) -> None:
+    """Refuse a file that has changed since it was planned."""
+    size = path.stat().st_size if path.exists() else 0
+    if source.file_bytes and size != source.file_bytes:
+        raise InputError(
+            f"has {size:,} bytes, and had {source.file_bytes:,} when the run was planned.",
+            file=path,
+            hint="Start a new run.",
+        )
 
 
 def _complain_about_missing(job: _Job, found: set[int]) -> None:

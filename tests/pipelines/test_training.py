@@ -279,7 +279,10 @@ def test_every_other_stage_states_its_room(pods: dict[str, Any]) -> None:
             str(4 << 30),
         )
         assert resources["accelerator"]["resourceType"] == "ephemeral-storage"
-        assert resources["accelerator"]["resourceCount"] == str(8 << 30)
+        planned = name in ("exec-interpolation", "exec-frame-extraction")
+        disk = "{{$.inputs.parameters['pipelinechannel--planning-disk']}}"
+        count = disk if planned else str(8 << 30)
+        assert resources["accelerator"]["resourceCount"] == count
         assert {"resourceCpuRequest", "resourceMemoryRequest"} < set(resources)
         labels = pods[name.removeprefix("exec-")]["nodeSelector"]["labels"]
         assert labels == {"kubernetes.io/arch": "amd64"}
