@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +17,13 @@ from typing import Any
 import pytest
 from kfp import dsl
 from kfp.compiler import Compiler
+from support.cluster_runs import wait_for
 from support.command_line import kfdet_on_cluster as kfdet
 
 from kfdet.cluster.names import NAMESPACE
 from kfdet.components.image import IMAGE
 from kfdet.demo.sample import make_sample
-from kfdet.kubeflow.backend import Backend, connect_backend
+from kfdet.kubeflow.backend import Backend
 from kfdet.kubeflow.workflow import artifact_uri, read_workflow
 
 pytestmark = [
@@ -33,7 +33,6 @@ pytestmark = [
 
 NAME = f"neighbour-{uuid.uuid4().hex[:6]}"
 LAUNCHER = "kfp-launcher"
-PATIENCE_SECONDS = 300
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED"}
 
 ROOT = "minio://mlpipeline/v2/artifacts"
@@ -72,11 +71,10 @@ def hello() -> None:
 
 
 @pytest.fixture(scope="module")
-def backend() -> Backend:
-    found = connect_backend(os.environ.get("KFDET_KFP_HOST", ""))
-    if found.namespace:
+def backend(backend: Backend) -> Backend:
+    if backend.namespace:
         pytest.skip("in a full Kubeflow, kfdet has no setting in the launcher's ConfigMap")
-    return found
+    return backend
 
 
 @pytest.fixture
@@ -104,19 +102,11 @@ def foreign(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
     def run() -> str:
         run_id = backend.start(NAME, backend.experiment(NAME), version, {}, "")
-        state = wait_for(lambda: (s := backend.run(run_id).get("state", "")) in ENDED and s)
+        state = wait_for(lambda: (s := backend.run(run_id).get("state", "")) in ENDED and s, 300)
         assert state == "SUCCEEDED", backend.link(run_id)
         return artifact_uri(backend.workflow(run_id), "read", "note")
 
     return run
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(2)
-    return found
 
 
 def test_pipelines_of_others_run_as_before(
@@ -163,7 +153,7 @@ def test_kfdet_runs_after_kubeflow_pipelines_was_applied_again(
     assert done.returncode == 0, done.stderr
     run_id = json.loads(done.stdout)["run"]
     try:
-        stage = wait_for(lambda: ended_interpolation(backend, run_id))
+        stage = wait_for(lambda: ended_interpolation(backend, run_id), 300)
         assert stage == "succeeded", backend.link(run_id)
         plan = artifact_uri(backend.workflow(run_id), "interpolation", "plan")
         assert plan.startswith("s3://kfdet/runs/")
