@@ -81,7 +81,7 @@ def test_a_killed_scoring_goes_on_and_repeats_nothing(
     core: Any,
     tmp_path: Path,
 ) -> None:
-    model = artifact_uri(backend.workflow(first["run"]), "export", "saved_model")
+    model = artifact_uri(backend.workflow(first["run"]), "evaluation", "saved_model")
     done = kfdet(*SCORING, "--model", model, *SMALL, "--no-follow")
     assert done.returncode == 0, done.stderr
     run_id = json.loads(done.stdout)["run"]
@@ -99,7 +99,7 @@ def test_a_killed_scoring_goes_on_and_repeats_nothing(
     assert (summary["files"], summary["failed"]) == (len(footage), [])
     assert summary["scored"] == len(footage) - len(before)
     assert summary["frames"] == sum(footage.values())
-    assert summary["detections"] > 0
+    assert 0 < summary["detections"] < 5 * summary["frames"], "without the model's threshold"
     assert summary["waited"] <= 0.1 * summary["seconds"]
     frames = pq.read_table(io.BytesIO(read(results, "frames.parquet")))
     found = zip(frames["source"].to_pylist(), frames["frame"].to_pylist(), strict=True)
@@ -111,7 +111,7 @@ def test_what_is_scored_is_not_scored_again(
 ) -> None:
     before = written(results)
     assert len(before) == len(footage)
-    model = artifact_uri(backend.workflow(first["run"]), "export", "saved_model")
+    model = artifact_uri(backend.workflow(first["run"]), "evaluation", "saved_model")
     done = kfdet(*SCORING, "--model", model, *SMALL)
     assert done.returncode == 0, done.stderr
     assert written(results) == before
