@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import Row, print_table
 import pyarrow.parquet as pq
 from kubernetes import client, config
 from kubernetes.stream import stream
 
+from benchmarks.table import Row, print_table
 from kfdet.cluster.names import NAMESPACE
+from kfdet.events import parse_event
 from kfdet.kubeflow.backend import connect_backend
 from kfdet.kubeflow.workflow import artifact_uri, read_workflow
 from kfdet.records.tables import SHARDS_FILE
@@ -38,7 +38,6 @@ from kfdet.storage.download import download
 KFDET = (sys.executable, "-m", "kfdet")
 DATASET = "minio://kfdet/datasets/benchmark-pets"
 _COPYING = ("planning", "frame_extraction")
-_END = re.compile(r"^end: stage=\w+ seconds=([\d.]+)", re.MULTILINE)
 
 
 def measure(data: Path) -> list[Row]:
@@ -48,6 +47,7 @@ def measure(data: Path) -> list[Row]:
     before = _bytes_of_the_store()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     moved = _bytes_of_the_store() - before
+    print(f"{moved} bytes moved", file=sys.stderr)
     run: dict[str, Any] = json.loads(done.stdout)
     started = time.perf_counter()
     with local_dataset(DATASET):
@@ -118,7 +118,8 @@ def _beside(pod: str) -> float:
     log: str = _core().read_namespaced_pod_log(pod, NAMESPACE, container="main", timestamps=True)
     lines = [line.partition(" ") for line in log.splitlines()]
     first, last = (datetime.fromisoformat(lines[i][0][:26]) for i in (0, -1))  # microseconds
-    (seconds,) = _END.findall("\n".join(text for _, _, text in lines))
+    events = filter(None, (parse_event(text) for _, _, text in lines))
+    (seconds,) = (event["seconds"] for event in events if event["event"] == "end")
     return (last - first).total_seconds() - float(seconds)
 
 
