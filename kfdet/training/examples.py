@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import tensorflow as tf
+import simplejpeg
 
-from kfdet.detection.letterbox import decode_and_letterbox
+from kfdet.dataset.threads import in_threads
 from kfdet.events import Progress
-from kfdet.files import explain_os_error
+from kfdet.files import count_cores, explain_os_error
 from kfdet.records.reading import Records
-from kfdet.training.feeding import parallel_map
 
 MOST_VALIDATED = 2000
 """Pictures of a validation. They choose among weights of the same training, for which more would
@@ -57,10 +59,41 @@ class StreamedImages:
         with self._lock:
             requested = self._requested.pop(index, None)
         jpeg = requested.result() if requested else self._records.picture(self._ids[index])
-        with tf.device("/cpu:0"):
-            image, _, _ = decode_and_letterbox(tf.constant(jpeg), *self.shape[1:3])
-        pixels: npt.NDArray[np.uint8] = image.numpy()
-        return pixels
+        return decode(jpeg, *self.shape[1:3])
+
+
+def decode(jpeg: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A picture that fills the top left of `height` x `width`, RGB; the rest is black.
+
+    Within a few of 255 levels the same as `kfdet.detection.letterbox`, which the detector itself
+    carries, in a third of its time.
+    """
+    picture = simplejpeg.decode_jpeg(jpeg)
+    size = np.array(picture.shape[:2], np.float32)
+    scale = (np.array([height, width], np.float32) / size).min()
+    high, wide = np.clip(np.round(size * scale), 1, [height, width]).astype(int).tolist()
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:high, :wide] = _resize(picture, high, wide)
+    return image
+
+
+def _resize(picture: npt.NDArray[np.uint8], height: int, width: int) -> Any:
+    if height >= picture.shape[0] and width >= picture.shape[1]:
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    # An average over the box that becomes a pixel, twice, is the triangle of a linear filter that
+    # does not alias; OpenCV has it once.
+    rows, columns = _box(picture.shape[0] / height), _box(picture.shape[1] / width)
+    smooth = cv2.sepFilter2D(picture, -1, columns, rows, borderType=cv2.BORDER_REFLECT)
+    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _box(length: float) -> Any:
+    """An average over `length` pixels, at least 1, as an odd number of weights."""
+    beside = math.ceil((length - 1) / 2)
+    weights = np.ones(2 * beside + 1, np.float32)
+    if beside:
+        weights[[0, -1]] = (length - (2 * beside - 1)) / 2
+    return weights / weights.sum(dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -181,16 +214,14 @@ def _decode(
     cache: Path,
 ) -> npt.NDArray[np.uint8]:
     """The decoded images, in a file."""
-    jpegs = tf.data.Dataset.from_generator(
-        lambda: (jpeg for _, jpeg in records.pictures(ids.tolist())),
-        output_signature=tf.TensorSpec([], tf.string),
-    )
-    decoded = parallel_map(
-        jpegs, lambda data: decode_and_letterbox(data, height, width)[0], ahead=16
-    )
     images = _image_file(cache, (len(ids), height, width, 3))
     progress = Progress(f"decoding {split} examples", len(ids), "images")
-    for row, image in enumerate(decoded.as_numpy_iterator()):
-        images[row] = image
+
+    def fill(row: int, jpeg: bytes) -> None:
+        images[row] = decode(jpeg, height, width)
         progress.advance()
+
+    pictures = enumerate(jpeg for _, jpeg in records.pictures(ids.tolist()))
+    for _ in in_threads(lambda picture: fill(*picture), pictures, count_cores()):
+        pass
     return images

@@ -26,7 +26,7 @@ from kfdet.training.model_folder import package_versions
 CHECKPOINT_STATE = "checkpoint"
 """The file that names the newest checkpoint; TensorFlow writes it last."""
 
-TRAINER = 2
+TRAINER = 3
 """Raise it with every change to what the same records, settings and seed train, so that no training
 continues, or ends with, a checkpoint of an older trainer. Releases differ by themselves."""
 

@@ -2,15 +2,19 @@ import dataclasses
 import resource
 import signal
 
+import cv2
 import numpy as np
 import pytest
+import simplejpeg
+import tensorflow as tf
 
+from kfdet.detection.letterbox import decode_and_letterbox
 from kfdet.errors import InputError
 from kfdet.records.reading import Records
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
-from kfdet.training.examples import ExampleSet, read_examples
+from kfdet.training.examples import ExampleSet, decode, read_examples
 
 GRID = AnchorGrid(96, 128, 3, 5, 1, (1.0,), 3.0)
 
@@ -69,6 +73,19 @@ def test_pictures_that_are_decoded_anew_make_the_same_batches(examples, square_r
             np.testing.assert_array_equal(values, anew.training_batch(step)[name])
     validation = maker(streamed, augmentation=None).validation_batch(90)
     np.testing.assert_array_equal(validation["image"][0], examples.images[90])
+
+
+@pytest.mark.parametrize("size", [(480, 640), (301, 97), (60, 80), (1, 900)])
+def test_pictures_fill_the_same_place_as_those_that_are_detected_in(size):
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, (max(1, size[0] // 20), max(1, size[1] // 20), 3), np.uint8)
+    picture = cv2.resize(blocks, size[::-1], interpolation=cv2.INTER_LINEAR)
+    jpeg = simplejpeg.encode_jpeg(picture, quality=98, colorsubsampling="444")
+    found = decode(jpeg, 96, 128)
+    wanted = decode_and_letterbox(tf.constant(jpeg), 96, 128)[0].numpy()
+    np.testing.assert_array_equal(found.any(axis=2).any(axis=0), wanted.any(axis=2).any(axis=0))
+    np.testing.assert_array_equal(found.any(axis=2).any(axis=1), wanted.any(axis=2).any(axis=1))
+    assert np.abs(found.astype(int) - wanted).mean() < 2
 
 
 def test_a_validation_takes_a_part_of_many_pictures(square_records, tmp_path, monkeypatch):
