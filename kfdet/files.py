@@ -14,13 +14,24 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kfdet.errors import InputError
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+REMAKE = "Delete the folder that it is in and repeat the run: it is made anew."
+"""What to do about a damaged file that a stage wrote."""
+
 _MOST_BYTES = 4 << 30
 """Of a file that is read as a whole; the largest annotations that are shared have a tenth."""
+_MOST_PLACE = 200
+"""Characters of a message that come from a file."""
 _CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
@@ -222,18 +233,7 @@ def read_json(path: Path, *, hint: str = "") -> Any:
     Raises:
         InputError: The file cannot be read or is not JSON; names the line.
     """
-    try:
-        return json.loads(read_whole(path))
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror or error}.", file=path, hint=hint or os_hint(error)
-        ) from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"is not JSON: {error.msg}.", file=path, line=error.lineno, hint=hint
-        ) from error
-    except (ValueError, RecursionError) as error:  # no text, a number of 5,000 digits, nested deep
-        raise InputError(f"is not JSON: {error}.", file=path, hint=hint) from error
+    return _loads(_content(path, hint), path, hint)
 
 
 def read_json_object(path: Path, *, hint: str = "") -> dict[str, Any]:
@@ -246,7 +246,98 @@ def read_json_object(path: Path, *, hint: str = "") -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read or is not a JSON object.
     """
-    content = read_json(path, hint=hint)
+    return _object(read_json(path, hint=hint), path, hint)
+
+
+def read_json_as(path: Path, kind: type[T], *, hint: str = "") -> T:
+    """A dataclass from a JSON file; see `parse_json`."""
+    return parse_json(_content(path, hint), kind, path, hint=hint)
+
+
+def read_document(path: Path, shape: type[Any], *, hint: str = "") -> dict[str, Any]:
+    """The content of a JSON file, an object, after a check of the parts that a dataclass names.
+
+    Args:
+        path: The file.
+        shape: The dataclass; fields with a default may be absent.
+        hint: What a user can do about a damaged file.
+
+    Raises:
+        InputError: As for `parse_json`.
+    """
+    content = _content(path, hint)
+    document = _object(_loads(content, path, hint), path, hint)
+    parse_json(content, shape, path, hint=hint)
+    return document
+
+
+def parse_json(
+    text: bytes, kind: type[T], file: Path, *, line: int | None = None, hint: str = ""
+) -> T:
+    """A dataclass from a JSON object: values have its types and limits, and numbers are finite.
+
+    What it does not name is left out, so that an older version reads what a newer one wrote.
+
+    Args:
+        text: The JSON.
+        kind: The dataclass; its fields may be annotated with pydantic's limits.
+        file: For messages.
+        line: Likewise, where the text is one line of the file.
+        hint: What a user can do about a damaged file.
+
+    Raises:
+        InputError: The text is something else; names the first value that is wrong.
+    """
+    from pydantic import ValidationError
+
+    try:
+        # A dataclass alone takes no settings; the tuple passes them on.
+        found: tuple[T] = _adapter(kind).validate_json(b"[" + text + b"]")  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"][1:]))[:_MOST_PLACE]
+        message = first["msg"][:_MOST_PLACE]
+        if first["type"] == "missing" and place:
+            problem = f"{place} is missing"
+        elif first["type"] == "json_invalid" or not place:
+            problem = f"is not what kfdet wrote: {message}"
+        elif message.startswith("Input "):
+            problem = f"{place} {message.removeprefix('Input ')}"
+        else:
+            problem = f"{place}: {message}"
+        raise InputError(f"{problem}.", file=file, line=line, hint=hint) from error
+    return found[0]
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    settings = ConfigDict(strict=True, allow_inf_nan=False)
+    return TypeAdapter(tuple[kind], config=settings)  # type: ignore[valid-type]
+
+
+def _content(path: Path, hint: str) -> bytes:
+    try:
+        return read_whole(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot read: {error.strerror or error}.", file=path, hint=hint or os_hint(error)
+        ) from error
+
+
+def _loads(content: bytes, path: Path, hint: str) -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"is not JSON: {error.msg}.", file=path, line=error.lineno, hint=hint
+        ) from error
+    except (ValueError, RecursionError) as error:  # no text, a number of 5,000 digits, nested deep
+        raise InputError(f"is not JSON: {error}.", file=path, hint=hint) from error
+
+
+def _object(content: Any, path: Path, hint: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError("is not a JSON object.", file=path, hint=hint)
     return content

@@ -10,11 +10,19 @@ with NO_LABEL of every label: neither training nor evaluation judges what is in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kfdet.errors import InputError
+from kfdet.files import REMAKE
 
 KEY_SCHEMA = pa.schema(
     [
@@ -73,6 +81,42 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 def corners(table: pa.Table, prefix: str = "") -> Boxes:
     """The boxes of the columns SIDES, whose names may start with a prefix."""
     return np.stack([table[f"{prefix}{side}"].to_numpy() for side in SIDES], axis=1)
+
+
+def read_table(
+    path: Path, schema: pa.Schema, columns: Sequence[str] | None = None, filters: Any = None
+) -> pa.Table:
+    """The rows of a table that a stage wrote; no value is missing, and numbers are finite.
+
+    Args:
+        path: The parquet file.
+        schema: What it holds.
+        columns: Which of that to read; None: all.
+        filters: Which rows, as pyarrow takes them.
+
+    Raises:
+        InputError: It cannot be read, or holds something else.
+    """
+    wanted = pa.schema([schema.field(name) for name in columns]) if columns else schema
+    if not path.is_file():  # to open a pipe waits for its other end
+        raise InputError("cannot be read: there is no such file.", file=path, hint=REMAKE)
+    try:
+        found = pq.read_schema(path).names
+        missing = [name for name in wanted.names if name not in found]
+        if missing:
+            raise InputError(f"has no column {missing[0]}.", file=path, hint=REMAKE)
+        table = pq.read_table(path, columns=wanted.names, filters=filters).cast(wanted)
+        table.validate(full=True)  # that text is text, for one
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise InputError(f"cannot be read: {reason}.", file=path, hint=REMAKE) from error
+    for field in wanted:
+        column = table[field.name]
+        if column.null_count:
+            raise InputError(f"{field.name} has no value in some rows.", file=path, hint=REMAKE)
+        if pa.types.is_floating(field.type) and pc.any(pc.invert(pc.is_finite(column))).as_py():
+            raise InputError(f"{field.name} is not a number in some rows.", file=path, hint=REMAKE)
+    return table
 
 
 def rows_by_video(table: pa.Table) -> dict[str, slice]:

@@ -116,7 +116,7 @@ def deploy(
     """
     from kfdet.cluster.connection import connect
     from kfdet.deployment.deploy import deploy as deploy_model
-    from kfdet.deployment.deploy import read_metrics
+    from kfdet.deployment.deploy import read_figures
     from kfdet.deployment.registry import find_registry
     from kfdet.deployment.rollout import Options
     from kfdet.events import timestamp
@@ -133,7 +133,7 @@ def deploy(
             run / "model" if run else model,
             name,
             model_root=model_root,
-            metrics=read_metrics(metrics) if metrics and metrics.is_file() else {},
+            metrics=read_figures(metrics) if metrics and metrics.is_file() else {},
             pictures=_pictures(model, run, image),
             options=Options(canary_percent, force, timeout, serving),
             bundle=bundle if bundle and bundle.is_file() else None,
@@ -330,13 +330,12 @@ def scale(
 
 def _provenance(run: Path | None) -> dict[str, str]:
     """The run of a model and the version of its dataset, as far as its record says."""
-    from kfdet.files import read_json_object
-    from kfdet.local.folder import RECORD
+    from kfdet.local.record import read_record
 
-    if run is None:
+    record = read_record(run) if run else None
+    if run is None or record is None:
         return {}
-    dataset = read_json_object(run / RECORD).get("dataset") or {}
-    return {"run": run.resolve().name, "dataset": str(dataset.get("version", ""))}
+    return {"run": run.resolve().name, "dataset": record["dataset"].get("version", "")}
 
 
 def _compare(

@@ -12,8 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from kfdet.files import read_json_object
-from kfdet.local.folder import SWEEP
 from kfdet.local.results import Run
 
 _RESULTS = {
@@ -34,8 +32,8 @@ def print_summary(console: Console, folder: Path, run: Run, seconds: float) -> N
         run: The run.
         seconds: How long the command took.
     """
-    if run.record.get("sweep"):
-        print_sweep(console, read_json_object(run.folder / SWEEP))
+    if run.record.get("sweep") and run.sweep:
+        print_sweep(console, run.sweep)
     print_metrics(console, run.metrics)
     console.print()
     for name, title in _RESULTS.items():

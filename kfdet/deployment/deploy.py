@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from kfdet.cluster.api import Cluster
 from kfdet.deployment.endpoint import Endpoint, Release
@@ -14,12 +17,16 @@ from kfdet.deployment.publish import publish, version_of
 from kfdet.deployment.registry import Origin, register
 from kfdet.deployment.rollout import Options, check_deployment, roll_out
 from kfdet.deployment.smoke_test import LabelledPicture, smoke_test
-from kfdet.detection.saved_model import find_saved_model, read_thresholds
-from kfdet.errors import InputError
-from kfdet.files import read_json_object
+from kfdet.detection.saved_model import find_saved_model, read_model_json, read_thresholds
+from kfdet.files import read_json_as
 
-_FIGURES = ("AP", "AP50")
-"""Figures of the evaluation that an endpoint's annotations carry."""
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Figures of the evaluation that an endpoint's annotations carry."""
+
+    AP: Annotated[float, Field(ge=0, le=1)] | None = None
+    AP50: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 def deploy(
@@ -45,7 +52,7 @@ def deploy(
         model: Folder with numbered versions of a SavedModel.
         name: The endpoint.
         model_root: Bucket path with all deployed versions.
-        metrics: Figures of its evaluation, as `read_metrics` gives them.
+        metrics: Figures of its evaluation, as `read_figures` gives them.
         pictures: For the smoke test, before the model gets requests.
         options: How to deploy.
         bundle: The run's model.zip, so that another training can start from what is served.
@@ -81,21 +88,14 @@ def deploy(
 
 def _start(model: Path) -> str:
     """What the training of a model started from; "" where its model.json does not say."""
-    described = model / "model.json"
-    start = read_json_object(described).get("start", {}) if described.is_file() else {}
-    return str(start.get("pretrained", ""))
+    return str(read_model_json(model).get("start", {}).get("pretrained", ""))
 
 
-def read_metrics(path: Path) -> dict[str, float]:
+def read_figures(path: Path) -> dict[str, float]:
     """The few figures of a metrics.json that an endpoint carries.
 
     Raises:
         InputError: The file cannot be read or is not a JSON object with such figures.
     """
-    values = read_json_object(path)
-    try:
-        return {name: round(values[name], 4) for name in _FIGURES if values.get(name) is not None}
-    except TypeError as error:
-        raise InputError(
-            f"{' and '.join(_FIGURES)} must be numbers.", file=path, hint="Is it a metrics.json?"
-        ) from error
+    found = asdict(read_json_as(path, _Figures, hint="Is it a metrics.json?"))
+    return {name: round(value, 4) for name, value in found.items() if value is not None}

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from kfdet.dataset.formats.border import is_text
-from kfdet.dataset.formats.limits import MAX_LABEL_LENGTH, MAX_LABELS
+from kfdet.dataset.formats.limits import MAX_LABEL_LENGTH, MAX_LABELS, MAX_SIDE
 from kfdet.detection.backend import OUTPUTS, Answer
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError, KfdetError
-from kfdet.files import count_cores, read_json_object, read_whole
+from kfdet.files import count_cores, hash_file, list_files, read_document, read_whole
 
 LABELS_FILE = Path("assets.extra", "labels.txt")
 """Label names in the folder of a SavedModel, one per line, class id 1 first."""
 
+CHECKSUMS_FILE = LABELS_FILE.with_name("sha256.txt")
+"""As sha256sum writes it, for the files that TensorFlow reads."""
+
+DESCRIPTION_FILE = "model.json"
+"""Beside the numbered versions of a SavedModel: what the network is, and how it was trained."""
+
 _MOST_BYTES = 16 << 20
 """Of a file beside the graph."""
+
+_MOST_REASON = 300
+"""Characters of what TensorFlow says."""
+
+_CHECKED = re.compile(r"(variables/)?\w[\w.-]*")
+
+_STUMBLES = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
 
 _SUBFOLDERS = ("", "model", "saved_model")  # itself, a run's folder, an unpacked model.zip
 
@@ -45,6 +65,23 @@ def find_saved_model(folder: Path) -> Path:
         file=folder,
         hint="Give the folder of a run, or one that holds 1/saved_model.pb.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    height: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = None
+    width: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = None
+    start: dict[str, Any] = field(default_factory=dict)
+
+
+def read_model_json(folder: Path) -> dict[str, Any]:
+    """What model.json beside the versions of a SavedModel holds; {} where there is none.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    path = folder / DESCRIPTION_FILE
+    return read_document(path, _Description, hint="Export again.") if path.is_file() else {}
 
 
 def labels_of(saved_model: Path) -> tuple[str, ...] | None:
@@ -93,6 +130,62 @@ def read_thresholds(saved_model: Path) -> Thresholds | None:
     return Thresholds.parse(read_whole(path, _MOST_BYTES), str(path)) if path.is_file() else None
 
 
+def write_checksums(saved_model: Path) -> None:
+    """Note what the files of a SavedModel hold, for `load_graph`.
+
+    TensorFlow would load a graph in which a bit of the weights is another, and detect something
+    else.
+
+    Args:
+        saved_model: The folder with saved_model.pb.
+    """
+    files = [
+        path for path in list_files(saved_model) if path.parent.name != LABELS_FILE.parent.name
+    ]
+    lines = [f"{hash_file(path)}  {path.relative_to(saved_model).as_posix()}\n" for path in files]
+    (saved_model / CHECKSUMS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def load_graph(saved_model: Path, **options: Any) -> Any:
+    """What TensorFlow makes of a SavedModel, after a comparison with its checksums, if it has any.
+
+    Args:
+        saved_model: The folder with saved_model.pb.
+        options: For `tf.saved_model.load`.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    tf = tensorflow()
+    _check_files(saved_model)
+    try:
+        return tf.saved_model.load(str(saved_model), **options)
+    # Whatever it stumbles over in what a damaged file says.
+    except (*_STUMBLES, tf.errors.OpError) as error:
+        reason = str(error).partition("\n")[0][:_MOST_REASON]
+        raise _damaged(saved_model, reason) from error
+
+
+def _check_files(saved_model: Path) -> None:
+    path = saved_model / CHECKSUMS_FILE
+    if not path.is_file():
+        return
+    for line in read_whole(path, _MOST_BYTES).decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not _CHECKED.fullmatch(name):
+            raise _damaged(saved_model, f"{path.name} is not what kfdet wrote")
+        if not (saved_model / name).is_file() or hash_file(saved_model / name) != digest:
+            raise _damaged(saved_model, f"{name} is not what was exported")
+
+
+def _damaged(saved_model: Path, reason: str) -> InputError:
+    return InputError(
+        f"this SavedModel cannot be loaded: {reason}.",
+        file=saved_model,
+        hint="Export it again, or copy it whole.",
+    )
+
+
 class SavedModelBackend:
     """The signature `serving_default` of a SavedModel.
 
@@ -110,15 +203,8 @@ class SavedModelBackend:
         self._path = find_saved_model(folder)
         self.place = str(self._path)
         self._tf = tensorflow()
-        try:
-            # The model owns the variables: they live as long as it does.
-            self._model = self._tf.saved_model.load(self.place)
-        except (OSError, RuntimeError, ValueError, self._tf.errors.OpError) as error:
-            raise InputError(
-                f"this SavedModel cannot be loaded: {error}",
-                file=self._path,
-                hint="Export it again, or copy it whole.",
-            ) from error
+        # The model owns the variables: they live as long as it does.
+        self._model = load_graph(self._path)
         signature = self._model.signatures.get("serving_default")
         outputs = set(signature.structured_outputs) if signature is not None else set()
         if not outputs.issuperset(OUTPUTS):
@@ -141,12 +227,9 @@ class SavedModelBackend:
     @property
     def input_size(self) -> tuple[int, int] | None:
         """Height and width from model.json beside the versions."""
-        path = self._path.parent / "model.json"
-        try:
-            described = read_json_object(path)
-            return int(described["height"]), int(described["width"])
-        except (InputError, KeyError, OverflowError, TypeError, ValueError):
-            return None
+        described = read_model_json(self._path.parent)
+        height, width = described.get("height"), described.get("width")
+        return (height, width) if height and width else None
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for all pictures in one call; `seconds` includes JPEG decoding.

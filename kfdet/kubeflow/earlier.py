@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.errors import KfdetError
+from kfdet.events import path_alias
 from kfdet.kubeflow.backend import Answer, Backend
 from kfdet.kubeflow.workflow import artifact_uri, parameter_value
 
@@ -35,6 +36,19 @@ def read_json(uri: str) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         return read_json_object(download(uri, Path(folder)))
+
+
+def read_metrics(uri: str) -> dict[str, Any]:
+    """The metrics.json of a run, in a bucket.
+
+    Raises:
+        KfdetError: It cannot be read from here, or is damaged.
+    """
+    from kfdet.evaluation.metrics_file import read_metrics as read_file
+    from kfdet.storage.download import download
+
+    with tempfile.TemporaryDirectory() as folder, path_alias(Path(folder), uri):
+        return read_file(download(uri, Path(folder)))
 
 
 def kfdet_pipelines(backend: Backend) -> set[str]:

@@ -18,7 +18,7 @@ from kfdet.kubeflow.earlier import (
     output_uri,
     parameters_of,
     pipeline_of,
-    read_json,
+    read_metrics,
 )
 from kfdet.kubeflow.workflow import read_workflow
 
@@ -79,7 +79,7 @@ def _summarize(backend: Backend, run: Answer) -> RunSummary:
     metrics: Mapping[str, Any] = {}
     if any(task.stage == "evaluation" for task in read_workflow(workflow).tasks):
         try:
-            metrics = read_json(output_uri(backend, run, workflow, "evaluation", "metrics"))
+            metrics = read_metrics(output_uri(backend, run, workflow, "evaluation", "metrics"))
         except KfdetError:  # still running, removed, or not ours to read
             metrics = {}
     parameters, ended = parameters_of(run), run.get("finished_at")

@@ -20,6 +20,7 @@ from kfdet.kubeflow.earlier import (
     output_uri,
     parameters_of,
     read_json,
+    read_metrics,
 )
 from kfdet.kubeflow.following import FinishedRun
 from kfdet.kubeflow.orders import Order, check_store, place_order
@@ -216,11 +217,11 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     stages = {task.stage for task in finished.progress.tasks}
     try:
         if "scoring_summary" in stages:
-            scoring = _read_output(backend, finished, "scoring_summary", "summary")
+            scoring = read_json(_output(backend, finished, "scoring_summary", "summary"))
         else:
-            metrics = _read_output(backend, finished, "evaluation", "metrics")
+            metrics = read_metrics(_output(backend, finished, "evaluation", "metrics"))
         if "selection" in stages:
-            sweep = _read_output(backend, finished, "selection", "sweep")
+            sweep = read_json(_output(backend, finished, "selection", "sweep"))
     except KfdetError as error:
         unread = str(error)
     deployed = any(
@@ -234,8 +235,8 @@ def result(backend: Backend, finished: FinishedRun) -> Result:
     return Result(metrics, unread, sweep, scoring, endpoint, url)
 
 
-def _read_output(backend: Backend, finished: FinishedRun, stage: str, name: str) -> dict[str, Any]:
-    return read_json(output_uri(backend, finished.run, finished.workflow, stage, name))
+def _output(backend: Backend, finished: FinishedRun, stage: str, name: str) -> str:
+    return output_uri(backend, finished.run, finished.workflow, stage, name)
 
 
 def _url(namespace: str, endpoint: str) -> str:

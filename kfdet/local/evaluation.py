@@ -16,10 +16,10 @@ from kfdet.dataset.loading import AS_IT_IS, Dataset
 from kfdet.detection import Detector
 from kfdet.errors import InputError
 from kfdet.evaluation.comparison import common_labels
+from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.evaluation.model_run import Results
 from kfdet.evaluation.results_file import read_ids, read_results
 from kfdet.events import warn
-from kfdet.files import read_json_object
 from kfdet.local.results import Run, newest_artifact, run_of
 from kfdet.parameters import (
     BoxSettings,
@@ -160,7 +160,7 @@ def _on_own_records(
         seed=parameters["seed"],
         command=command,
     )
-    return read_json_object(scratch / "metrics.json")
+    return read_metrics(scratch / "metrics.json")
 
 
 def _on_dataset(

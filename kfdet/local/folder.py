@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+
+from pydantic import NonNegativeFloat
 
 from kfdet.dataset.zipped import is_zip
 from kfdet.detection.tflite import tflite_name
 from kfdet.errors import InputError, KfdetError
-from kfdet.files import atomic_file, atomic_folder, lock_folder, read_json_object
+from kfdet.files import atomic_file, atomic_folder, lock_folder, read_json_as
 from kfdet.parameters import Precision
 
 LOCK = ".kfdet-run"
@@ -25,6 +28,8 @@ LOG = "run.log"
 METRICS = "metrics.json"
 SWEEP = "sweep.json"
 RECORD = "run.json"
+REWRITE = "Delete it and repeat the run: it is written anew."
+"""What to do about a damaged file with one of these names."""
 
 PUBLISHED = {
     "report.html": ("report", ""),
@@ -121,6 +126,28 @@ def _texts(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the cache.
+
+    Args:
+        outputs: Those of the task, as KFP writes them.
+        seconds: How long it took.
+        finished: When it did, ISO 8601.
+    """
+
+    outputs: dict[str, Any]
+    seconds: NonNegativeFloat
+    finished: str
+
+
+def read_entry(path: Path) -> Entry | None:
+    """An entry of the cache; None where it is damaged: its task is run again."""
+    with suppress(InputError):
+        return read_json_as(path, Entry)
+    return None
+
+
 def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = None) -> None:
     """Delete the artifacts that no cache entry refers to: remains of killed and superseded runs.
 
@@ -138,12 +165,15 @@ def prune(artifacts: Path, cache: Path | None = None, keys: set[str] | None = No
             if entry.stem not in (keys or set()):
                 entry.unlink()
     referenced: set[Path] = set()
-    for entry in caches.glob("*/*.json"):
-        outputs = read_json_object(entry).get("outputs", {})
+    for file in caches.glob("*/*.json"):
+        found = read_entry(file)
+        if found is None:
+            file.unlink()
+            continue
         referenced |= {
             Path(value["uri"])
-            for value in located(outputs, artifacts.parent).values()
-            if isinstance(value, dict) and value.get("uri")
+            for value in located(found.outputs, artifacts.parent).values()
+            if isinstance(value, dict) and isinstance(value.get("uri"), str)
         }
     ancestors = {parent for path in referenced for parent in path.parents}
 

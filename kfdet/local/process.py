@@ -35,12 +35,15 @@ from kfp.local import status, subprocess_task_handler
 from kfdet.dataset.several import join_datasets, split_datasets
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.events import emit
-from kfdet.files import atomic_file, hash_file, hash_folder, read_json_object
-from kfdet.local.folder import located, portable
+from kfdet.files import atomic_file, hash_file, hash_folder
+from kfdet.local.folder import located, portable, read_entry
 from kfdet.storage.fingerprint import fingerprint
 from kfdet.training import starting_point
 
 FINGERPRINT = "fingerprint"
+
+_DAMAGE = (AttributeError, TypeError, ValueError)
+"""What KFP stumbles over in a damaged entry of its cache, whose task is then run again."""
 
 _task = threading.local()
 """The stage that the current thread runs; kfp.local takes one thread per task."""
@@ -87,12 +90,11 @@ class Cache(kfp_cache.LocalCache):  # type: ignore[misc]
     def get(self, key: str) -> dict[str, Any] | None:
         """The outputs of a task that ran before, or None."""
         path = Path(self._entry_path(key))
-        if path.is_file():
-            entry = read_json_object(path)
-            with suppress(kfp_cache._MissingArtifactError):
-                stored = located(entry["outputs"], self._folder)
+        if path.is_file() and (entry := read_entry(path)):
+            with suppress(kfp_cache._MissingArtifactError, *_DAMAGE):
+                stored = located(entry.outputs, self._folder)
                 outputs: dict[str, Any] = self._deserialize_outputs(stored)
-                times = {name: entry[name] for name in ("seconds", "finished")}
+                times = {"seconds": entry.seconds, "finished": entry.finished}
                 emit("task", stage=_task.stage, state="cached", key=key, **times)
                 return outputs
         _task.started = time.monotonic()

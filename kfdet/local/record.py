@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeFloat, NonNegativeInt
+
 from kfdet.dataset.several import join_datasets, split_datasets
 from kfdet.errors import InputError
-from kfdet.files import hash_file, hash_files, read_json_object
-from kfdet.local.folder import RECORD
+from kfdet.files import hash_file, hash_files, read_document
+from kfdet.local.folder import RECORD, REWRITE
+from kfdet.parameters import Gate
 from kfdet.storage.address import is_bucket_uri
 from kfdet.storage.fingerprint import fingerprint, outline
 
@@ -89,9 +92,42 @@ class StageRecord:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of the last finished run in `folder`; None where there is none."""
+    """The record of the last finished run in `folder`; None where there is none.
+
+    Raises:
+        InputError: It is damaged.
+    """
     path = folder / RECORD
-    return read_json_object(path) if path.is_file() else None
+    return read_document(path, _Record, hint=REWRITE) if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    path: str
+    version: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    stage: str
+    tasks: NonNegativeInt
+    cached: NonNegativeInt
+    seconds: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parameters(Gate):
+    seed: NonNegativeInt
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a reader of run.json may rely on; `kfdet.local.runner` writes it."""
+
+    dataset: _Dataset
+    parameters: _Parameters
+    stages: list[_Stage]
 
 
 def check_same_dataset(dataset: DatasetRecord, record: dict[str, Any], folder: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kfdet.errors import InputError
-from kfdet.files import read_json_object
-from kfdet.local.folder import ARTIFACTS, METRICS, RECORD, SWEEP
+from kfdet.evaluation.metrics_file import read_metrics
+from kfdet.files import read_document
+from kfdet.local.folder import ARTIFACTS, METRICS, RECORD, REWRITE, SWEEP
+from kfdet.local.record import read_record
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,16 +42,17 @@ class Run:
         """Read the run in `folder`.
 
         Raises:
-            InputError: There is no finished run in `folder`.
+            InputError: There is no finished run in `folder`, or its files are damaged.
         """
         folder = Path(folder)
-        if not (folder / RECORD).is_file():
+        record = read_record(folder)
+        if record is None:
             raise InputError(
                 "is not the folder of a finished run.",
                 file=folder,
                 hint="Name the folder that was given to `kfdet run -o`.",
             )
-        return cls(folder, read_json_object(folder / METRICS), read_json_object(folder / RECORD))
+        return cls(folder, read_metrics(folder / METRICS, hint=REWRITE), record)
 
     @property
     def model(self) -> Path:
@@ -65,7 +68,7 @@ class Run:
     def sweep(self) -> dict[str, Any] | None:
         """What sweep.json holds: `trials`, the best first, and the `chosen` settings."""
         path = self.folder / SWEEP
-        return read_json_object(path) if path.is_file() else None
+        return read_document(path, _Sweep, hint=REWRITE) if path.is_file() else None
 
     @property
     def verdict(self) -> bool:
@@ -78,6 +81,26 @@ class Run:
         return [
             stage["stage"] for stage in self.record["stages"] if stage["cached"] < stage["tasks"]
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    settings: dict[str, Any]
+    AP50: float
+    AP: float
+    ms_per_image: float
+    megabytes: float
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    trials: list[_Trial]
+    chosen: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if any(trial.settings.keys() != self.chosen.keys() for trial in self.trials):
+            raise ValueError("the settings of a trial are not those that were chosen from")
 
 
 def find_runs(folder: Path) -> list[Run]:

@@ -22,8 +22,10 @@ from typing import Any
 
 from kfdet.dataset.several import split_datasets
 from kfdet.deployment.starting import with_located_start
+from kfdet.detection.saved_model import read_model_json
 from kfdet.errors import KfdetError
-from kfdet.files import atomic_file, explain_os_error, read_json_object
+from kfdet.evaluation.metrics_file import read_metrics
+from kfdet.files import atomic_file, explain_os_error
 from kfdet.local.comparison import check_comparison
 from kfdet.local.folder import (
     ARTIFACTS,
@@ -32,6 +34,7 @@ from kfdet.local.folder import (
     LOG,
     METRICS,
     RECORD,
+    REWRITE,
     TENSORBOARD,
     check_places,
     locked,
@@ -149,14 +152,14 @@ def _run(
             "platform": platform.platform(),
         },
         "stages": [asdict(stage) for stage in watcher.stages.values()],
-        "start": read_json_object(Path(outputs["saved_model"], "model.json")).get("start", {}),
+        "start": read_model_json(Path(outputs["saved_model"])).get("start", {}),
         "verdict": outputs["verdict"],
         "outputs": hashes(folder, names),
         **_costs(list(watcher.stages.values()), started, before),
     }
     with atomic_file(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    return Run(folder, read_json_object(folder / METRICS), record)
+    return Run(folder, read_metrics(folder / METRICS, hint=REWRITE), record)
 
 
 def _request(

@@ -7,21 +7,27 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
-from kfdet.boxes.tables import NO_LABEL
+from kfdet.boxes.tables import KEY_SCHEMA, NO_LABEL, read_table
+from kfdet.dataset.formats.limits import MAX_FRAMES, MAX_ID, MAX_SIDE
 from kfdet.errors import InputError
+from kfdet.files import REMAKE, parse_json
 
 SIDES = ("train", "val", "test")
 """The sides of a split: what trains, what steers training, what measures the result."""
 
-FrameRange = tuple[int, int]
+_Frame = Annotated[int, Field(ge=0, le=MAX_FRAMES)]
+_Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+FrameRange = tuple[_Frame, _Frame]
 """First and last frame, both inclusive."""
 
 
@@ -56,22 +62,22 @@ class Source:
     name: str
     kind: Literal["video", "image"]
     annotation: str
-    width: int
-    height: int
-    frames: int
-    fps: float
-    start: int
-    stop: int
-    step: int
+    width: _Pixels
+    height: _Pixels
+    frames: _Frame
+    fps: NonNegativeFloat
+    start: _Frame
+    stop: Annotated[int, Field(ge=-1, le=MAX_ID)]
+    step: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
     train: tuple[FrameRange, ...] = ()
     val: tuple[FrameRange, ...] = ()
     background: bool = False
     test: tuple[FrameRange, ...] = ()
-    file_bytes: int = 0
-    first_id: int = 1
-    negative_frames: int = 0
-    negative_crops: int = 0
-    background_share: float = 1.0
+    file_bytes: NonNegativeInt = 0
+    first_id: Annotated[int, Field(ge=1, le=MAX_ID)] = 1
+    negative_frames: _Frame = 0
+    negative_crops: _Frame = 0
+    background_share: _Share = 1.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -104,10 +110,10 @@ class Split:
     """
 
     strategy: Literal["video", "time-block", "image", "own", "whole"]
-    val_share: float
-    guard_seconds: float
-    seed: int
-    gap_seconds: float | None = None
+    val_share: _Share
+    guard_seconds: NonNegativeFloat
+    seed: NonNegativeInt
+    gap_seconds: NonNegativeFloat | None = None
     sides_from: str = ""
 
 
@@ -158,24 +164,35 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """Read the plan that `write_plan` wrote."""
-    with (folder / PLAN_FILE).open() as file:
-        whole = json.loads(file.readline())
-        sources = tuple(_read_source(line) for line in file)
-    return Plan(
-        dataset=whole["dataset"],
-        labels=tuple(whole["labels"]),
-        sources=sources,
-        split=Split(**whole["split"]),
-        groups=tuple(tuple(g) for g in whole["groups"]),
-    )
+    """Read the plan that `write_plan` wrote.
+
+    Raises:
+        InputError: It is damaged or missing; names the line.
+    """
+    path = folder / PLAN_FILE
+    try:
+        with path.open("rb") as file:
+            whole = parse_json(file.readline(), _Whole, path, line=1, hint=REMAKE)
+            sources = tuple(
+                parse_json(text, Source, path, line=line, hint=REMAKE)
+                for line, text in enumerate(file, 2)
+            )
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", file=path, hint=REMAKE) from error
+    unknown = {name for group in whole.groups for name in group} - {each.name for each in sources}
+    if unknown:
+        raise InputError(f"nothing describes {min(unknown)}.", file=path, hint=REMAKE)
+    return Plan(whole.dataset, whole.labels, sources, whole.split, whole.groups)
 
 
-def _read_source(line: str) -> Source:
-    values = json.loads(line)
-    for side in SIDES:
-        values[side] = tuple((first, last) for first, last in values[side])
-    return Source(**values)
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The first line of the file."""
+
+    dataset: str
+    labels: tuple[str, ...]
+    split: Split
+    groups: tuple[tuple[str, ...], ...]
 
 
 def read_key_frames(folder: Path, sources: Iterable[Source]) -> dict[str, npt.NDArray[np.int64]]:
@@ -190,7 +207,7 @@ def read_key_frames(folder: Path, sources: Iterable[Source]) -> dict[str, npt.ND
     names = pa.array([source.name for source in sources], pa.string())
     own = pc.field("video").isin(names)
     drawn = (pc.field("label") != NO_LABEL) | ~pc.field("crowd")
-    keys = pq.read_table(folder / KEYS_FILE, columns=["video", "frame"], filters=own & drawn)
+    keys = read_table(folder / KEYS_FILE, KEY_SCHEMA, ["video", "frame"], own & drawn)
     frames: defaultdict[str, list[int]] = defaultdict(list)
     for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
         frames[video].append(frame)

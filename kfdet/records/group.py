@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from kfdet.boxes.tables import SIDES
+from kfdet.files import REMAKE, read_json_as
 from kfdet.planning.plan import Source
 from kfdet.records.examples import Choice
 from kfdet.records.frame_boxes import FrameBoxes
@@ -34,12 +36,31 @@ from kfdet.records.tfrecord import Example, ShardWriter, checksum, serialize
 from kfdet.video.extraction import EncodedFrame
 
 GROUP_FILE = "group.json"
-"""The `number` of the group, and the `place` of its shards: an address, or the path of their folder
-relative to that of the tables."""
+
 
 _CROP_QUALITY = 95  # a crop is compressed a second time; this keeps the loss out of sight
 _ROWS = 5000
 """Rows that are kept before they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What group.json holds: the group's number, and the place of its shards.
+
+    The place is an address, or the path of their folder relative to that of the tables.
+    """
+
+    number: int
+    place: str
+
+
+def read_group(tables: Path) -> Group:
+    """What group.json beside the tables of a group holds.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    return read_json_as(tables / GROUP_FILE, Group, hint=REMAKE)
 
 
 class GroupWriter:
@@ -62,7 +83,7 @@ class GroupWriter:
         }
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._shown: list[tuple[FrameBoxes, Choice, slice]] = []
-        text = json.dumps({"number": number, "place": place}, ensure_ascii=False)
+        text = json.dumps(asdict(Group(number, place)), ensure_ascii=False)
         (tables / GROUP_FILE).write_text(f"{text}\n", encoding="utf-8")
 
     def __enter__(self) -> GroupWriter:

@@ -7,6 +7,7 @@ needs, wherever the shards are; decoding them is its own business.
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,14 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from kfdet.errors import InputError
-from kfdet.files import hash_files, read_json_object
-from kfdet.records.tables import EXAMPLES_FILE, OBJECTS_FILE, SHARDS_FILE, read_side
-from kfdet.records.tfrecord import CHECKSUM_BYTES, LABEL_MAP_FILE, checked, parse
-
-DATASET_FILE = "dataset.json"
+from kfdet.files import hash_files
+from kfdet.records.description import read_description
+from kfdet.records.tables import EXAMPLES_FILE, OBJECTS_FILE, SHARDS_FILE, read_rows
+from kfdet.records.tfrecord import CHECKSUM_BYTES, LABEL_MAP_FILE, checked, parse, read_label_map
 
 SIDE_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -41,13 +40,16 @@ _SIDE_BY_SIDE = 16
 
 def open_file(path: Path) -> ReadRange:
     """Ranges of a local file, which stays open."""
+    hint = "Build the records again."
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe waits for its end
+        file = os.fdopen(descriptor, "rb", buffering=0)  # closed when nobody reads any more
     except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror}.", file=path, hint="Build the records again."
-        ) from error
-    file = os.fdopen(descriptor, "rb", buffering=0)  # closed when nobody reads from it any more
+        raise InputError(f"cannot read: {error.strerror}.", file=path, hint=hint) from error
+    except ValueError as error:
+        raise InputError("this is no name of a file.", file=repr(str(path)), hint=hint) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise InputError("is a pipe or a device, not a file.", file=path, hint=hint)
     return lambda offset, length: os.pread(file.fileno(), length, offset)
 
 
@@ -89,7 +91,7 @@ class Records:
     @cached_property
     def description(self) -> dict[str, Any]:
         """The content of dataset.json: labels, split, counts and statistics."""
-        return read_json_object(self.folder / DATASET_FILE, hint="Build the records again.")
+        return read_description(self.folder)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class Records:
     @cached_property
     def sides(self) -> frozenset[str]:
         """The splits that there are."""
-        splits = pq.read_table(self.folder / EXAMPLES_FILE, columns=["split"])["split"]
+        splits = read_rows(self.folder / EXAMPLES_FILE, ["split"])["split"]
         return frozenset(pc.unique(splits).to_pylist())
 
     @property
@@ -114,7 +116,7 @@ class Records:
             InputError: There is none.
         """
         path = self.folder / EXAMPLES_FILE
-        table = read_side(path, side, list(columns) if columns else None)
+        table = read_rows(path, columns, pc.field("split") == side)
         if not len(table):
             raise InputError(
                 f"there is no {SIDE_NAMES[side]} example.",
@@ -124,13 +126,27 @@ class Records:
         return table
 
     def objects(self, side: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of OBJECT_SCHEMA, in the order of the examples."""
-        return read_side(self.folder / OBJECTS_FILE, side, list(columns) if columns else None)
+        """Rows of OBJECT_SCHEMA, in the order of the examples.
+
+        Raises:
+            InputError: A class has no label.
+        """
+        path = self.folder / OBJECTS_FILE
+        table = read_rows(path, columns, pc.field("split") == side)
+        if "class_id" in table.column_names and len(table):
+            highest = pc.max(table["class_id"]).as_py()
+            if highest > len(read_label_map(self.folder / LABEL_MAP_FILE)):
+                raise InputError(
+                    f"the class {highest} is not in {LABEL_MAP_FILE}.",
+                    file=path,
+                    hint="Build the records again.",
+                )
+        return table
 
     def rows(self, file: str, source_ids: Sequence[int]) -> pa.Table:
         """The rows of some examples in one of the tables."""
         wanted = pc.field("source_id").isin(list(source_ids))
-        return pq.read_table(self.folder / file, filters=wanted)
+        return read_rows(self.folder / file, filters=wanted)
 
     def digest(self) -> str:
         """SHA-256 of all that training reads; the same however the records are cut into shards."""
@@ -175,7 +191,7 @@ class Records:
 
     @cached_property
     def _places(self) -> _Places:
-        table = pq.read_table(self.folder / SHARDS_FILE).sort_by("source_id")
+        table = read_rows(self.folder / SHARDS_FILE).sort_by("source_id")
         shards = table["shard"].unify_dictionaries().combine_chunks()
         return _Places(
             table["source_id"].to_numpy(),

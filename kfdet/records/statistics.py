@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from kfdet.boxes.tables import SIDES, UNTRACKED, Boxes, corners
 from kfdet.planning.plan import Plan
+from kfdet.records.description import PERCENTILES
 from kfdet.records.examples import KINDS, SPLITS, Kind, SplitName
 from kfdet.records.reading import Records
 from kfdet.records.tables import EXAMPLES_FILE, OBJECTS_FILE
@@ -21,7 +22,6 @@ from kfdet.records.tables import EXAMPLES_FILE, OBJECTS_FILE
 SAMPLES_FILE = "samples.zip"
 """Sample pictures in the folder of the records."""
 
-PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 SAMPLES = 12
 
 Integers = npt.NDArray[np.int64]

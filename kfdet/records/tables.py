@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from kfdet.boxes.tables import read_table
+from kfdet.dataset.formats.limits import MAX_FRAMES, MAX_ID, MAX_LABELS, MAX_SIDE
+from kfdet.errors import InputError
 
 EXAMPLES_FILE = "examples.parquet"
 OBJECTS_FILE = "objects.parquet"
@@ -71,6 +77,16 @@ SHARD_SCHEMA = pa.schema(
 SCHEMAS = {EXAMPLES_FILE: EXAMPLE_SCHEMA, OBJECTS_FILE: OBJECT_SCHEMA, SHARDS_FILE: SHARD_SCHEMA}
 """The tables of a group, and of all of them joined."""
 
+_BOUNDS = {
+    "source_id": (0, MAX_ID),
+    "frame": (0, MAX_FRAMES),
+    "width": (1, MAX_SIDE),
+    "height": (1, MAX_SIDE),
+    "class_id": (1, MAX_LABELS),
+    "offset": (0, MAX_ID),
+    "length": (1, 1 << 30),
+}
+"""The least and the largest value of a column."""
 _ROWS = 1 << 16
 
 
@@ -104,6 +120,24 @@ def block_writer(path: Path, schema: pa.Schema) -> Iterator[BlockWriter]:
         writer.finish()
 
 
-def read_side(path: Path, side: str, columns: list[str] | None = None) -> pa.Table:
-    """The rows of one split of a table with a column `split`."""
-    return pq.read_table(path, columns=columns, filters=[("split", "=", side)])
+def read_rows(path: Path, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """The rows of one of the tables; their numbers are within what kfdet writes.
+
+    Args:
+        path: The table; its file name says which one.
+        columns: As for `kfdet.boxes.tables.read_table`.
+        filters: Likewise.
+
+    Raises:
+        InputError: It cannot be read, or holds something else.
+    """
+    table = read_table(path, SCHEMAS[path.name], columns, filters)
+    for name in _BOUNDS.keys() & set(table.column_names):
+        found, (least, most) = pc.min_max(table[name]).as_py(), _BOUNDS[name]
+        if len(table) and not least <= found["min"] <= found["max"] <= most:
+            raise InputError(
+                f"{name} must be {least:,} to {most:,}, got {found['min']:,} to {found['max']:,}.",
+                file=path,
+                hint="Build the records again.",
+            )
+    return table

@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError
 
 from kfdet.boxes.tables import SIDES, Boxes
 from kfdet.errors import InputError
+from kfdet.files import read_whole
 
 SHARD_BYTES = 1024 * 1024 * 1024
 """A shard ends before it grows beyond this: a store takes it in one upload, and a reader that wants
@@ -256,12 +257,15 @@ def read_label_map(path: Path) -> dict[int, str]:
     """Names by id, from any StringIntLabelMap in text form (label_map.pbtxt).
 
     Raises:
-        InputError: The file is not a label map, or an id is missing, not positive or used twice.
+        InputError: The file is missing or not a label map, or an id is missing, not positive or
+            used twice.
     """
     message = _LabelMap()
     try:
-        text_format.Parse(path.read_text(encoding="utf-8"), message, allow_unknown_field=True)
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+        text_format.Parse(read_whole(path).decode(), message, allow_unknown_field=True)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}.", file=path, hint=_AGAIN) from error
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         line = error.GetLine() if isinstance(error, text_format.ParseError) else None
         raise InputError(
             "this is not a label map.",

@@ -20,6 +20,7 @@ from kfdet.detection.pictures import encode
 from kfdet.detection.stream import FrameDetections
 from kfdet.errors import InputError, KfdetError, Problem
 from kfdet.events import Progress, with_aliases
+from kfdet.files import read_json_as
 from kfdet.scoring.places import Place, named_as
 from kfdet.scoring.plan import Failure, Item
 from kfdet.scoring.results import to_bytes
@@ -75,6 +76,15 @@ class Outcome:
     failed: tuple[Failure, ...]
     seconds: float
     waited: float
+
+
+def read_outcome(path: Path) -> Outcome:
+    """An outcome that was written as JSON.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    return read_json_as(path, Outcome, hint="Score again: what is there is kept.")
 
 
 def score_items(

@@ -15,7 +15,7 @@ from pathlib import Path
 from kfdet.dataset.layout import is_media_file, is_video, unread_hint
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.errors import InputError
-from kfdet.files import atomic_file, hash_file, hash_folder, read_json_object
+from kfdet.files import atomic_file, hash_file, hash_folder, read_json_as
 from kfdet.parameters import ScoringSettings
 
 RESULTS = "files"
@@ -100,19 +100,7 @@ class Plan:
         Raises:
             InputError: The file holds something else.
         """
-        found = read_json_object(path)
-        try:
-            return cls(
-                found["source"],
-                found["target"],
-                found["model"],
-                tuple(found["labels"]),
-                ScoringSettings(**found["settings"]),
-                tuple(Item(**each) for each in found["items"]),
-                tuple(Failure(**each) for each in found["unread"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError("is not a plan of this version of kfdet.", file=path) from error
+        return read_json_as(path, cls, hint="Plan the scoring again.")
 
 
 def check_places(source: str, target: str) -> None:

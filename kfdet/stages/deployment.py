@@ -8,7 +8,7 @@ from pathlib import Path
 from kfdet.cluster.connection import connect_to_deploy
 from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
 from kfdet.deployment.deploy import deploy as deploy_model
-from kfdet.deployment.deploy import read_metrics
+from kfdet.deployment.deploy import read_figures
 from kfdet.deployment.endpoint import Endpoint
 from kfdet.deployment.gate import confirm, note_refusal
 from kfdet.deployment.notes import note_confirmation
@@ -18,8 +18,9 @@ from kfdet.deployment.registry import find_registry
 from kfdet.deployment.rollout import Options, rescale
 from kfdet.deployment.smoke_test import LabelledPicture, validation_pictures
 from kfdet.detection.saved_model import find_saved_model
+from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.events import emit, warn
-from kfdet.files import atomic_file, read_json_object
+from kfdet.files import atomic_file
 from kfdet.parameters import Promotion
 from kfdet.storage.shards import open_records
 
@@ -82,7 +83,7 @@ def deploy(
         KfdetError: The model does not become ready, or does not answer well.
     """
     cluster = connect_to_deploy(serving_namespace)
-    values = read_json_object(metrics)
+    values = read_metrics(metrics)
     for left in reversed(range(_TRIES)):
         decision = confirm(cluster, endpoint, saved_model, values, promote, rival, started=started)
         served, reason = decision.current, decision.reason
@@ -101,7 +102,7 @@ def deploy(
                 saved_model,
                 endpoint,
                 model_root=model_root,
-                metrics=read_metrics(metrics),
+                metrics=read_figures(metrics),
                 pictures=_pictures(records),
                 options=Options(canary_percent=canary_percent, serving=serving),
                 bundle=bundle,

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import kfdet
 from kfdet.deployment.publish import describe_version
 from kfdet.detection import Detector
-from kfdet.detection.saved_model import find_saved_model
+from kfdet.detection.saved_model import find_saved_model, read_model_json
 from kfdet.detection.tflite import find_tflite
 from kfdet.evaluation.by_video import by_video
 from kfdet.evaluation.comparison import compare, decide
@@ -36,18 +36,13 @@ from kfdet.evaluation.report.selection import select
 from kfdet.evaluation.report.video import choose_stretch, write_video
 from kfdet.evaluation.tflite import compare_tflite
 from kfdet.evaluation.verdict import judge
-from kfdet.files import (
-    atomic_file,
-    atomic_folder,
-    hash_file,
-    read_json_object,
-    write_zip,
-)
+from kfdet.files import atomic_file, atomic_folder, hash_file, write_zip
 from kfdet.parameters import Gate
 from kfdet.records.reading import Records
 from kfdet.records.tables import EXAMPLES_FILE
 from kfdet.storage.copies import local_model
 from kfdet.storage.shards import open_records
+from kfdet.training.history import HISTORY_FILE, read_history
 
 
 def evaluate(
@@ -112,7 +107,7 @@ def evaluate(
             gate,
             seed=seed,
             command=command,
-            history=_read_optional(training / "history.json"),
+            history=asdict(read_history(training)) if (training / HISTORY_FILE).is_file() else {},
             against=Subject(other, {}, other.labels, name) if other else None,
             tflite=tflite,
         )
@@ -280,10 +275,6 @@ def _write_gallery(
     return shots, (folder / "detections.mp4").read_bytes()
 
 
-def _read_optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.is_file() else {}
-
-
 def describe_model(model: str | Path) -> dict[str, Any]:
     """Network, input size, versions and hash of a model, as far as they are known, for a report.
 
@@ -295,11 +286,11 @@ def describe_model(model: str | Path) -> dict[str, Any]:
         known = {"SHA-256 of the file": hash_file(path)} if path.is_file() else {}
         return {"model": str(model), **known}
     saved_model = find_saved_model(path)
-    described = _read_optional(saved_model.parent / "model.json")
+    described = read_model_json(saved_model.parent)
     hidden = ("labels", "records", "thresholds")
     if start := described.get("start"):
         described["start"] = {
-            name: ", ".join(value) if isinstance(value, list) else value
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value
             for name, value in start.items()
             if value
         }

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from kfdet import events
-from kfdet.boxes.tables import BOX_SCHEMA, rows_by_video
+from kfdet.boxes.tables import BOX_SCHEMA, read_table, rows_by_video
 from kfdet.errors import InputError
 from kfdet.files import atomic_folder, count_cores
 from kfdet.parameters import FrameSettings, SamplingSettings
@@ -26,6 +25,7 @@ from kfdet.planning.sampling import select_frames
 from kfdet.records.examples import Choice, choose_examples
 from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.group import GroupWriter
+from kfdet.records.negatives import NEGATIVE_SCHEMA
 from kfdet.storage.address import is_bucket_uri
 from kfdet.storage.copies import local_dataset
 from kfdet.video.extraction import EncodedFrame, extract
@@ -127,11 +127,11 @@ class _Planned:
         labels: Sequence[str],
         sampling: SamplingSettings,
     ) -> None:
-        self.table = pq.read_table(boxes).cast(BOX_SCHEMA)
+        self.table = read_table(boxes, BOX_SCHEMA)
         self._rows = rows_by_video(self.table)
         self._keys, self._labels, self._sampling = keys, labels, sampling
         self._negatives: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in pq.read_table(negatives).to_pylist():
+        for row in read_table(negatives, NEGATIVE_SCHEMA).to_pylist():
             self._negatives[row["video"]].append(row)
 
     def jobs(self, sources: Sequence[Source]) -> Iterator[_Job]:

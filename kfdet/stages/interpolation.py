@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.clipping import clip_boxes
 from kfdet.boxes.interpolation import Task
-from kfdet.boxes.tables import BOX_ORDER, UNTRACKED
+from kfdet.boxes.tables import BOX_ORDER, KEY_SCHEMA, UNTRACKED, read_table
 from kfdet.files import atomic_file
 from kfdet.motion.interpolation import interpolate_videos
 from kfdet.parameters import BoxSettings, Interpolation
@@ -39,7 +39,7 @@ def interpolate_group(
     settings.check()
     sources = read_plan(plan_dir).group(group)
     names = pa.array([source.name for source in sources], pa.string())
-    keys = pq.read_table(plan_dir / KEYS_FILE, filters=pc.field("video").isin(names))
+    keys = read_table(plan_dir / KEYS_FILE, KEY_SCHEMA, filters=pc.field("video").isin(names))
     tasks = {source.name: source.task for source in sources}
     watched = _watched(keys, sources) if settings.interpolation in ("auto", "tracked") else []
     table = pa.concat_tables(_interpolated(dataset, keys, tasks, watched, settings.interpolation))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from kfdet.boxes.tables import SIDES, corners, rows_by_video
+from kfdet.boxes.tables import BOX_SCHEMA, SIDES, corners, read_table, rows_by_video
 from kfdet.files import atomic_file
 from kfdet.parameters import SamplingSettings
 from kfdet.planning.plan import read_key_frames, read_plan
@@ -42,7 +42,7 @@ def mine_negatives(
     sources = read_plan(plan_dir).group(group)
     keys = read_key_frames(plan_dir, sources)
     columns = ["video", "frame", *SIDES]
-    table = pq.read_table(boxes, columns=columns).sort_by(
+    table = read_table(boxes, BOX_SCHEMA, columns).sort_by(
         [("video", "ascending"), ("frame", "ascending")]
     )
     rows = rows_by_video(table)

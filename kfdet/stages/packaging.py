@@ -6,9 +6,10 @@ from pathlib import Path
 
 from kfdet.detection.tflite import find_tflite
 from kfdet.detection.thresholds import Thresholds
+from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.export.bundle import write_bundle
 from kfdet.export.measured import write_measured_model, write_measured_tflite
-from kfdet.files import atomic_file, atomic_folder, read_json_object
+from kfdet.files import atomic_file, atomic_folder
 from kfdet.records.tfrecord import LABEL_MAP_FILE
 from kfdet.training.model_folder import read_description
 
@@ -35,7 +36,7 @@ def package(
         tflite: Folder to write: a TFLite model for each precision.
         bundle: Zip file to write.
     """
-    thresholds = Thresholds.from_metrics(read_json_object(metrics))
+    thresholds = Thresholds.from_metrics(read_metrics(metrics))
     with atomic_folder(saved_model) as folder:
         write_measured_model(exported_model, folder, thresholds)
     description = read_description(training)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kfdet.files import atomic_file, read_json_object
-from kfdet.scoring.engine import Outcome
+from kfdet.files import atomic_file
+from kfdet.scoring.engine import read_outcome
 from kfdet.scoring.places import open_place
-from kfdet.scoring.plan import Failure, Plan
+from kfdet.scoring.plan import Plan
 from kfdet.scoring.summary import Summary, summarise
 
 
@@ -31,15 +31,10 @@ def summarise_scoring(plan: Path, outcomes: Sequence[Path], page: Path, summary:
     """
     planned = Plan.read(plan)
     with open_place(planned.target) as target:
-        done, text = summarise(planned, [_read(path) for path in outcomes], target)
+        done, text = summarise(planned, [read_outcome(path) for path in outcomes], target)
     for path, content in ((page, text), (summary, json.dumps(asdict(done)) + "\n")):
         with atomic_file(path) as temporary:
             temporary.write_text(content, encoding="utf-8")
     if not planned.settings.keep_going:
         done.check()
     return done
-
-
-def _read(path: Path) -> Outcome:
-    found = read_json_object(path)
-    return Outcome(**{**found, "failed": tuple(Failure(**each) for each in found["failed"])})

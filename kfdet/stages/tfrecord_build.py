@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import simplejpeg
 
-from kfdet.boxes.tables import BOX_SCHEMA
+from kfdet.boxes.tables import BOX_SCHEMA, read_table
 from kfdet.detection.drawing import draw_boxes, palette
 from kfdet.errors import InputError
-from kfdet.files import atomic_file, atomic_folder, read_json_object, write_zip
+from kfdet.files import atomic_file, atomic_folder, write_zip
 from kfdet.planning.plan import Plan, read_plan
-from kfdet.records.group import GROUP_FILE
+from kfdet.records.description import DATASET_FILE
+from kfdet.records.group import read_group
 from kfdet.records.merging import kept_examples, only
-from kfdet.records.reading import DATASET_FILE, Records
+from kfdet.records.reading import Records
 from kfdet.records.statistics import (
     SAMPLES_FILE,
     BoxCounter,
@@ -67,13 +67,13 @@ def build_tfrecords(
         InputError: There is nothing to train on or to validate with.
     """
     plan = read_plan(plan_dir)
-    groups = {index: read_json_object(index / GROUP_FILE) for index in indexes}
-    indexes = sorted(indexes, key=lambda index: groups[index]["number"])
-    places = {index: str(groups[index]["place"]) for index in indexes}
+    groups = {index: read_group(index) for index in indexes}
+    indexes = sorted(indexes, key=lambda index: groups[index].number)
+    places = {index: groups[index].place for index in indexes}
     counter = BoxCounter()
     with atomic_file(all_boxes) as path, block_writer(path, BOX_SCHEMA) as boxes:
         for index in indexes:
-            table = pq.read_table(index / BOXES_FILE, schema=BOX_SCHEMA)
+            table = read_table(index / BOXES_FILE, BOX_SCHEMA)
             boxes.add(table)
             counter.add(table)
         if not counter.boxes:
@@ -102,7 +102,7 @@ def _merge(plan: Plan, groups: Mapping[Path, str], folder: Path, final: Path) ->
         pa.concat_tables(
             [
                 EXAMPLE_SCHEMA.empty_table().select(columns),
-                *(pq.read_table(index / EXAMPLES_FILE, columns=columns) for index in groups),
+                *(read_table(index / EXAMPLES_FILE, EXAMPLE_SCHEMA, columns) for index in groups),
             ]
         ),
         trains=any(source.train for source in plan.sources),
@@ -111,7 +111,7 @@ def _merge(plan: Plan, groups: Mapping[Path, str], folder: Path, final: Path) ->
     for file, schema in SCHEMAS.items():
         with block_writer(folder / file, schema) as writer:
             for index, place in groups.items():
-                table = only(pq.read_table(index / file).cast(schema), kept)
+                table = only(read_table(index / file, schema), kept)
                 if file == SHARDS_FILE:
                     table = _at(table, _from(final, index, place))
                 writer.add(table)

@@ -5,14 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from kfdet.files import atomic_file, read_json_object
+from pydantic import AfterValidator, Field, NonNegativeFloat
 
+from kfdet.dataset.formats.limits import MAX_ID
+from kfdet.files import REMAKE, atomic_file, read_json_as
+
+_Step = Annotated[int, Field(ge=0, le=MAX_ID)]
 HISTORY_FILE = "history.json"
 START_FILE = "start.json"
 """The history as it was before the first step. A checkpoint may be copied to a bucket before the
 history that belongs to it; this file is there before any checkpoint."""
+
+
+def _measured(value: dict[str, float]) -> dict[str, float]:
+    if not {"step", "AP", "AP50"} <= value.keys():
+        raise ValueError("step, AP or AP50 is missing")
+    return value
+
+
+def _fitted(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value.get("steps", 0), int):
+        raise ValueError("steps should be a number")
+    return value
 
 
 @dataclass
@@ -33,16 +49,16 @@ class History:
         start: What it started from, as `kfdet.training.start.Start.record` gives it.
     """
 
-    steps: list[int] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
-    val: list[dict[str, float]] = field(default_factory=list)
+    val: list[Annotated[dict[str, float], AfterValidator(_measured)]] = field(default_factory=list)
     network: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
+    parameters: Annotated[dict[str, Any], AfterValidator(_fitted)] = field(default_factory=dict)
+    seconds: NonNegativeFloat = 0.0
     stopped_early: str = ""
     out_of_time: bool = False
-    continued_from: int = 0
+    continued_from: _Step = 0
     start: dict[str, Any] = field(default_factory=dict)
 
     def truncate(self, step: int) -> None:
@@ -85,8 +101,12 @@ class History:
 
 
 def read_history(folder: Path) -> History:
-    """The history in `folder`, else how it began, else a new one."""
+    """The history in `folder`, else how it began, else a new one.
+
+    Raises:
+        InputError: It is damaged.
+    """
     for name in (HISTORY_FILE, START_FILE):
         if (folder / name).exists():
-            return History(**read_json_object(folder / name))
+            return read_json_as(folder / name, History, hint=REMAKE)
     return History()

@@ -7,16 +7,21 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
-from kfdet.files import read_json_object
+from kfdet.dataset.formats.limits import MAX_LABELS, MAX_SIDE, MAX_YAML_BYTES
+from kfdet.errors import InputError
+from kfdet.files import REMAKE, parse_json, read_json_as, read_whole
 from kfdet.training.history import HISTORY_FILE
 
 DESCRIPTION_FILE = "model.json"
 _EXPERIMENT = "experiment.yaml"
 _WEIGHTS = "weights"
+_MOST_SHAPES = 100
+"""Of anchors in a place, far above what a network has."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,11 @@ class Description:
 
     network: str
     two_stage: bool
-    height: int
-    width: int
-    labels: tuple[str, ...]
-    step: int
-    seed: int
+    height: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    width: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    labels: Annotated[tuple[str, ...], Field(max_length=MAX_LABELS)]
+    step: NonNegativeInt
+    seed: NonNegativeInt
     records: str
     versions: dict[str, str]
     start: dict[str, Any] = field(default_factory=dict)
@@ -65,15 +70,54 @@ def write_model(
 
 
 def read_description(folder: Path) -> Description:
-    """The description in `folder`."""
-    raw = read_json_object(folder / DESCRIPTION_FILE)
-    return Description(**{**raw, "labels": tuple(raw["labels"])})
+    """The description in `folder`.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    return read_json_as(folder / DESCRIPTION_FILE, Description, hint=REMAKE)
 
 
 def read_experiment(folder: Path) -> dict[str, Any]:
-    """The experiment configuration in `folder`, as nested dictionaries."""
-    experiment: dict[str, Any] = yaml.safe_load((folder / _EXPERIMENT).read_text())
+    """The experiment configuration in `folder`, as nested dictionaries.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    path = folder / _EXPERIMENT
+    try:
+        experiment: dict[str, Any] = yaml.safe_load(read_whole(path, MAX_YAML_BYTES))
+        text = json.dumps(experiment, default=str).encode()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}.", file=path, hint=REMAKE) from error
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+        raise InputError("is not what kfdet wrote.", file=path, hint=REMAKE) from error
+    parse_json(text, _Experiment, path, hint=REMAKE)
     return experiment
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    num_scales: Annotated[int, Field(ge=1, le=_MOST_SHAPES)]
+    aspect_ratios: Annotated[list[PositiveFloat], Field(min_length=1, max_length=_MOST_SHAPES)]
+    anchor_size: PositiveFloat
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    anchor: _Anchor
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    model: _Model
+
+
+@dataclass(frozen=True, slots=True)
+class _Experiment:
+    """What a reader of the configuration may rely on; the rest is Model Garden's."""
+
+    task: _Task
 
 
 def weights_prefix(folder: Path) -> str:

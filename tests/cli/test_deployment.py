@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from deployment.test_smoke_test import GIF, answer, write
+from support import run_files
 from support.fake_cluster import FakeCluster, running
 from support.object_store import ObjectStore
 from support.patience import SECONDS, wait_until
@@ -82,9 +83,8 @@ def run(tmp_path: Path) -> Path:
     graph.parent.mkdir(parents=True)
     graph.write_text("graph")
     (folder / "model" / "model.json").write_text('{"start": {"pretrained": "imagenet"}}')
-    (folder / "run.json").write_text("{}")
-    metrics = {"AP": 0.61234567, "AP50": 0.9, "AP_small": None}
-    metrics |= {"verdict": True, "verdict_reasons": ["Good."]}
+    (folder / "run.json").write_text(json.dumps(run_files.record()))
+    metrics = run_files.metrics(AP=0.61234567, AP_small=None, verdict_reasons=["Good."])
     (folder / "metrics.json").write_text(json.dumps(metrics))
     records = folder / "artifacts" / "run-1" / "tfrecord-build" / "records"
     records.mkdir(parents=True)
@@ -415,7 +415,7 @@ def test_no_endpoints(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> 
         (lambda run: (run / "model" / "1" / "saved_model.pb").unlink(), "no SavedModel here"),
         (
             lambda run: (run / "metrics.json").write_text("[1]"),
-            "metrics.json: is not a JSON object",
+            "metrics.json: is not what kfdet wrote",
         ),
         (lambda run: next(run.rglob("val-*")).unlink(), "val-00000.tfrecord: cannot read: No such"),
     ],

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import run_files
 from support.workflow_samples import driver, patch, ran, workflow
 
 from kfdet.cli import main
 from kfdet.errors import InputError
 from kfdet.kubeflow import backend as backends
 
-METRICS = {"AP50": 0.9, "verdict": True}
+METRICS = run_files.metrics()
 EVALUATED = workflow(
     driver("root.evaluation", pod_spec_patch=patch(outputs={"metrics": "minio://b/metrics"})),
     *ran("root.planning"),
@@ -62,7 +63,7 @@ def test_runs_on_a_cluster(
         assert uri == "minio://b/metrics"
         return METRICS
 
-    monkeypatch.setattr("kfdet.kubeflow.runs.read_json", read)
+    monkeypatch.setattr("kfdet.kubeflow.runs.read_metrics", read)
     monkeypatch.setattr(backends, "connect_backend", lambda *_: Backend(state))
     assert main(["runs", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
@@ -77,9 +78,7 @@ def test_local_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no runs" in capsys.readouterr().err
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "metrics.json").write_text(json.dumps(METRICS))
-    stages = [{"stage": "planning", "seconds": 90.0}, {"stage": "training", "seconds": 30.0}]
-    record = {"dataset": {"path": "videos"}, "stages": stages}
-    (tmp_path / "one" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "one" / "run.json").write_text(json.dumps(run_files.record()))
     assert main(["runs", str(tmp_path), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["name"], found["ap50"], found["minutes"]) == ("one", 0.9, 2.0)

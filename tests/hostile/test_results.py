@@ -138,7 +138,7 @@ def test_files_whose_names_no_result_can_have_are_named(tmp_path: Path) -> None:
 )
 def test_plans_of_scoring_that_are_none(tmp_path: Path, content: dict[str, Any]) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="not a plan"):
+    with pytest.raises(InputError, match=r"plan\.json: (source|labels|items)"):
         Plan.read(tmp_path / "plan.json")
 
 

@@ -40,7 +40,7 @@ def write(path: Path, text: str = "x") -> Path:
 def artifact(folder: Path, cache: str, key: str, name: str) -> Path:
     path = write(folder / ARTIFACTS / name)
     outputs = {"out": {"uri": f"${{RUN}}/{ARTIFACTS}/{name}"}, "Output": 3, "groups": [1]}
-    entry = {"outputs": outputs, "seconds": 1.0}
+    entry = {"outputs": outputs, "seconds": 1.0, "finished": "2026-11-21"}
     write(folder / ARTIFACTS / CACHE / cache / f"{key}.json", json.dumps(entry))
     return path
 

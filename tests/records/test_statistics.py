@@ -19,6 +19,7 @@ from kfdet.records.frame_boxes import FrameBoxes
 from kfdet.records.group import GroupWriter
 from kfdet.records.reading import Records
 from kfdet.records.statistics import SAMPLES, BoxCounter, choose_samples, describe_dataset
+from kfdet.records.tfrecord import LABEL_MAP_FILE, write_label_map
 from kfdet.video.extraction import EncodedFrame
 
 LABELS = ("mug", "robot")
@@ -71,6 +72,7 @@ def write(
             for choice in choose_examples(each, own, boxes, mined, ((0, 29),)):
                 picture = EncodedFrame(choice.frame, JPEG, 100, 50, *SIZE, 0.0)
                 writer.add(each, choice, picture, boxes)
+    write_label_map(folder / LABEL_MAP_FILE, LABELS)
     return Records(folder)
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kfdet.records import tables
-from kfdet.records.tables import block_writer, read_side
+from kfdet.records.tables import block_writer
 
 SCHEMA = pa.schema([("split", pa.string()), ("number", pa.int64())])
 ROWS = pa.table(
@@ -41,10 +41,3 @@ def test_same_rows_same_bytes_whatever_the_pieces(
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     write(tmp_path / "none", [])
     assert pq.read_table(tmp_path / "none").schema == SCHEMA
-
-
-def test_a_side(tmp_path: Path) -> None:
-    write(tmp_path / "table", [1000])
-    assert read_side(tmp_path / "table", "val")["number"].to_pylist() == [*range(0, 1000, 3)]
-    assert read_side(tmp_path / "table", "train", ["number"]).column_names == ["number"]
-    assert len(read_side(tmp_path / "table", "test")) == 0

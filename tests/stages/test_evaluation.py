@@ -16,7 +16,7 @@ from support import blob_detector as blobs
 
 import kfdet
 from kfdet.console.summary import print_metrics
-from kfdet.deployment.deploy import read_metrics as read_figures
+from kfdet.deployment.deploy import read_figures
 from kfdet.detection.thresholds import Thresholds
 from kfdet.errors import InputError
 from kfdet.files import read_zip

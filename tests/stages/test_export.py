@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import tensorflow as tf
+from support import run_files
 from tensorflow.lite.tools.flatbuffer_utils import read_model_from_bytearray
 
 from kfdet.detection import Detector
@@ -41,7 +42,7 @@ def exported(trained_model: Path, square_records: Path, tmp_path_factory) -> Pat
         tflite_models=root / "exported-tflite",
         settings=ExportSettings("float16,int8"),
     )
-    metrics = {"threshold": 0.4, "per_class": {"disc": {"threshold": 0.3}}}
+    metrics = run_files.metrics(per_class={"disc": run_files.FIGURES | {"threshold": 0.3}})
     (root / "metrics.json").write_text(json.dumps(metrics))
     package(
         root / "metrics.json",

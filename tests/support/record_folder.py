@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from kfdet.boxes.neighbours import NO_KEY
 from kfdet.boxes.tables import UNTRACKED
+from kfdet.records.examples import KINDS
 from kfdet.records.tables import (
     EXAMPLE_SCHEMA,
     EXAMPLES_FILE,
@@ -89,6 +90,10 @@ class Labelled:
             }
 
 
+_COUNTS = ("boxes", "key_boxes", "interpolated_boxes", "occluded_boxes", "tracks")
+_BOXES = ("width", "height", "area", "aspect", "boxes_per_image")
+
+
 def write_records(
     folder: Path,
     pictures: Iterable[Labelled],
@@ -125,6 +130,14 @@ def write_records(
     ):
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / file)
     write_label_map(folder / "label_map.pbtxt", labels)
-    described = {"labels": list(labels), "sources": []} | dict(description or {})
+    counts = dict.fromkeys(("examples", *KINDS, *_COUNTS), 0) | {"labels": dict.fromkeys(labels, 0)}
+    described = {
+        "labels": list(labels),
+        "split": {"strategy": "video", "seed": 0, "val_share": 0.2, "train_sources": []}
+        | {"train_frames": 0, "val_frames": 0},
+        "counts": {"train": counts, "val": counts},
+        "boxes": {name: {} for name in _BOXES},
+        "sources": [],
+    } | dict(description or {})
     (folder / "dataset.json").write_text(json.dumps(described))
     return folder

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from kfdet.dataset.formats.archive import read_members
 from kfdet.detection.drawing import palette
+from kfdet.errors import InputError
 from kfdet.evaluation.confusion import LARGEST, worst_pairs
 from kfdet.evaluation.error_analysis import ErrorAnalysis
 from kfdet.evaluation.report.advice import advise
@@ -20,13 +22,13 @@ from kfdet.evaluation.report.command import Command
 from kfdet.evaluation.report.curves import MOST_LABELS, precision_recall, training_charts
 from kfdet.evaluation.report.gallery import Shot, data_uri
 from kfdet.evaluation.report.timeline import shortest_gap_seconds, timelines
-from kfdet.files import read_zip
 from kfdet.records.reading import Records
 from kfdet.records.statistics import SAMPLES_FILE
 
 _MOST_VIDEO_BYTES = 8 * 1024 * 1024
 _MOST_TIMELINES = 16
 _MOST_ROWS = 30
+_MOST_SAMPLE_BYTES = 64 << 20
 """Of a table that has a row for each video or label; of more, those with the lowest AP50."""
 _SPLIT_NAMES = {"train": "training", "val": "evaluation"}
 _KIND_NAMES = {"frame": "with objects", "background": "background", "crop": "background crop"}
@@ -124,9 +126,19 @@ def environment() -> Environment:
 
 
 def read_samples(records: Records) -> list[Shot]:
-    """The sample pictures that were written with the records."""
-    samples = records.description.get("samples", [])
-    pictures = read_zip(records.folder / SAMPLES_FILE) if samples else {}
+    """The sample pictures that were written with the records.
+
+    Raises:
+        InputError: They are damaged or missing.
+    """
+    samples = records.description.get("samples") or []
+    if not samples:
+        return []
+    path, names = records.folder / SAMPLES_FILE, {sample["file"] for sample in samples}
+    pictures = read_members(path, names, _MOST_SAMPLE_BYTES)
+    if missing := names - pictures.keys():
+        hint = "Build the records again."
+        raise InputError(f"{min(missing)} is not in it.", file=path, hint=hint)
     return [
         Shot(
             name=sample["file"],
