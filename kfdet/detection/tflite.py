@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,14 +16,19 @@ from kfdet.detection.backend import Answer
 from kfdet.detection.saved_model import parse_labels, tensorflow
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.errors import InputError
-from kfdet.files import count_cores
+from kfdet.files import count_cores, write_zip
 from kfdet.parameters import Precision
 
 LABELS_FILE = "labels.txt"
 """Label names in the zip that is attached to the file, one per line."""
 
+CHECKSUM_FILE = "sha256.txt"
+"""In the attached zip: the SHA-256 of the model in front of it."""
+
 _MOST_BYTES = 16 << 20
 """Of a file in the attached zip."""
+
+_COPY_HINT = "Copy it again, or use the model.tflite of a run."
 
 OUTPUT_ORDER = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 """The outputs in the order in which phone apps read them."""
@@ -62,9 +69,12 @@ class TFLiteBackend:
         try:
             interpreter = _interpreter(self._tf)
             self._interpreter = interpreter(self.place, num_threads=count_cores())
+            self._interpreter.allocate_tensors()  # else the first picture finds what is wrong
             self._run = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"this is not a TFLite model: {error}", file=path) from error
+            raise InputError(
+                f"this is not a TFLite model: {error}", file=path, hint=_COPY_HINT
+            ) from error
         details = self._run.get_input_details()
         outputs = self._run.get_output_details()
         if set(details) != {"images"} or set(outputs) != set(OUTPUT_ORDER):
@@ -100,7 +110,12 @@ class TFLiteBackend:
         except self._tf.errors.InvalidArgumentError as error:
             reason = str(error.message).strip().rsplit("\n", 1)[-1]
             raise InputError(f"a picture cannot be decoded: {reason}") from error
-        outputs = self._run(images=image.numpy()[None])
+        try:
+            outputs = self._run(images=image.numpy()[None])
+        except RuntimeError as error:
+            raise InputError(
+                f"this model cannot run: {error}", file=self.place, hint=_COPY_HINT
+            ) from error
         count = int(outputs.pop("num_detections")[0])
         found = {name: value[0, :count] for name, value in outputs.items()}
         # The model's boxes are shares of its input; the picture fills only a part of that.
@@ -132,17 +147,44 @@ def read_attached(path: Path) -> tuple[tuple[str, ...], Thresholds | None]:
     """Label names, and recommended thresholds where the model was measured.
 
     Raises:
-        InputError: It is missing, or no TFLite model of kfdet.
+        InputError: It is missing, damaged, or no TFLite model of kfdet.
     """
     try:
-        found = read_members(path, (LABELS_FILE, THRESHOLDS_FILE), _MOST_BYTES)
+        found = read_members(path, (LABELS_FILE, THRESHOLDS_FILE, CHECKSUM_FILE), _MOST_BYTES)
         labels = parse_labels(found[LABELS_FILE])
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", file=path) from error
     except (InputError, KeyError, ValueError) as error:
         raise _foreign(path) from error
+    if CHECKSUM_FILE in found and found[CHECKSUM_FILE] != _checksum(_model_in(path)):
+        raise InputError("the model is damaged.", file=path, hint=_COPY_HINT)
     thresholds = found.get(THRESHOLDS_FILE)
     return labels, Thresholds.parse(thresholds, str(path)) if thresholds else None
+
+
+def write_attached(path: Path, model: bytes, files: Mapping[str, bytes]) -> None:
+    """Write a TFLite model with files in a zip behind it, where TFLite's metadata has them.
+
+    Args:
+        path: The file to write.
+        model: The model.
+        files: By name; its checksum comes to them, because the model itself has none: with other
+            bytes it would still load, and detect something else.
+    """
+    path.write_bytes(model)
+    write_zip(path, {**files, CHECKSUM_FILE: _checksum(model)}, append=True)
+
+
+def _model_in(path: Path) -> bytes:
+    """What is in front of the attached zip."""
+    with zipfile.ZipFile(path) as archive:
+        size = min(member.header_offset for member in archive.infolist())
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def _checksum(model: bytes) -> bytes:
+    return f"{hashlib.sha256(model).hexdigest()}\n".encode()
 
 
 def _foreign(path: Path) -> InputError:

@@ -13,9 +13,10 @@ from tensorflow.lite.tools.flatbuffer_utils import (
 )
 
 from kfdet.detection.saved_model import LABELS_FILE, find_saved_model
+from kfdet.detection.tflite import write_attached
 from kfdet.detection.thresholds import THRESHOLDS_FILE, Thresholds
 from kfdet.export.tflite_metadata import add_metadata, metadata
-from kfdet.files import read_json_object, read_zip, write_zip
+from kfdet.files import read_json_object, read_zip
 from kfdet.training.model_folder import Description
 
 
@@ -49,6 +50,5 @@ def write_measured_tflite(
     model = read_model_from_bytearray(bytearray(exported.read_bytes()))
     size = description.height, description.width
     add_metadata(model, metadata(description.network, *size, thresholds.overall))
-    path.write_bytes(convert_object_to_bytearray(model))
     attached = {**read_zip(exported), THRESHOLDS_FILE: thresholds.to_json().encode()}
-    write_zip(path, attached, append=True)
+    write_attached(path, bytes(convert_object_to_bytearray(model)), attached)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kfdet.detection.saved_model import LABELS_FILE
+from kfdet.detection.saved_model import LABELS_FILE, write_checksums
 from kfdet.export.freezing import save_frozen
 from kfdet.export.module import ServingModule
 
@@ -25,5 +25,6 @@ def write_saved_model(module: ServingModule, folder: Path) -> None:
     save_frozen(module.detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes"), target)
     labels = target / LABELS_FILE
     labels.parent.mkdir()
+    write_checksums(target)
     labels.write_text("\n".join(module.description.labels) + "\n")
     (folder / "model.json").write_text(json.dumps(asdict(module.description), indent=1) + "\n")

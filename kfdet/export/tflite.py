@@ -16,12 +16,11 @@ from tensorflow.lite.tools.flatbuffer_utils import (
     read_model_from_bytearray,
 )
 
-from kfdet.detection.tflite import LABELS_FILE, OUTPUT_ORDER, tflite_name
+from kfdet.detection.tflite import LABELS_FILE, OUTPUT_ORDER, tflite_name, write_attached
 from kfdet.events import warn
 from kfdet.export.detection_op import append_detection_op, outputs_of, set_outputs
 from kfdet.export.freezing import save_frozen
 from kfdet.export.module import Outputs, ServingModule
-from kfdet.files import write_zip
 from kfdet.parameters import Precision
 
 Pictures = Callable[[], Iterable[npt.NDArray[np.uint8]]]
@@ -64,9 +63,8 @@ def write_tflite(
                 generator = module.model.detection_generator.get_config()
                 append_detection_op(model, module.grid, generator, len(description.labels))
             _drop_names(model.subgraphs[0])
-            path = folder / tflite_name(precision)
-            path.write_bytes(convert_object_to_bytearray(model))
-            write_zip(path, {LABELS_FILE: labels.encode()}, append=True)
+            content = bytes(convert_object_to_bytearray(model))
+            write_attached(folder / tflite_name(precision), content, {LABELS_FILE: labels.encode()})
 
 
 def _whole(module: ServingModule) -> Callable[[tf.Tensor], Outputs]:

@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from kfdet.detection.saved_model import load_graph
 from kfdet.errors import InputError, KfdetError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -161,16 +162,15 @@ def load_model(path: Path, name: str) -> ServedModel:
     Raises:
         InputError: It cannot be loaded.
     """
-    import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+    loaded = load_graph(path, tags=["serve"])
     try:
-        loaded = tf.saved_model.load(str(path), tags=["serve"])
         file = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except (DecodeError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+    except (DecodeError, OSError) as error:
         raise InputError(
-            f"this SavedModel cannot be loaded: {_readable(str(error))}",
+            f"this SavedModel cannot be loaded: {error}.",
             file=path,
             hint="Export it again, or copy it whole.",
         ) from error

@@ -6,13 +6,16 @@ Without TensorFlow: a run that finds everything in its cache need not wait for i
 from __future__ import annotations
 
 import glob
-import json
+import lzma
 import tarfile
 import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
+from kfdet.dataset.formats.archive import list_members, read_members
 from kfdet.errors import InputError
-from kfdet.files import hash_files, hash_folder
+from kfdet.files import hash_files, hash_folder, parse_json, read_whole
 from kfdet.parameters import PUBLISHED_STARTS, TrainingSettings, is_local_start
 from kfdet.storage.address import is_bucket_uri
 from kfdet.storage.download import is_there
@@ -27,6 +30,12 @@ WEIGHTS_HINT = (
 
 _BUNDLE = "model.zip"
 """What a run's folder offers for download; its folder checkpoint/ holds the best weights."""
+
+_MOST_BYTES = 16 << 20
+"""Of model.json, which lists the labels."""
+
+TAR_DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+"""What Python raises for a damaged archive."""
 
 _BACKBONES = {"ssd_resnet50_fpn": "resnet50", "faster_rcnn_resnet50": "resnet50"}
 """Networks that share their backbone; every other one has its own."""
@@ -76,14 +85,13 @@ def _check_files(source: str, network: str) -> None:
 
 def _names(path: Path) -> list[str]:
     """Names of the files in an archive or a folder, or of those of a checkpoint."""
+    if path.is_file() and zipfile.is_zipfile(path):
+        return [member.name for member in list_members(path)]
     try:
-        if path.is_file() and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return archive.namelist()
         if path.is_file() and tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
                 return archive.getnames()
-    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+    except TAR_DAMAGE as error:
         raise InputError(f"cannot be unpacked: {error}.", file=path, hint=WEIGHTS_HINT) from error
     if path.is_dir():
         return [each.relative_to(path).as_posix() for each in path.rglob("*.index")]
@@ -94,19 +102,21 @@ def _names(path: Path) -> list[str]:
 def _trained_network(path: Path) -> str:
     """The network that the model.json of local weights names; "" where there is none."""
     inside = ("checkpoint/model.json", "model.json")
-    text = ""
     if path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            found = [name for name in inside if name in archive.namelist()]
-            text = archive.read(found[0]).decode() if found else ""
+        found = read_members(path, inside, _MOST_BYTES)
     else:
         folder = path if path.is_dir() else path.parent
-        found = [name for name in inside if (folder / name).is_file()]
-        text = (folder / found[0]).read_text(encoding="utf-8") if found else ""
-    try:
-        return str(json.loads(text).get("network", "")) if text else ""
-    except (ValueError, AttributeError):
-        return ""
+        there = [name for name in inside if (folder / name).is_file()]
+        found = {name: read_whole(folder / name, _MOST_BYTES) for name in there}
+    for name in inside:
+        if name in found:
+            return parse_json(found[name], _Network, path / name, hint=WEIGHTS_HINT).network
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    network: str = ""
 
 
 def bundle_of(path: Path) -> Path:

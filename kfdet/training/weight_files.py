@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 import tensorflow as tf
 
+from kfdet.dataset.formats.archive import list_members, unpack
 from kfdet.errors import InputError, KfdetError
 from kfdet.events import emit
 from kfdet.files import hash_file
@@ -22,7 +23,7 @@ from kfdet.records.tfrecord import LABEL_MAP_FILE, read_label_map
 from kfdet.training.fitting import AnchorShapes
 from kfdet.training.model_folder import DESCRIPTION_FILE, read_description, read_experiment
 from kfdet.training.published import COCO_LABELS, published
-from kfdet.training.starting_point import WEIGHTS_HINT, bundle_of
+from kfdet.training.starting_point import TAR_DAMAGE, WEIGHTS_HINT, bundle_of
 from kfdet.training.weight_cache import download, obtain
 
 _SCRATCH = "kfdet-weights-"
@@ -152,15 +153,21 @@ def _unpacked(path: Path, scratch: Path) -> Path:
     if not (path.is_file() and (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))):
         return path
     target = scratch / "unpacked"
-    kind = "zip" if zipfile.is_zipfile(path) else "tar"
-    if kind == "tar":
-        kind = {"gz": "gztar", "tgz": "gztar", "bz2": "bztar", "xz": "xztar"}.get(
-            path.suffix.lstrip("."), "tar"
-        )
+    free = shutil.disk_usage(scratch).free
+    if zipfile.is_zipfile(path):
+        unpack(path, target, [member.name for member in list_members(path)], free)
+        return target
     try:
-        # The data filter refuses members outside the target; zip members are kept inside anyway.
-        shutil.unpack_archive(path, target, kind, filter=None if kind == "zip" else "data")
-    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+        with tarfile.open(path) as archive:
+            size = sum(member.size for member in archive)
+            if size > free:
+                raise InputError(
+                    f"unpacks to {size >> 20:,} MiB; there is room for {free >> 20:,} MiB.",
+                    file=path,
+                    hint="Free some space.",
+                )
+            archive.extractall(target, filter="data")  # refuses members outside the target
+    except TAR_DAMAGE as error:
         raise InputError(f"cannot be unpacked: {error}.", file=path, hint=WEIGHTS_HINT) from error
     return target
 
