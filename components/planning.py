@@ -21,7 +21,7 @@ def planning(
     negatives: NegativeSettings,
     seed: int,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Outputs", [("groups", list), ("disk", str)]
+    "Outputs", [("Output", list), ("disk", str)]
 ):
     """Check the dataset, split it without leaks, and cut it into groups of sources.
 

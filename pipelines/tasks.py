@@ -153,9 +153,10 @@ def prepare(
         **part(parameters, NegativeSettings),
     )
     on_cluster(plan, "Planning", compilation, retries=1)  # bad datasets fail here
-    # without a name, by which KFP 2.15 would look for what dsl.Collected gathers, and not find it
     disk = plan.outputs["disk"]
-    with dsl.ParallelFor(plan.outputs["groups"]) as group:
+    # under no other name: KFP 2.15 would look for what dsl.Collected gathers, and kfp.local for the
+    # groups, by that name, and not find it
+    with dsl.ParallelFor(plan.outputs["Output"]) as group:
         boxes = interpolation(
             dataset=dataset,
             plan=plan.outputs["plan"],
