@@ -179,7 +179,7 @@ def test_a_model_that_is_not_promoted_leaves_the_endpoint_as_it_is(
     )
     monkeypatch.setattr(stage, "connect_to_deploy", lambda _: None)
     monkeypatch.setattr(stage, "confirm", lambda *_, **__: Decision(False, "Worse.", current))
-    monkeypatch.setattr(stage, "read_json_object", lambda _: {})
+    monkeypatch.setattr(stage, "read_metrics", lambda _: {})
     monkeypatch.setattr(stage, "deploy_model", None)
     noted: list[Any] = []
     monkeypatch.setattr(stage, "note_refusal", lambda *given: noted.append(given))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import run_files
 from support.blob_detector import save_blob_model, write_blob_records
 
 from kfdet.cli import main
@@ -54,8 +55,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder as far as a deployment looks at it."""
     folder = tmp_path_factory.mktemp("run")
     save_blob_model(folder / "model")
-    (folder / "run.json").write_text("{}")
-    metrics = {"AP": 0.6, "AP50": 0.9, "verdict": True, "verdict_reasons": ["Good."]}
+    (folder / "run.json").write_text(json.dumps(run_files.record()))
+    metrics = run_files.metrics(verdict_reasons=["Good."])
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_blob_records(folder / "artifacts" / "run-1" / "tfrecord-build" / "records")
     return folder

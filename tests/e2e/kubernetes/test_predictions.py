@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 import imagesize
 import numpy as np
 import pytest
+from support import run_files
 from support.blob_detector import save_blob_model, write_blob_records
 
 from kfdet.cli import main
@@ -57,8 +59,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What is served under NAME."""
     folder = tmp_path_factory.mktemp("run")
     save_blob_model(folder / "model")
-    (folder / "run.json").write_text("{}")
-    (folder / "metrics.json").write_text('{"AP": 0.6, "AP50": 0.9}')
+    (folder / "run.json").write_text(json.dumps(run_files.record()))
+    (folder / "metrics.json").write_text(json.dumps(run_files.metrics()))
     write_blob_records(folder / "artifacts" / "run-1" / "tfrecord-build" / "records")
     assert main(["deploy", str(folder), "--name", NAME, "-n", names.NAMESPACE]) == 0
     yield folder
