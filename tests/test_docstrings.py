@@ -82,8 +82,9 @@ def test_the_guide_runs_as_written(
     def sweep(dataset: str, folder: str, grid: dict[str, Any], **changes: Any) -> kfdet.Run:
         kfdet.Parameters(**{name: values[0] for name, values in grid.items()}).check()
         done = run(dataset, "older-run", **changes)
-        trial = {"settings": grid, "AP50": 0.5, "ms_per_image": 1.0, "minutes": 1.0}
-        (done.folder / "sweep.json").write_text(json.dumps({"trials": [trial]}))
+        costs = {"ms_per_image": 1.0, "megabytes": 1.0, "minutes": 1.0}
+        trial = {"settings": grid, "AP50": 0.5, "AP": 0.3, **costs}
+        (done.folder / "sweep.json").write_text(json.dumps({"trials": [trial], "chosen": grid}))
         return done
 
     monkeypatch.chdir(working_folder)
