@@ -295,7 +295,7 @@ def test_metrics_come_from_the_run_that_computed_them(
         read.append(place)
         return {"AP50": 1.0}
 
-    monkeypatch.setattr(submission, "read_json", read_metrics)
+    monkeypatch.setattr(submission, "read_metrics", read_metrics)
     monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
     backend: Any = KfpBackend(*earlier)
     ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
