@@ -44,6 +44,9 @@ from kfdet.storage.copies import local_model
 from kfdet.storage.shards import open_records
 from kfdet.training.history import HISTORY_FILE, read_history
 
+_KEPT_BYTES = 256 << 20
+"""Of pictures out of a bucket: the model, its TFLite forms and the report ask for the same ones."""
+
 
 def evaluate(
     records: Path,
@@ -88,7 +91,7 @@ def evaluate(
             or the one to compare with does not fit them.
     """
     gate.check()
-    with open_records(records) as opened, ExitStack() as models:
+    with open_records(records, kept_bytes=_KEPT_BYTES) as opened, ExitStack() as models:
         labels = opened.labels
         detector = models.enter_context(load_detector(saved_model, labels))
         other = None

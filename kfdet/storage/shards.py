@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+from cachetools import LRUCache, cached
 
 from kfdet.errors import InputError
 from kfdet.records.reading import ReadRange, Records, open_file
@@ -15,16 +18,20 @@ from kfdet.storage.store import Store, StoreError
 _GONE = frozenset(("NoSuchKey", "InvalidRange"))
 
 
-def open_records(folder: Path) -> Records:
+def open_records(folder: Path, *, kept_bytes: int = 0) -> Records:
     """The records in a folder, wherever their shards are.
 
     Args:
         folder: Folder that the TFRecord build wrote.
+        kept_bytes: How much of what came from a bucket stays in memory, for whoever asks for a
+            picture more than once.
 
     Raises:
         InputError: It is not such a folder, or one of an older version.
     """
     stores: dict[str, Store] = {}  # of a run, all shards are in one bucket
+    kept: LRUCache[tuple[Any, ...], bytes] = LRUCache(kept_bytes, getsizeof=len)
+    keep = cached(kept, key=lambda store, *range_: range_, lock=Lock())(_read)
 
     def open_shard(place: str) -> ReadRange:
         if not is_bucket_uri(place):
@@ -32,13 +39,14 @@ def open_records(folder: Path) -> Records:
         location = BucketPath.parse(place)
         if location.bucket not in stores:
             stores[location.bucket] = Store(place)
-        return partial(_read, stores[location.bucket], location, place)
+        return partial(keep, stores[location.bucket], place)
 
     return Records(folder, open_shard)
 
 
-def _read(store: Store, location: BucketPath, uri: str, offset: int, length: int) -> bytes:
+def _read(store: Store, uri: str, offset: int, length: int) -> bytes:
     """A range of an object; fewer bytes where it ends before."""
+    location = BucketPath.parse(uri)
     try:
         data: bytes = store.call_with_retries(_get, store.client, location, offset, length)
     except StoreError as error:

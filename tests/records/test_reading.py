@@ -237,6 +237,22 @@ def test_pictures_come_out_of_a_bucket(
     assert len(gets) == len(order), "one request for each picture"
 
 
+@pytest.mark.parametrize(("kept_bytes", "requests"), [(0, 14), (100, 14), (1 << 20, 7)])
+def test_what_is_kept_is_asked_for_once(
+    remote: Path,
+    object_store: ObjectStore,
+    examples: list[Example],
+    kept_bytes: int,
+    requests: int,
+) -> None:
+    jpegs = [(one.source_id, one.jpeg) for one in examples]
+    with open_records(remote, kept_bytes=kept_bytes) as records:
+        for _ in range(2):
+            assert list(records.pictures(NUMBERS)) == jpegs
+    gets = [line for line in object_store.log if line.startswith("GET") and "tfrecord" in line]
+    assert len(gets) == requests
+
+
 def test_only_the_picture_travels(remote: Path, object_store: ObjectStore) -> None:
     """A shard of which all but one record is damaged still gives that record."""
     (uri, start), (same, _) = shard_of(remote, 10), shard_of(remote, 11)
