@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -278,6 +279,20 @@ def test_images_in_a_group_are_in_order(
     names = [row["video"] for row in out.rows]
     assert names[:3] == ["images/d.jpg", "images/e.png", "images/f.png"]
     assert [row["source_id"] for row in out.rows[:3]] == [1, 201, 401]
+
+
+def test_a_file_that_has_changed_since_it_was_planned(workspace: Workspace, tmp_path: Path) -> None:
+    size = (workspace.dataset / "videos/a.mp4").stat().st_size
+    sources = [
+        replace(source, file_bytes=size + 1) if source.name == "videos/a.mp4" else source
+        for source in SOURCES
+    ]
+    split = Split("time-block", 0.2, 1.0, 0)
+    plan = tmp_path / "plan"
+    shutil.copytree(workspace.plan, plan)
+    write_plan(Plan("dataset", ("thing",), tuple(sources), split, GROUPS), plan)
+    with pytest.raises(InputError, match=r"a\.mp4.*had .* when the run was planned.*new run"):
+        replace(workspace, plan=plan).extract(tmp_path / "out", boxes=BOXES, negatives=[])
 
 
 # --- pictures ---
