@@ -238,7 +238,7 @@ def _reason(url: str, error: FFmpegError, late: bool) -> str:
             socket.getaddrinfo(urlsplit(url).hostname, None)
         except (OSError, UnicodeError):
             return "its host name is not known"
-        return "what it sends is no video"
+        return "it does not send a video"
     if isinstance(error, ValueError):  # FFmpeg: invalid data
-        return "what it sends is no video"
+        return "it does not send a video"
     return error.strerror or str(error)

@@ -47,7 +47,7 @@ def open_file(path: Path) -> ReadRange:
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}.", file=path, hint=hint) from error
     except ValueError as error:
-        raise InputError("this is no name of a file.", file=repr(str(path)), hint=hint) from error
+        raise InputError("is not a valid file name.", file=repr(str(path)), hint=hint) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise InputError("is a pipe or a device, not a file.", file=path, hint=hint)
     return lambda offset, length: os.pread(file.fileno(), length, offset)

@@ -160,7 +160,7 @@ def test_frames_that_come_all_at_once_are_played_at_their_own_speed(
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("page.html", "what it sends is no video"), ("none.m3u8", "404 Not Found")],
+    [("page.html", "it does not send a video"), ("none.m3u8", "404 Not Found")],
 )
 def test_an_address_without_video_is_refused(name: str, problem: str, web: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:

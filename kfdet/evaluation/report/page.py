@@ -27,8 +27,8 @@ from kfdet.records.statistics import SAMPLES_FILE
 
 _MOST_VIDEO_BYTES = 8 * 1024 * 1024
 _MOST_TIMELINES = 16
-_MOST_ROWS = 30
 _MOST_SAMPLE_BYTES = 64 << 20
+_MOST_ROWS = 30
 """Of a table that has a row for each video or label; of more, those with the lowest AP50."""
 _SPLIT_NAMES = {"train": "training", "val": "evaluation"}
 _KIND_NAMES = {"frame": "with objects", "background": "background", "crop": "background crop"}

@@ -240,7 +240,7 @@ def test_a_cluster_without_kserve(backend: Backend, first: dict[str, Any], core:
         with following(backend, run_id) as lines:
             wait_for(lambda: any("deployment" in line and UNKNOWN in line for line in lines), 600)
         refused = [kfdet("endpoints", "-n", NAMESPACE)]
-        if "KFDET_KFP_HOST" not in os.environ:  # of an address nobody knows whose cluster it is
+        if "KFDET_KFP_HOST" not in os.environ:  # an address does not tell which cluster it is
             refused.append(kfdet("submit", DATASET, "--endpoint", other))
     for done in refused:
         assert done.returncode == 2
