@@ -33,10 +33,13 @@ from kfdet.video.structure import is_whole, media_data
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg"
 # One packet is one frame in these; elsewhere a packet may be a single field.
 _ONE_PACKET_ONE_FRAME = ("mov", "matroska", "avi")
+_FIELDS = 0.55
+"""Frames a packet, where packets are fields."""
 _INDEXED = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg")
 """Codecs of which FFmpeg gives the packets of an MP4 file as its index has them."""
-_GAP = 1.5
-"""Of the usual distance between frames: above it frames are missing from a damaged video."""
+_GAP = 1.75
+"""Of the usual distance between frames: above it frames are missing from a damaged video. Films in
+television's rate have frames of 1 and of 1.5."""
 
 _MOST_LEADING = 64
 """Place in decode order of frames that lean on a key frame before the start of the file."""
@@ -77,6 +80,8 @@ class PacketTable:
         declared: Number of frames that the header promises, 0 where it has no count.
         damaged: Whether packets are missing or broken.
         losses: Where frames are missing or do not decode, as far as the time stamps tell.
+        listed: Frames in an MP4 file's table, with those that it says not to show, or frames that
+            should decode and do not all; else 0.
     """
 
     frames: int
@@ -90,6 +95,7 @@ class PacketTable:
     declared: int
     damaged: bool
     losses: tuple[Loss, ...] = ()
+    listed: int = 0
 
 
 @contextmanager
@@ -212,8 +218,10 @@ def scan(path: Path) -> PacketTable:
     start = _start(path)
     with open_video(path) as (container, stream):
         packets = _packets(container, stream)
-        # MP4's table of samples is exact; its count includes what an edit list leaves out.
-        cut_off = start.family == "mov" and packets.count < len(stream.index_entries)
+        # MP4's table of samples is exact; its count includes what an edit list leaves out. AVI has
+        # empty entries for frames that are shown longer.
+        filled = sum(entry.size > 0 for entry in stream.index_entries)
+        cut_off = start.family in ("mov", "avi") and packets.count < filled
         track = stream.id
     damaged = not packets.whole or cut_off or not is_whole(path, start.family, packets.count, track)
     table = None if damaged else _table(start, packets)
@@ -224,11 +232,17 @@ def scan(path: Path) -> PacketTable:
     with open_video(path, threads=1 if damaged else 0) as (container, stream):
         frames = sum(1 for _ in decoded(container, stream, errors))
     known = np.sort(np.array([s for s in packets.stamps if s is not None], np.int64))
+    gaps = _gaps(known, float(start.table.time_base), start.end)
+    # Of interlaced film a packet may be one of a frame's two fields.
+    fewest = 0 if start.family in _ONE_PACKET_ONE_FRAME else _FIELDS * len(known)
+    lost = fewest < frames < len(known) or bool((known < (start.table.first.pts or 0)).any())
+    damaged = damaged or lost or bool(errors) or (start.family == "mpegts" and bool(gaps))
     return replace(
         start.table,
         frames=frames,
-        damaged=damaged or bool(errors),
-        losses=_gaps(known, float(start.table.time_base), start.end) if damaged else (),
+        damaged=damaged,
+        losses=gaps if damaged else (),
+        listed=len(known) if lost else _listed(start, packets),
     )
 
 
@@ -339,8 +353,11 @@ def _table(start: _Start, packets: _Packets) -> PacketTable | None:
     if not trusted:
         return None
     leading = int(np.searchsorted(pts, np.int64(first.pts or 0)))
-    # Frames before the first one that come long after it were put there by damage.
-    misplaced = bool(leading) and int(order[:leading].max()) > _MOST_LEADING
+    # Frames before the first one lean on a key frame that was cut away. Where they come long after
+    # it, where one of them is a key frame or one is not even a frame, it is damage.
+    misplaced = bool(leading) and (
+        int(order[:leading].max()) > _MOST_LEADING or key[:leading].any() or packets.suspicious
+    )
     pts, order, key = pts[leading:], order[leading:], key[leading:]
     return replace(
         start.table,
@@ -348,8 +365,13 @@ def _table(start: _Start, packets: _Packets) -> PacketTable | None:
         pts=pts,
         order=order,
         keys=np.flatnonzero(key),
-        damaged=misplaced,
+        damaged=bool(misplaced),
+        listed=_listed(start, packets),
     )
+
+
+def _listed(start: _Start, packets: _Packets) -> int:
+    return max(start.table.declared, packets.count) if start.family == "mov" else 0
 
 
 def _gaps(pts: npt.NDArray[np.int64], unit: float, end: float) -> tuple[Loss, ...]:

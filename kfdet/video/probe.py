@@ -28,6 +28,8 @@ class VideoInfo:
         exact: False where the file is damaged, so that frames are missing or broken.
         declared: Number of frames that the header promises, 0 where it has no count.
         losses: Where frames of a damaged file are lost, as far as that is known.
+        listed: Frames in an MP4 file's table, with those that it says not to show, or frames that
+            should decode and do not all; else 0.
     """
 
     width: int
@@ -39,18 +41,23 @@ class VideoInfo:
     pix_fmt: str
     exact: bool
     declared: int = 0
-
     losses: tuple[Loss, ...] = ()
+    listed: int = 0
 
     @property
     def damage(self) -> str:
         """One sentence about what is missing; "" where nothing is."""
+        if self.exact and self.frames < self.listed:
+            return (
+                f"it shows {self.frames} of the {self.listed:,} frames in its table: an edit hides "
+                "the others, or the table is damaged."
+            )
         if self.exact:
             return ""
         undecodable = sum(loss.count for loss in self.losses if loss.kept)
         missing = sum(loss.count for loss in self.losses if not loss.kept)
         decodable = self.frames - undecodable
-        total = max(self.declared, self.frames)
+        total = max(self.declared, self.frames, self.listed)
         if total > decodable:
             text = f"{decodable} of {total} frames decode"
         elif missing:
@@ -106,6 +113,7 @@ def describe(table: PacketTable) -> VideoInfo:
         exact=not table.damaged,
         declared=table.declared,
         losses=table.losses,
+        listed=table.listed,
     )
 
 

@@ -23,7 +23,9 @@ _IN_SEGMENT = _ANYWHERE | {
     *(0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367),
 }
 _SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK = 0xA3, 0xA0, 0xA1
-_IN_CLUSTER = _ANYWHERE | {_SIMPLE_BLOCK, _BLOCK_GROUP, 0xE7, 0x5854, 0xA7, 0xAB, 0xAF}
+_INTEGERS = frozenset((0xE7, 0xA7, 0xAB))
+"""Time, position and previous size of a cluster."""
+_IN_CLUSTER = _ANYWHERE | _INTEGERS | {_SIMPLE_BLOCK, _BLOCK_GROUP, 0x5854, 0xAF}
 _IN_BLOCK_GROUP = _ANYWHERE | {
     _BLOCK,
     0xA2,
@@ -133,6 +135,8 @@ def _cluster(
         if end is None and (identity in _IN_SEGMENT - _ANYWHERE or identity == _EBML):
             return start
         if identity not in _IN_CLUSTER or size is None or place + size > last:
+            raise _BrokenError
+        if identity in _INTEGERS and size > 8:  # a block that damage gave another name
             raise _BrokenError
         if identity == _SIMPLE_BLOCK:
             _count(data, place, size, blocks)
@@ -333,12 +337,15 @@ def _box(data: mmap.mmap | Ranged, place: int, end: int) -> tuple[bytes, int, in
 
 
 def _mpegts(data: mmap.mmap, _: int) -> int:
-    """0 where every packet begins with the byte of synchronisation."""
+    """0 where every packet is whole and begins with the byte of synchronisation."""
     start = data.find(bytes((_TS_SYNC,)))
     # M2TS has a time stamp of four bytes before every packet.
     step = next(
         (s for s in (_TS_PACKET, _TS_PACKET + 4) if data[start + s : start + s + 1] == b"G"), 0
     )
-    if step and not np.all(np.frombuffer(data, np.uint8)[start::step] == _TS_SYNC):
+    if not step:
+        return 0
+    begins = bool(np.all(np.frombuffer(data, np.uint8)[start::step] == _TS_SYNC))
+    if not begins or (len(data) - start - _TS_PACKET) % step:
         raise _BrokenError
     return 0

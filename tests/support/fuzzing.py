@@ -33,7 +33,8 @@ from kfdet.video.probe import probe
 WRITTEN = tuple(name for name, entry in FORMATS.items() if entry.read)
 CONTAINERS = (
     *("mp4, B-frames", "mp4, fragments", "mov, open GOP", "mkv, open GOP", "webm, VP9"),
-    *("avi, MPEG-4", "avi, Motion JPEG", "mts, B-frames", "3gp, MPEG-4"),
+    *("avi, MPEG-4", "avi, Motion JPEG", "mts, B-frames", "3gp, MPEG-4", "avi, H.264"),
+    *("mov, HEVC with open GOP", "ts, MPEG-2 with B-frames", "mp4, variable rate"),
 )
 _TARGETS = ("coco", "voc", "yolo", "datumaro", "csv", "parquet")
 _IMAGES = {

@@ -73,6 +73,7 @@ def test_does_not_count_hidden_frames(
     info = probe(path)
     assert info.frames == len(decoded_numbers(path)) == frames
     assert info.exact
+    assert (f"shows {frames} of the " in info.damage) == (path.suffix != ".mkv")
 
 
 def _second_key(path: Path) -> int:
@@ -108,9 +109,11 @@ def test_header_that_lies_does_not_matter(
         "webm, alternate references",
         "avi, MPEG-4",
         "avi, Motion JPEG",
+        "mts, B-frames",
+        "ts, MPEG-2 with B-frames",
     ],
 )
-@pytest.mark.parametrize("share", [0.95, 0.4])
+@pytest.mark.parametrize("share", [0.95, 0.41])
 def test_cut_off_video_says_what_decodes(
     numbered: Numbered, tmp_path: Path, name: str, share: float
 ) -> None:
@@ -125,6 +128,35 @@ def test_cut_off_video_says_what_decodes(
     assert 0 < info.frames == len(decoded_numbers(path)) < 60
     assert f"{info.frames} of 60 frames decode" in info.damage or info.declared == 0
     assert "cut off" in info.damage
+
+
+def test_a_frame_that_a_transport_stream_lost_is_said(numbered: Numbered, tmp_path: Path) -> None:
+    data = bytearray(numbered("mts, B-frames").read_bytes())
+    with av.open(str(numbered("mts, B-frames"))) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    for place in range(places[30], places[31], 188):
+        data[place + 2] ^= 0x10  # now of a stream that nobody knows
+    path = tmp_path / "lost.mts"
+    path.write_bytes(data)
+    info = probe(path)
+    assert info.frames < 60
+    assert "of about 60 frames decode; lost: about 1 after frame" in info.damage
+
+
+@pytest.mark.parametrize("damage", [bytes, lambda length: b"\xff" * length], ids=["0", "1"])
+def test_frames_that_are_lost_at_the_start_are_said(
+    numbered: Numbered, tmp_path: Path, damage: Callable[[int], bytes]
+) -> None:
+    whole = remux(numbered("mp4, B-frames"), tmp_path / "w.mp4")
+    with av.open(str(whole)) as container:
+        place = next(packet for packet in container.demux(video=0) if packet.is_keyframe).pos
+    data = bytearray(whole.read_bytes())
+    data[place : place + 400] = damage(400)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    info = probe(path)
+    assert 0 < info.frames == len(decoded_numbers(path)) < 60
+    assert f"{info.frames} of 60 frames decode" in info.damage
 
 
 def _sound(path: Path) -> None:

@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 from support.numbered_video import KINDS, number_of, remux
 
@@ -19,6 +21,7 @@ Numbered = Callable[[str], Path]
 CONTAINERS = (
     *("mp4, B-frames", "mov, open GOP", "mp4, fragments", "mkv, open GOP"),
     *("webm, VP9", "webm, alternate references", "avi, MPEG-4", "avi, Motion JPEG"),
+    *("mts, B-frames", "ts, MPEG-2 with B-frames", "avi, H.264", "mov, HEVC with open GOP"),
 )
 
 
@@ -85,8 +88,23 @@ def test_any_byte_may_be_wrong(numbered: Numbered, tmp_path: Path, name: str) ->
         for _ in range(rng.choice((1, 20))):
             changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
-        with suppress(InputError):
-            probe(path)
+        said: list[dict[str, Any]] = []
+        with suppress(InputError), events.listening(said.append):
+            left = sum(1 for _ in extract(path))
+            assert left == KINDS[name].frames or any(each["event"] == "warning" for each in said)
+
+
+def test_a_block_that_damage_gave_another_name(numbered: Numbered, tmp_path: Path) -> None:
+    with av.open(str(numbered("webm, VP9"))) as container:
+        place = [packet.pos for packet in container.demux(video=0)][30]
+    data = bytearray(numbered("webm, VP9").read_bytes())
+    # SimpleBlock and its length, then what a packet holds; named the size of the cluster before
+    data[data.rindex(b"\xa3", place - 4, place)] = 0xAB
+    path = tmp_path / "x.webm"
+    path.write_bytes(data)
+    info = probe(path)
+    assert info.frames < 60
+    assert "lost: about " in info.damage
 
 
 @pytest.mark.parametrize("live", [False, True])
