@@ -46,6 +46,7 @@ e2e: venv
 # kfdet as it is installed, components and pipelines among its packages, so that imports resolve.
 INSTALLED := build/installed
 
+# With the tests that nobody runs without a cluster.
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -54,6 +55,7 @@ lint: venv
 	cd $(INSTALLED) && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
 	cd $(INSTALLED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache/installed --package kfdet
+	MYPYPATH=tests $(BIN)/mypy --allow-untyped-calls --allow-untyped-decorators tests/e2e/kubernetes
 
 # Look at the difference before you commit it.
 golden: venv

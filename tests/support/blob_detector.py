@@ -42,9 +42,9 @@ def save_blob_model(folder: Path, labels: Sequence[str] = LABELS) -> Path:
     """Write folder/1/saved_model.pb and model.json as the export stage does."""
     import tensorflow as tf
 
-    class Finder(tf.Module):
+    class Finder(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def find(self, image_bytes):
+        def find(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             boxes, scores, classes, counts = tf.map_fn(
                 self._one,
                 image_bytes,
@@ -59,7 +59,7 @@ def save_blob_model(folder: Path, labels: Sequence[str] = LABELS) -> Path:
                 "num_detections": counts,
             }
 
-        def _one(self, encoded):
+        def _one(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
             image = tf.cast(tf.io.decode_image(encoded, 3, expand_animations=False), tf.float32)
             size = tf.cast(tf.shape(image)[:2], tf.float32)
             rows = []
@@ -168,7 +168,7 @@ def _labelled(frame: int, blobs: Sequence[Blob], drawn_labels: Sequence[int]) ->
         width=STORED[0],
         height=STORED[1],
         boxes=boxes / np.array([*SOURCE, *SOURCE]),
-        labels=[LABELS[blob.label - 1] for blob in labelled],
+        labels=[LABELS[blob.label - 1] for blob in labelled if blob.label],
         class_ids=np.array([blob.label for blob in labelled], np.int64),
         occluded=np.zeros(len(labelled), bool),
         truncated=np.zeros(len(labelled), bool),

@@ -6,18 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 Refused = Callable[[list[str]], str]
 """Runs a command that is refused; returns its message. The fixture is in tests/cli."""
 
 
-def kfdet(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def kfdet(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "kfdet", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        **options,  # type: ignore[call-overload]
+        **options,
     )
 
 

@@ -109,7 +109,9 @@ def write_records(
         description: More of dataset.json than the labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    examples, objects, places = [], [], []
+    examples: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    places: list[dict[str, Any]] = []
     writers: dict[str, ShardWriter] = {}
     for each in pictures:
         if each.split not in writers:

@@ -29,9 +29,15 @@ from kfdet.deployment.endpoint import Release
 from kfdet.deployment.gate import Decision, note_refusal
 from kfdet.deployment.inference_service import build, read
 from kfdet.deployment.rollout import Options, check_deployment, roll_back, roll_out, share_out
-from kfdet.deployment.smoke_test import _detector, smoke_test, validation_pictures
+from kfdet.deployment.smoke_test import (
+    LabelledPicture,
+    _detector,
+    smoke_test,
+    validation_pictures,
+)
 from kfdet.errors import KfdetError
 from kfdet.stages import deployment as deployment_stage
+from kfdet.storage.shards import open_records
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,8 +83,7 @@ def test_two_versions_without_an_interruption(
     first = deploy(run, capsys)
     assert first["ready"]
     (note := run / "model" / "1" / "assets.extra" / "note.txt").write_text("second")
-    (records,) = run.rglob("records")
-    picture = validation_pictures(records)[0]
+    picture = pictures(run)[0]
     answers: list[str] = []
     ended = threading.Event()
 
@@ -115,8 +120,14 @@ def test_two_versions_without_an_interruption(
 
 
 def smoke(cluster: Cluster, run: Path) -> Any:
-    (records,) = run.rglob("records")
-    return functools.partial(smoke_test, cluster, validation_pictures(records))
+    return functools.partial(smoke_test, cluster, pictures(run))
+
+
+def pictures(run: Path) -> list[LabelledPicture]:
+    """What a deployment of the run looks at."""
+    (folder,) = run.rglob("records")
+    with open_records(folder) as records:
+        return validation_pictures(records)
 
 
 @pytest.fixture

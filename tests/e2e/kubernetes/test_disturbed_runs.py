@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_two_equal_trainings_at_once(backend: Backend, dataset: str) -> None:
     root = ("--checkpoint-root", f"{CHECKPOINTS}-twice")
     runs = [start(backend, *LONG, *seed, *root) for _ in range(2)]
     logs = Logs(backend)
-    pods = [wait_for(lambda r=r: running_pod(backend, r, "training")) for r in runs]
+    pods = [wait_for(partial(running_pod, backend, r, "training")) for r in runs]
 
     def waits() -> bool:
         found = zip(runs, pods, strict=True)

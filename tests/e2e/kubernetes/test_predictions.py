@@ -30,6 +30,7 @@ from kfdet.deployment.smoke_test import validation_pictures
 from kfdet.detection import Detector
 from kfdet.detection.saved_model import find_saved_model
 from kfdet.serving.model import load_model
+from kfdet.storage.shards import open_records
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,8 +71,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("grpc", 9000)])
 def test_predictions_are_those_of_the_local_model(run: Path, scheme: str, port: int) -> None:
     local = load_model(find_saved_model(run / "model"), NAME)
-    (records,) = run.rglob("records")
-    pictures = validation_pictures(records)
+    (folder,) = run.rglob("records")
+    with open_records(folder) as records:
+        pictures = validation_pictures(records)
     assert pictures
     with (
         forwarded(port) as here,
