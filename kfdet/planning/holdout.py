@@ -8,22 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from kfdet.planning.plan import FrameRange
-from kfdet.planning.sides import Counts, Flags, Integers, SplitInput
+from kfdet.planning.sides import Counts, Flags, Integers, SplitInput, total
 
 _BLOCK_POSITIONS = 64
 _EXHAUSTIVE_UNITS = 8
 
 
 def choose_units(
-    units: Sequence[Sequence[SplitInput]], val_share: float, rng: np.random.Generator
+    units: Sequence[Sequence[SplitInput]],
+    labels: int,
+    val_share: float,
+    rng: np.random.Generator,
 ) -> Flags | None:
     """Which units evaluate: every label on both sides where possible, shares near `val_share`.
 
     Tries all choices of few units; of many, seeded random ones, repaired where labels are missing.
+    `labels` is how many the dataset has.
     """
     if len(units) < 2:
         return None
-    parts = _parts(units)
+    parts = _parts(units, labels)
     count = len(units)
     if count <= _EXHAUSTIVE_UNITS:
         masks = rng.permutation(np.arange(1, 2**count - 1))
@@ -61,19 +65,19 @@ class _Parts:
         return total
 
 
-def _parts(units: Sequence[Sequence[SplitInput]]) -> _Parts:
-    labels, owners, boxes = [], [], []
+def _parts(units: Sequence[Sequence[SplitInput]], labels: int) -> _Parts:
+    shown, owners, boxes = [], [], []
     for number, unit in enumerate(units):
-        counts = sum(m.boxes.sum(axis=0) for m in unit)
+        counts = total(((m.labels, m.boxes) for m in unit), labels)
         found = np.flatnonzero(counts)
-        labels.append(found)
+        shown.append(found)
         owners.append(np.full(len(found), number))
         boxes.append(counts[found])
-    label = np.concatenate(labels)
+    label = np.concatenate(shown)
     order = np.argsort(label, kind="stable")
     return _Parts(
         frames=np.array([sum(len(m.frames) for m in unit) for unit in units]),
-        labels=units[0][0].boxes.shape[1],
+        labels=labels,
         label=label[order],
         unit=np.concatenate(owners)[order],
         boxes=np.concatenate(boxes)[order],
@@ -125,6 +129,23 @@ def label_gaps(total: Integers, in_val: Integers, val_share: float) -> tuple[tup
     return missing, int((used & thin).sum())
 
 
+def boxes_on(unit: Sequence[SplitInput], place: Integers) -> Counts:
+    """Boxes of every label that a unit shows, (F, P), where its frames have places in 0..F-1.
+
+    Args:
+        unit: Sources.
+        place: Place of each of their frames, one source after the other; frames may share one.
+    """
+    shown = np.unique(np.concatenate([m.labels for m in unit]))
+    boxes = np.zeros((place.max() + 1, len(shown)), np.int32)
+    start = 0
+    for m in unit:
+        rows = place[start : start + len(m.frames)]
+        boxes[rows[:, None], np.searchsorted(shown, m.labels)] += m.boxes
+        start += len(m.frames)
+    return boxes
+
+
 def choose_block(
     frames: Integers, boxes: Counts, val_share: float, guard: int
 ) -> FrameRange | None:
@@ -132,27 +153,32 @@ def choose_block(
 
     Args:
         frames: (F,) used frames.
-        boxes: (F, L) boxes of every label on them.
+        boxes: (F, P) boxes of labels on them.
         val_share: Share of the frames in the block.
         guard: Frames left out on both sides of the block.
     """
     size = max(1, round(val_share * len(frames)))
     latest = len(frames) - size
-    sums = np.zeros((len(boxes) + 1, boxes.shape[1]), np.int32)
-    sums[1:] = boxes
-    np.cumsum(sums, axis=0, out=sums)
+    start = np.unique(np.linspace(latest, 0, _BLOCK_POSITIONS).round())[::-1].astype(np.int64)
+    first, last = frames[start], frames[start + size - 1]
+    before = np.searchsorted(frames, first - guard)
+    after = np.searchsorted(frames, last + guard, side="right")
+    # Sums up to these frames only; those up to every frame would take many times their boxes.
+    cuts = np.unique(np.concatenate([start, start + size, before, after, [0, len(frames)]]))
+    sums = np.zeros((len(cuts), boxes.shape[1]), np.int64)
+    np.cumsum(np.add.reduceat(boxes, cuts[:-1], axis=0, dtype=np.int64), axis=0, out=sums[1:])
+
+    def up_to(place: Integers) -> Integers:
+        return sums[np.searchsorted(cuts, place)]
+
+    in_vals = up_to(start + size) - up_to(start)
+    in_trains = up_to(before) + sums[-1] - up_to(after)
+    used = sums[-1] > 0
     best: tuple[tuple[int, int, int, int, int], FrameRange] | None = None
-    for rank, start in enumerate(np.unique(np.linspace(latest, 0, _BLOCK_POSITIONS).round())[::-1]):
-        i = int(start)
-        first, last = int(frames[i]), int(frames[i + size - 1])
-        before = int(np.searchsorted(frames, first - guard))
-        after = int(np.searchsorted(frames, last + guard, side="right"))
-        if before == 0 and after == len(frames):
+    for rank, (in_train, in_val) in enumerate(zip(in_trains, in_vals, strict=True)):
+        if before[rank] == 0 and after[rank] == len(frames):
             continue
-        in_val = sums[i + size] - sums[i]
-        in_train = sums[before] + sums[-1] - sums[after]
         _, thin = label_gaps(in_val + in_train, in_val, val_share)
-        used = sums[-1] > 0
         score = (
             int(in_train.sum() == 0) + int(in_val.sum() == 0),
             int((used & (in_train == 0)).sum()),
@@ -161,5 +187,5 @@ def choose_block(
             rank,
         )
         if best is None or score < best[0]:
-            best = score, (first, last)
+            best = score, (int(first[rank]), int(last[rank]))
     return best[1] if best else None

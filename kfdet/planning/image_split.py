@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kfdet.planning.holdout import choose_block, choose_units
+from kfdet.planning.holdout import boxes_on, choose_block, choose_units
 from kfdet.planning.sides import LARGEST_GUARD_SHARE, Sides, SplitInput, units_of, whole
 
 _SEQUENCE_SHARE = 0.5
@@ -16,9 +16,12 @@ _SEQUENCE_IMAGES = 10
 
 
 def split_images(
-    images: Sequence[SplitInput], val_share: float, rng: np.random.Generator
+    images: Sequence[SplitInput], labels: int, val_share: float, rng: np.random.Generator
 ) -> tuple[dict[str, Sides], list[str]]:
-    """Clusters of duplicates on one side; frames of one video, which are all alike, as blocks."""
+    """Clusters of duplicates on one side; frames of one video, which are all alike, as blocks.
+
+    `labels` is how many the dataset has.
+    """
     units = units_of(images)
     sequences = [
         unit
@@ -30,8 +33,8 @@ def split_images(
     for sequence in sequences:
         sequence.sort(key=lambda m: _natural(m.source.name))
         guard = max(1, math.ceil(LARGEST_GUARD_SHARE * len(sequence)))
-        boxes = np.concatenate([m.boxes for m in sequence])
-        block = choose_block(np.arange(len(sequence)), boxes, val_share, guard)
+        place = np.arange(len(sequence))
+        block = choose_block(place, boxes_on(sequence, place), val_share, guard)
         first, last = block or (2 * len(sequence), 2 * len(sequence))
         for i, m in enumerate(sequence):
             if first <= i <= last:
@@ -46,7 +49,7 @@ def split_images(
             f"for evaluation, and the {guard} images on either side of it are not used."
         )
     rest = [unit for unit in units if unit not in sequences]
-    val = choose_units(rest, val_share, rng)
+    val = choose_units(rest, labels, val_share, rng)
     return sides | whole(rest, np.zeros(len(rest), bool) if val is None else val), warnings
 
 

@@ -228,7 +228,7 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
     # Images have equal ones, of which each would take as much memory as all else of an image.
-    shared: dict[tuple[str, bytes], npt.NDArray[Any]] = {}
+    shared: dict[tuple[Any, ...], npt.NDArray[Any]] = {}
     ranges: dict[Ranges, Ranges] = {}
     for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
         every = rows.get(source.name, slice(0, 0))
@@ -243,31 +243,34 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
         frames = select_frames(
             replace(source, train=usable), key_frames, sampling.frame_rate, sampling.every
         )
-        boxes = _count_boxes(frames, label[own], first[own], end[own], len(dataset.labels))
+        labels, boxes = _count_boxes(frames, label[own], first[own], end[own])
         busy = beside(frames, first[every], end[every], margin_frames(source))
         keyed = np.unique(arrays.frame[own])
         if item.kind == "image":
             usable = ranges.setdefault(usable, usable)
-            frames, boxes, busy, keyed = (
-                shared.setdefault((each.dtype.str, each.tobytes()), each)
-                for each in (frames, boxes, busy, keyed)
+            frames, labels, boxes, busy, keyed = (
+                shared.setdefault((each.shape, each.dtype.str, each.tobytes()), each)
+                for each in (frames, labels, boxes, busy, keyed)
             )
-        inputs.append(SplitInput(source, usable, frames, boxes, busy, keyed, duplicate, item.side))
+        inputs.append(
+            SplitInput(source, usable, frames, labels, boxes, busy, keyed, duplicate, item.side)
+        )
     return inputs, keys
 
 
 def _count_boxes(
-    frames: Integers, label: Integers, first: Integers, end: Integers, labels: int
-) -> Counts:
-    """Objects of every label on every frame, (F, L), from half-open spans of frames."""
-    change = np.zeros((len(frames) + 1, labels), np.int32)
+    frames: Integers, label: Integers, first: Integers, end: Integers
+) -> tuple[Integers, Counts]:
+    """The labels shown, (P,), and their objects on every frame, (F, P), from half-open spans."""
     visible = (end > first) & (label != _NOT_COUNTED)
-    np.add.at(change, (np.searchsorted(frames, first[visible]), label[visible]), 1)
-    np.add.at(change, (np.searchsorted(frames, end[visible]), label[visible]), -1)
+    shown, column = np.unique(label[visible], return_inverse=True)
+    change = np.zeros((len(frames) + 1, len(shown)), np.int32)
+    np.add.at(change, (np.searchsorted(frames, first[visible]), column), 1)
+    np.add.at(change, (np.searchsorted(frames, end[visible]), column), -1)
     np.cumsum(change, axis=0, out=change)
     np.minimum(change, np.iinfo(np.int16).max, out=change)
     small = change.max(initial=0) <= np.iinfo(np.int8).max
-    return change[:-1].astype(np.int8 if small else np.int16)
+    return shown, change[:-1].astype(np.int8 if small else np.int16)
 
 
 def _comparable(dataset: Dataset) -> tuple[Dataset, Hashes]:

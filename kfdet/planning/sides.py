@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from kfdet.planning.ranges import Ranges, contains
 
 Integers = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.signedinteger[Any]]
-"""In few bytes each, as there may be hundreds of labels on a million frames."""
+"""In few bytes each, as there may be millions of frames."""
 Flags = npt.NDArray[np.bool_]
 Strategy = Literal["video", "time-block", "image", "own", "whole"]
 Gaps = dict[str, float]
@@ -36,7 +36,8 @@ class SplitInput:
         source: The source.
         usable: Ranges with boxes or covered background.
         frames: (F,) the frames of these ranges that the run will use, rising.
-        boxes: (F, L) boxes of every label on these frames.
+        labels: (P,) numbers of the labels that it shows, rising: a few of those that there are.
+        boxes: (F, P) boxes of these labels on these frames.
         busy: (F,) whether a frame is beside a box (`kfdet.planning.background`).
         key_frames: Frames with key boxes that show that a person looked at them.
         duplicate: Sources with the same number show the same pictures.
@@ -46,6 +47,7 @@ class SplitInput:
     source: Source
     usable: Ranges
     frames: Integers
+    labels: Integers
     boxes: Counts
     busy: Flags
     key_frames: Integers
@@ -79,25 +81,27 @@ def whole(units: Sequence[Sequence[SplitInput]], val: Flags) -> dict[str, Sides]
     }
 
 
-def totals(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[Integers, Integers]:
-    """Boxes of every label in training and in evaluation."""
-    return total(inputs, sides, "train"), total(inputs, sides, "val")
-
-
-def total(inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str) -> Integers:
-    """Boxes of every label on one side."""
-    total: Integers = sum(
-        (
-            m.boxes[contains(getattr(sides[m.source.name], side), m.frames)].sum(axis=0)
-            for m in inputs
-        ),
-        start=np.zeros((), np.int64),
-    )
+def total(counts: Iterable[tuple[Integers, Counts]], labels: int) -> Integers:
+    """Boxes of each of so many labels, (L,), of pairs as `SplitInput` has them."""
+    total = np.zeros(labels, np.int64)
+    for shown, boxes in counts:
+        total[shown] += boxes.sum(axis=0)
     return total
 
 
-def missing_labels(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> tuple[int, int]:
-    """How many labels have no box in training, and how many none in evaluation."""
-    train, val = totals(inputs, sides)
-    used = sum(m.boxes.sum(axis=0) for m in inputs) > 0
+def total_of(
+    inputs: Sequence[SplitInput], sides: Mapping[str, Sides], side: str, labels: int
+) -> Integers:
+    """Boxes of each of so many labels on one side."""
+    inside = (contains(getattr(sides[m.source.name], side), m.frames) for m in inputs)
+    chosen = ((m.labels, m.boxes[own]) for m, own in zip(inputs, inside, strict=True))
+    return total(chosen, labels)
+
+
+def missing_labels(
+    inputs: Sequence[SplitInput], sides: Mapping[str, Sides], labels: int
+) -> tuple[int, int]:
+    """How many of so many labels have no box in training, and how many none in evaluation."""
+    train, val = (total_of(inputs, sides, side, labels) for side in ("train", "val"))
+    used = total(((m.labels, m.boxes) for m in inputs), labels) > 0
     return int((used & (train == 0)).sum()), int((used & (val == 0)).sum())

@@ -42,7 +42,7 @@ def split(
 
     Args:
         inputs: The sources, in any order.
-        labels: Names of the columns of `SplitInput.boxes`.
+        labels: Names of the labels, by number.
         val_share: Share of the frames that only evaluation sees, between 0 and 1.
         guard_seconds: Gap between the two sides within one video; at most LARGEST_GUARD_SHARE of
             the video's used stretch.
@@ -64,15 +64,19 @@ def split(
     strategy: Strategy = "image"
     videos = [m for m in inputs if m.source.kind == "video" and not m.source.background]
     if videos:
-        strategy, sides, gaps = split_videos(videos, val_share, guard_seconds, rng)
+        strategy, sides, gaps = split_videos(
+            videos, len(labels), val_share, guard_seconds, rng
+        )
     images = [m for m in inputs if m.source.kind == "image"]
     if images:
-        found, warnings = split_images(images, val_share, rng)
+        found, warnings = split_images(images, len(labels), val_share, rng)
         sides |= found
     background = [m for m in inputs if m.source.background]
     if background:
         # Last, and by itself, so that adding such a video moves no other frame.
-        found, more = split_background(background, strategy, val_share, guard_seconds, rng)
+        found, more = split_background(
+            background, strategy, len(labels), val_share, guard_seconds, rng
+        )
         sides |= found
         gaps |= more
     warnings = [*short_gaps(gaps, guard_seconds), *warnings, *judge(inputs, labels, sides)]

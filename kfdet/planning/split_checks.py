@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kfdet.errors import InputError
-from kfdet.planning.sides import SIDE_TITLES, Sides, SplitInput, total, totals
+from kfdet.planning.sides import SIDE_TITLES, Sides, SplitInput, total_of
 
 
 def judge(
@@ -26,7 +26,7 @@ def judge(
     )
     if not inputs:
         raise InputError("the dataset has no frame with a box.", hint=hint)
-    train, val = totals(inputs, sides)
+    train, val = (total_of(inputs, sides, side, len(labels)) for side in ("train", "val"))
     if own and not (train.sum() and val.sum()):
         raise empty_side("val" if train.sum() else "train")
     if not train.sum() or not val.sum():
@@ -63,7 +63,7 @@ def judge_test(
     Raises:
         InputError: None has one.
     """
-    counts = total(inputs, sides, "test")
+    counts = total_of(inputs, sides, "test", len(labels))
     if not counts.sum():
         raise empty_side("test")
     return [

@@ -7,10 +7,17 @@ import pytest
 
 from kfdet.boxes.interpolation import interpolate
 from kfdet.boxes.tables import iou_matrix
-from kfdet.dataset.loading import Dataset, load
+from kfdet.dataset.loading import Dataset, Item, KeyBox, load
 from kfdet.parameters import NegativeSettings, SamplingSettings, SplitSettings
-from kfdet.planning.planner import make_plan
+from kfdet.planning.planner import make_plan, split_inputs
 from kfdet.planning.ranges import contains
+
+
+def dataset_of(folder: Path, items: list[Item], labels: int) -> Dataset:
+    """A dataset of items that were read, with labels "0", "1" and so on."""
+    for item in items:
+        item.path.write_text(item.name)
+    return Dataset(folder, items, [str(number) for number in range(labels)], [])
 
 
 def plan_of(data: Dataset) -> tuple[object, ...]:
@@ -57,3 +64,12 @@ def test_duplicate_photos_are_on_one_side(shared_data: Path) -> None:
     for a, b in (("11", "116"), ("120", "83"), ("52", "74"), ("65", "98"), ("21", "45")):
         assert sides[f"{a}.jpg"] == sides[f"{b}.jpg"]
     assert len(set(keys["video"].to_pylist())) == 200  # type: ignore[index]
+
+
+def test_the_counts_of_a_source_take_room_for_its_own_labels_only(tmp_path: Path) -> None:
+    item = Item("a.mp4", tmp_path / "a.mp4", "video", 640, 480, 100, 10.0, "a.xml", stop=99)
+    item.keys = [KeyBox(0, "900", 0, 0, 0, 9, 9), KeyBox(1, "7", 50, 0, 0, 9, 9)]
+    (one,), _ = split_inputs(dataset_of(tmp_path, [item], 1000), SamplingSettings())
+    assert one.labels.tolist() == [7, 900]
+    assert (one.boxes.shape, one.boxes.nbytes) == ((100, 2), 200)
+    assert one.boxes.sum(axis=0).tolist() == [50, 100]

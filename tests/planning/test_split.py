@@ -34,6 +34,7 @@ def video_input(
         source,
         ((source.start, source.stop),),
         frames,
+        np.arange(2),
         boxes.astype(np.int64),
         busy=boxes.any(axis=1),
         key_frames=frames[boxes.any(axis=1)],
@@ -243,6 +244,12 @@ def test_images_of_one_film_are_cut_as_a_film() -> None:
     assert "100 images" in warnings[0]
 
 
+def only_shown(one: SplitInput) -> SplitInput:
+    """The same without counts of labels that it does not show."""
+    shown = np.flatnonzero(one.boxes.any(axis=0))
+    return dataclasses.replace(one, labels=one.labels[shown], boxes=one.boxes[:, shown])
+
+
 def names(count: int) -> list[str]:
     return [f"frame_{i}.jpg" for i in range(count)]
 
@@ -281,6 +288,7 @@ def test_nothing_leaks(inputs: list[SplitInput], val_share: float, guard: float,
     except InputError:
         return
     assert deal(inputs[::-1], val_share, guard, seed)[1] == sides
+    assert deal([only_shown(m) for m in inputs], val_share, guard, seed)[1] == sides
     assert any(side.train for side in sides.values())
     assert any(side.val for side in sides.values())
     for m in inputs:
