@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -24,28 +24,27 @@ def clip_keys(keys: pa.Table, sizes: Sizes) -> pa.Table:
     from them are clipped later. So do outside keys, which only mark where a box went.
     """
     plain = (keys["rotation"].to_numpy() == 0) & ~keys["outside"].to_numpy()
-    sides = {
-        name: np.where(plain, clipped, keys[name].to_numpy())
-        for name, clipped in _clipped(keys, sizes).items()
-    }
-    return _replace(keys, sides)
+    for name, clipped in _clipped(keys, sizes):
+        keys = _replace(keys, name, np.where(plain, clipped, keys[name].to_numpy()))
+    return keys
 
 
 def clip_boxes(boxes: pa.Table, sizes: Sizes) -> pa.Table:
     """Clip boxes (BOX_SCHEMA) to their frames; drop those with nothing left."""
-    sides = _clipped(boxes, sizes)
+    sides = dict(_clipped(boxes, sizes))
     left = (sides["xmax"] > sides["xmin"]) & (sides["ymax"] > sides["ymin"])
-    clipped = _replace(boxes, sides)
-    return clipped if left.all() else clipped.filter(pa.array(left))
+    for name, values in sides.items():
+        boxes = _replace(boxes, name, values)
+    return boxes if left.all() else boxes.filter(pa.array(left))
 
 
-def _clipped(table: pa.Table, sizes: Sizes) -> dict[str, Floats]:
+def _clipped(table: pa.Table, sizes: Sizes) -> Iterator[tuple[str, Floats]]:
+    """The columns of the boxes, one after the other, as each takes much memory."""
     row = pc.index_in(table["video"], value_set=pa.array(list(sizes), pa.string())).to_numpy()
     largest = np.array(list(sizes.values()), np.float64).reshape(-1, 2)
-    return {name: np.clip(table[name].to_numpy(), 0, largest[row, axis]) for name, axis in _SIDES}
+    for name, axis in _SIDES:
+        yield name, np.clip(table[name].to_numpy(), 0, largest[row, axis])
 
 
-def _replace(table: pa.Table, columns: dict[str, Floats]) -> pa.Table:
-    for name, values in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
-    return table
+def _replace(table: pa.Table, name: str, values: Floats) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values))

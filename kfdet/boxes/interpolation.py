@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kfdet.boxes.tables import BOX_SCHEMA, SIDES, UNTRACKED, Boxes, corners
+from kfdet.boxes.tables import BOX_SCHEMA, SIDES, UNTRACKED, Boxes
 from kfdet.errors import InputError
 
 Method = Literal["linear", "cubic"]
@@ -41,7 +41,7 @@ class Keys:
         video: Row of the key's video in the task table.
         track: Track number within its video; UNTRACKED rows are boxes of one frame.
         frame: Source frame.
-        box: (K, 4) xmin, ymin, xmax, ymax.
+        sides: xmin, ymin, xmax, ymax.
         rotation: Degrees around the box's centre.
         outside: The object is out of sight from this frame on.
     """
@@ -49,7 +49,7 @@ class Keys:
     video: Integers
     track: Integers
     frame: Integers
-    box: Boxes
+    sides: tuple[Floats, ...]
     rotation: Floats
     outside: Flags
 
@@ -172,7 +172,7 @@ def _evaluate(terms: Floats, key: Integers, after: Integers, out: Floats) -> Non
 def _polynomials(keys: Keys, follows: Flags, method: Method) -> Floats:
     """Coefficients (D, 4, K) of rising powers of the frames since each key."""
     gap = _gaps(keys, follows).astype(np.float64)
-    box = keys.box.T
+    box = np.stack(keys.sides)
     slope = np.zeros((4, len(gap)))
     slope[:, :-1] = np.diff(box, axis=1) / gap[:-1]
     slope *= follows
@@ -229,13 +229,13 @@ def keys_from_table(table: pa.Table, tasks: Mapping[str, Task]) -> tuple[pa.Tabl
     """
     encoded = pc.dictionary_encode(table.column("video").combine_chunks())
     names = encoded.dictionary.to_pylist()
-    missing = sorted(set(names) - set(tasks))
+    missing = [name for name in names if name not in tasks]
     if missing:
-        raise InputError("has boxes but no annotation task.", file=missing[0])
-    ordered = sorted(names)
-    rank = {name: i for i, name in enumerate(ordered)}
-    ranks = np.array([rank[name] for name in names], np.int64)
-    video = ranks[encoded.indices.to_numpy(zero_copy_only=False)]
+        raise InputError("has boxes but no annotation task.", file=min(missing))
+    by_name = sorted(range(len(names)), key=names.__getitem__)
+    rank = np.empty(len(names), np.int64)
+    rank[by_name] = np.arange(len(names))
+    video = rank[encoded.indices.to_numpy(zero_copy_only=False)]
     track, frame = (table.column(c).to_numpy() for c in ("track_id", "frame"))
     if not _is_sorted(video, track, frame):
         order = np.lexsort((frame, track, video))
@@ -245,7 +245,7 @@ def keys_from_table(table: pa.Table, tasks: Mapping[str, Task]) -> tuple[pa.Tabl
         video,
         track,
         frame,
-        corners(table),
+        tuple(table.column(side).to_numpy() for side in SIDES),
         table.column("rotation").to_numpy(),
         table.column("outside").to_numpy(),
     )
@@ -259,7 +259,7 @@ def keys_from_table(table: pa.Table, tasks: Mapping[str, Task]) -> tuple[pa.Tabl
             frame=row["frame"],
             hint="Delete one of them.",
         )
-    spans = np.array([tasks[name] for name in ordered], np.int64).reshape(-1, 3)
+    spans = np.array([tasks[names[i]] for i in by_name], np.int64).reshape(-1, 3)
     return table, keys, spans
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,21 +67,21 @@ class _Parts:
 
 
 def _parts(units: Sequence[Sequence[SplitInput]], labels: int) -> _Parts:
-    shown, owners, boxes = [], [], []
+    entries = array("q"), array("q"), array("q")
     for number, unit in enumerate(units):
         counts = total(((m.labels, m.boxes) for m in unit), labels)
         found = np.flatnonzero(counts)
-        shown.append(found)
-        owners.append(np.full(len(found), number))
-        boxes.append(counts[found])
-    label = np.concatenate(shown)
+        values = found.tolist(), [number] * len(found), counts[found].tolist()
+        for column, more in zip(entries, values, strict=True):
+            column.extend(more)
+    label, owner, boxes = (np.asarray(column, np.int64) for column in entries)
     order = np.argsort(label, kind="stable")
     return _Parts(
         frames=np.array([sum(len(m.frames) for m in unit) for unit in units]),
         labels=labels,
         label=label[order],
-        unit=np.concatenate(owners)[order],
-        boxes=np.concatenate(boxes)[order],
+        unit=owner[order],
+        boxes=boxes[order],
     )
 
 

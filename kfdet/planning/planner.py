@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ from kfdet.planning.groups import MOST_GROUPS, make_groups
 from kfdet.planning.plan import Plan, Source, Split
 from kfdet.planning.ranges import Ranges, contains, merge
 from kfdet.planning.sampling import select_frames
-from kfdet.planning.sides import Counts, SplitInput
+from kfdet.planning.sides import Counts, Sides, SplitInput
 from kfdet.planning.split import split
 
 Integers = npt.NDArray[np.int64]
@@ -70,13 +71,10 @@ def make_plan(
         inputs, dataset.labels, val_share=how.val_share, guard_seconds=how.guard_seconds, seed=seed
     )
     made = replace(made, sides_from=dataset.sides_from)
-    used = [
-        replace(one, source=replace(one.source, train=side.train, val=side.val, test=side.test))
-        for one in inputs
-        if (side := sides.get(one.source.name)) and (side.train or side.val or side.test)
-    ]
-    planned = _numbered(_thinned(used, _with_negatives(used, negatives.negative_share, seed)))
-    return *_plan(dataset, planned, made, keys), warnings
+    used = [one for one in inputs if sides.get(one.source.name, Sides()) != Sides()]
+    sources = _on_sides(used, sides)
+    sources = _thinned(used, _with_negatives(used, sources, negatives.negative_share, seed))
+    return *_plan(dataset, sources, made, keys), warnings
 
 
 def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan, pa.Table]:
@@ -105,27 +103,40 @@ def plan_measurement(dataset: Dataset, sampling: SamplingSettings) -> tuple[Plan
             file=dataset.name,
             hint="Draw boxes on key frames, or run `kfdet check`.",
         )
-    used = [replace(one, source=replace(one.source, val=one.usable)) for one in chosen]
-    planned = _numbered(_thinned(used, [one.source for one in used]))
+    sources = _on_sides(chosen, {one.source.name: Sides(val=one.usable) for one in chosen})
     how = Split("whole", 1.0, 0.0, 0, sides_from=dataset.sides_from if side else "")
-    return _plan(dataset, planned, how, keys, most_groups=1)
+    return _plan(dataset, _thinned(chosen, sources), how, keys, most_groups=1)
 
 
-def _with_negatives(inputs: Sequence[SplitInput], share: float, seed: int) -> list[Source]:
+def _on_sides(inputs: Sequence[SplitInput], sides: Mapping[str, Sides]) -> list[Source]:
+    """The sources on their sides, with room for an example and a crop of each of their frames."""
+    room = [2 * (one.source.stop - one.source.start + 1) for one in inputs]
+    first = np.cumsum([1, *room])[:-1].tolist()
+    # In one step, as there may be a million of them.
+    own = (sides[one.source.name] for one in inputs)
+    return [
+        replace(one.source, train=side.train, val=side.val, test=side.test, first_id=number)
+        for one, side, number in zip(inputs, own, first, strict=True)
+    ]
+
+
+def _with_negatives(
+    inputs: Sequence[SplitInput], sources: Sequence[Source], share: float, seed: int
+) -> list[Source]:
     """The sources with the background that each of them gives."""
     positives = 0
     whole, busy = np.zeros((2, len(inputs)), np.int64)
-    for number, one in enumerate(inputs):
-        if one.source.train:
-            trains = contains(one.source.train, one.frames)
+    for number, (one, source) in enumerate(zip(inputs, sources, strict=True)):
+        if source.train:
+            trains = contains(source.train, one.frames)
             positives += int((one.boxes.any(axis=1) & trains).sum())
-            found = candidates(one.source, one.key_frames.tolist(), one.frames, one.busy)
+            found = candidates(source, one.key_frames.tolist(), one.frames, one.busy)
             whole[number], busy[number] = map(len, found)
     wanted = round(positives * share / (1 - share))
     frames, crops = deal_background(whole, busy, wanted, seed)
     return [
-        replace(one.source, negative_frames=f, negative_crops=c)
-        for one, f, c in zip(inputs, frames.tolist(), crops.tolist(), strict=True)
+        replace(source, negative_frames=f, negative_crops=c) if f or c else source
+        for source, f, c in zip(sources, frames.tolist(), crops.tolist(), strict=True)
     ]
 
 
@@ -136,10 +147,10 @@ def _thinned(inputs: Sequence[SplitInput], sources: Sequence[Source]) -> list[So
     much of the same.
     """
     with_boxes, empty = dict.fromkeys(MEASURING, 0), dict.fromkeys(MEASURING, 0)
-    for one in inputs:
+    for one, source in zip(inputs, sources, strict=True):
         for side in MEASURING:
-            inside = contains(getattr(one.source, side), one.frames)
-            if one.source.background:
+            inside = contains(getattr(source, side), one.frames)
+            if source.background:
                 empty[side] += int(inside.sum())
             else:
                 with_boxes[side] += int((one.boxes.any(axis=1) & inside).sum())
@@ -150,13 +161,6 @@ def _thinned(inputs: Sequence[SplitInput], sources: Sequence[Source]) -> list[So
         else s
         for s in sources
     ]
-
-
-def _numbered(sources: Sequence[Source]) -> list[Source]:
-    """The sources with room for an example and a crop of every frame in the numbers of each."""
-    room = [2 * (source.stop - source.start + 1) for source in sources]
-    first = np.cumsum([1, *room])[:-1].tolist()
-    return [replace(s, first_id=number) for s, number in zip(sources, first, strict=True)]
 
 
 def _plan(
@@ -175,7 +179,8 @@ def _plan(
         groups=make_groups(sources, most_groups),
     )
     names = pa.array([source.name for source in sources], pa.string())
-    return plan, keys.filter(pc.is_in(keys["video"], value_set=names))
+    used = pc.is_in(keys["video"], value_set=names)
+    return plan, keys if pc.all(used).as_py() else keys.filter(used)
 
 
 def _source(item: Item) -> Source:
@@ -213,27 +218,22 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
     """
     dataset, hashes = _comparable(dataset)
     items = [item for item in dataset.items if item.annotation]
-    sources = [_source(item) for item in items]
-    keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
     duplicates = _duplicates(items, hashes, dataset.media)
-    tasks = {s.name: s.task for s in sources}
-    keys, arrays, spans = keys_from_table(keys, tasks)
-    first, end = visible_spans(arrays, spans)
+    sources = [_source(item) for item in items]
+    keys, rows, first, end = _key_spans(dataset, sources)
     label = pc.index_in(keys["label"], value_set=pa.array(dataset.labels, pa.string()))
     label = np.where(keys["crowd"].to_numpy(), _NOT_COUNTED, label.fill_null(_NOT_COUNTED))
     looked_at = ~pc.equal(keys["label"], NO_LABEL).to_numpy()
-    # Videos are numbered in the order of their names among those with keys.
-    names = pc.unique(keys["video"]).to_pylist()
-    bounds = np.searchsorted(arrays.video, np.arange(len(names) + 1))
-    rows = {name: slice(bounds[i], bounds[i + 1]) for i, name in enumerate(names)}
     inputs = []
     # Images have equal ones, of which each would take as much memory as all else of an image.
-    shared: dict[tuple[Any, ...], npt.NDArray[Any]] = {}
+    shared: defaultdict[tuple[Any, ...], dict[bytes, npt.NDArray[Any]]] = defaultdict(dict)
     ranges: dict[Ranges, Ranges] = {}
-    for item, source, duplicate in zip(items, sources, duplicates.tolist(), strict=True):
-        every = rows.get(source.name, slice(0, 0))
-        own = np.arange(every.start, every.stop)[looked_at[every]]
-        key_frames = arrays.frame[own].tolist()
+    for item, source, duplicate, (begin, stop) in zip(
+        items, sources, duplicates.tolist(), rows, strict=True
+    ):
+        every = slice(begin, stop)
+        own = np.arange(begin, stop)[looked_at[every]]
+        key_frames = first[own].tolist()
         usable = merge(
             (
                 *covered_ranges(source, key_frames),
@@ -245,17 +245,36 @@ def split_inputs(dataset: Dataset, sampling: SamplingSettings) -> tuple[list[Spl
         )
         labels, boxes = _count_boxes(frames, label[own], first[own], end[own])
         busy = beside(frames, first[every], end[every], margin_frames(source))
-        keyed = np.unique(arrays.frame[own])
+        keyed = np.unique(first[own])
         if item.kind == "image":
             usable = ranges.setdefault(usable, usable)
             frames, labels, boxes, busy, keyed = (
-                shared.setdefault((each.shape, each.dtype.str, each.tobytes()), each)
+                shared[each.dtype, each.shape].setdefault(each.tobytes(), each)
                 for each in (frames, labels, boxes, busy, keyed)
             )
         inputs.append(
             SplitInput(source, usable, frames, labels, boxes, busy, keyed, duplicate, item.side)
         )
     return inputs, keys
+
+
+def _key_spans(
+    dataset: Dataset, sources: Sequence[Source]
+) -> tuple[pa.Table, Integers, Integers, Integers]:
+    """The key boxes of a dataset, and in which frames each of them rules its track's box.
+
+    Returns:
+        The K key boxes as of `split_inputs`, (S, 2) the first row of every source and the row
+        after its last one, (K,) the first frame of every key, which is its own, and (K,) the first
+        frame no longer ruled.
+    """
+    keys = clip_keys(dataset.key_table(), {s.name: s.size for s in sources})
+    keys, arrays, tasks = keys_from_table(keys, {s.name: s.task for s in sources})
+    names = pa.array([source.name for source in sources], pa.string())
+    # Videos are numbered in the order of their names among those with keys.
+    number = pc.index_in(names, value_set=pc.unique(keys["video"])).fill_null(-1).to_numpy()
+    bounds = [np.searchsorted(arrays.video, number, side) for side in ("left", "right")]
+    return keys, np.stack(bounds, axis=1), *visible_spans(arrays, tasks)
 
 
 def _count_boxes(

@@ -64,9 +64,7 @@ def split(
     strategy: Strategy = "image"
     videos = [m for m in inputs if m.source.kind == "video" and not m.source.background]
     if videos:
-        strategy, sides, gaps = split_videos(
-            videos, len(labels), val_share, guard_seconds, rng
-        )
+        strategy, sides, gaps = split_videos(videos, len(labels), val_share, guard_seconds, rng)
     images = [m for m in inputs if m.source.kind == "image"]
     if images:
         found, warnings = split_images(images, len(labels), val_share, rng)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +75,34 @@ def test_the_counts_of_a_source_take_room_for_its_own_labels_only(tmp_path: Path
     assert one.labels.tolist() == [7, 900]
     assert (one.boxes.shape, one.boxes.nbytes) == ((100, 2), 200)
     assert one.boxes.sum(axis=0).tolist() == [50, 100]
+
+
+def test_planning_of_many_images_takes_little_memory_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million of them are planned in one process."""
+    count, random = 1000, np.random.default_rng(0)
+    path = tmp_path / "image.jpg"
+    path.touch()
+    items = [
+        Item(f"{i:04d}.jpg", path, "image", 640, 480, 1, 0.0, "coco.json", keys=boxes)
+        for i, boxes in enumerate(_boxes(count, random))
+    ]
+    data = Dataset(tmp_path, items, [f"{number}" for number in range(200)], [])
+    hashes = random.integers(2**63, size=count).tolist()
+    monkeypatch.setattr("kfdet.planning.planner.perceptual_hashes", lambda *_: hashes)
+    plan_of(data)  # what is imported or made once does not count
+    tracemalloc.start()
+    try:
+        plan, keys, _ = plan_of(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(plan.sources) == count  # type: ignore[attr-defined]
+    assert keys.num_rows == 5 * count  # type: ignore[attr-defined]
+    assert peak / count < 1500
+
+
+def _boxes(count: int, random: np.random.Generator) -> Iterator[list[KeyBox]]:
+    for labels in random.integers(200, size=(count, 5)).tolist():
+        yield [KeyBox(-1, str(label), 0, 1.0, 2.0, 30.0, 40.0) for label in labels]

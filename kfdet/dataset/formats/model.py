@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from kfdet.boxes.rotation import turn_about_centre
@@ -16,8 +17,6 @@ from kfdet.boxes.tables import KEY_SCHEMA
 from kfdet.errors import Problem
 
 REFERENCE_COLUMNS = 7
-_ROWS = 1 << 16
-"""Of a table that are made at a time: as Python objects they take ten times the memory."""
 
 Side = Literal["", "train", "val", "test"]
 """The side of the split that a dataset itself puts an item on; "" where it does not say."""
@@ -188,11 +187,17 @@ class AnnotationSet:
 
 def key_table(keys: Iterable[tuple[str, Iterable[KeyBox]]]) -> pa.Table:
     """Key boxes of (source name, boxes) pairs as a table in KEY_SCHEMA, in the order given."""
-    order = ("video", *KeyBox._fields)
-    rows = ((name, *key) for name, boxes in keys for key in boxes)
-    parts = [KEY_SCHEMA.empty_table()]
-    while some := list(islice(rows, _ROWS)):
-        data = dict(zip(order, zip(*some, strict=True), strict=True))
-        columns = [pa.array(data[f.name], f.type) for f in KEY_SCHEMA]
-        parts.append(pa.table(columns, schema=KEY_SCHEMA))
-    return pa.concat_tables(parts).combine_chunks()
+    names: list[str] = []
+    boxes: list[KeyBox] = []
+    for name, own in keys:
+        boxes += own
+        names += [name] * (len(boxes) - len(names))
+
+    def column(name: str, kind: pa.DataType) -> pa.Array:
+        values = names if name == "video" else map(attrgetter(name), boxes)
+        if pa.types.is_string(kind):
+            return pa.array(values, kind)
+        # As a list of numbers they would take several times the memory.
+        return pa.array(np.fromiter(values, kind.to_pandas_dtype(), len(boxes)))
+
+    return pa.table([column(each.name, each.type) for each in KEY_SCHEMA], schema=KEY_SCHEMA)
