@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+_ATTEMPTS, _SECONDS = 3, 2
+"""Of a metadata service, which answers late where many pods of a node start at once."""
+
 
 class IdentityProvider:
     """A session's credentials as minio.credentials.Provider, which is asked before each request."""
@@ -35,6 +38,8 @@ def identity_session(region: str) -> Any | None:
         session.set_config_variable("region", region)
     # AWS_ENDPOINT_URL is the store's address; what hands out the credentials has its own
     session.set_config_variable("ignore_configured_endpoint_urls", True)
+    session.set_config_variable("metadata_service_num_attempts", _ATTEMPTS)
+    session.set_config_variable("metadata_service_timeout", _SECONDS)
     return session if session.get_credentials() else None
 
 

@@ -30,6 +30,7 @@ def open_records(folder: Path, *, kept_bytes: int = 0) -> Records:
         InputError: It is not such a folder, or one of an older version.
     """
     stores: dict[str, Store] = {}  # of a run, all shards are in one bucket
+    opening = Lock()  # a metadata service refuses many readers that ask it at once
     kept: LRUCache[tuple[Any, ...], bytes] = LRUCache(kept_bytes, getsizeof=len)
     keep = cached(kept, key=lambda store, *range_: range_, lock=Lock())(_read)
 
@@ -37,8 +38,9 @@ def open_records(folder: Path, *, kept_bytes: int = 0) -> Records:
         if not is_bucket_uri(place):
             return open_file(Path(os.path.normpath(folder / place)))
         location = BucketPath.parse(place)
-        if location.bucket not in stores:
-            stores[location.bucket] = Store(place)
+        with opening:
+            if location.bucket not in stores:
+                stores[location.bucket] = Store(place)
         return partial(keep, stores[location.bucket], place)
 
     return Records(folder, open_shard)

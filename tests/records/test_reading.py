@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,9 @@ from kfdet.errors import InputError
 from kfdet.records.reading import Records, open_file
 from kfdet.records.tables import EXAMPLES_FILE, OBJECTS_FILE, SHARDS_FILE
 from kfdet.records.tfrecord import Example, ShardWriter, serialize
+from kfdet.storage import shards
 from kfdet.storage.shards import open_records
+from kfdet.storage.store import Store
 
 URI = f"minio://{BUCKET}/runs/1"
 NUMBERS = [10, 11, 25, 26, 40, 41, 42]
@@ -266,6 +269,22 @@ def test_only_the_picture_travels(remote: Path, object_store: ObjectStore) -> No
         assert len(records.picture(11))
         with pytest.raises(InputError, match=f"{uri}: a record is cut off or damaged.*again"):
             records.picture(10)
+
+
+def test_readers_side_by_side_ask_for_credentials_once(
+    remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Store] = []
+
+    def slow(uri: str) -> Store:
+        time.sleep(0.1)
+        made.append(Store(uri))
+        return made[-1]
+
+    monkeypatch.setattr(shards, "Store", slow)
+    with open_records(remote) as records:
+        assert len(list(records.pictures(NUMBERS))) == len(NUMBERS)
+    assert len(made) == 1
 
 
 def test_one_connection_however_many_shards(remote: Path, object_store: ObjectStore) -> None:

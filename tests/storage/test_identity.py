@@ -151,3 +151,45 @@ def test_a_role_that_may_not(object_store: ObjectStore, role: list[str], tmp_pat
             download(URI, tmp_path)
     finally:
         object_store.check_credentials(strictly=False)
+
+
+def test_the_role_of_the_node_comes_from_a_service_that_answers_late(
+    object_store: ObjectStore, no_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Metadata(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self._answer("session")
+
+        def do_GET(self) -> None:
+            role = {
+                "Code": "Success",
+                "AccessKeyId": "temporary",
+                "SecretAccessKey": "hidden-word",
+                "Token": "hidden-token",
+                "Expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+            }
+            self._answer(json.dumps(role) if self.path.endswith("/node") else "node")
+
+        def _answer(self, text: str) -> None:
+            asked.append(self.path)
+            if len(asked) <= 2:
+                self.send_error(503)
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", address)
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        identity = read_connection(URI).identity
+        assert identity.get_credentials().access_key == "temporary"
+        server.shutdown()
