@@ -6,6 +6,7 @@ python examples/3-submit-with-the-sdk/submit.py minio://kfdet/datasets/toys step
 metrics. The cluster is the one of KUBECONFIG.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,8 @@ import kfp
 import yaml
 
 from kfdet.cluster.parameters import BUCKET, pipeline_root
+from kfdet.kubeflow.backend import connect_backend
+from kfdet.pipelines.compilation import Compilation
 from kfdet.pipelines.compiler import compile_pipeline
 
 
@@ -24,9 +27,10 @@ def main(dataset: str, *parameters: str) -> None:
         name, _, value = parameter.partition("=")
         arguments[name] = yaml.safe_load(value)
     client = kfp.Client()
+    there = connect_backend(os.environ.get("KF_PIPELINES_ENDPOINT", "")).version
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "pipeline.yaml")
-        compile_pipeline(file)
+        compile_pipeline(file, Compilation(kfp_version=there))
         run = client.create_run_from_pipeline_package(
             str(file), arguments=arguments, pipeline_root=pipeline_root(BUCKET)
         )
