@@ -10,9 +10,9 @@ from typing import Literal
 
 _EXTRAS = {
     "train": (
-        *("PIL", "av", "cv2", "datumaro", "flatbuffers", "imagehash", "jinja2", "official"),
-        *("orbit", "pycocotools", "scipy", "simplejpeg", "tensorboard", "tensorflow"),
-        "trackforge",
+        *("PIL", "av", "cachetools", "cv2", "datumaro", "flatbuffers", "imagehash", "jinja2"),
+        *("official", "orbit", "pycocotools", "scipy", "simplejpeg", "tensorboard"),
+        *("tensorflow", "trackforge"),
     ),
     "heic": ("pillow_heif",),
     "serve": ("fastapi", "grpc", "kserve", "orjson", "tensorflow_serving", "uvicorn"),
