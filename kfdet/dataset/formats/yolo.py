@@ -8,6 +8,7 @@ gives no line numbers.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -192,7 +193,8 @@ def sides(path: Path) -> dict[str, list[Path]]:
                 places = [
                     base / name for base in bases for name in (entry, _UPWARDS.sub("", entry))
                 ]
-                there = next((place for place in places if place.exists()), None)
+                # Path.exists raises where a name is too long
+                there = next((place for place in places if os.path.exists(place)), None)
                 found.setdefault(side, []).extend(_listed(there) if there else [])
     return found
 
@@ -202,7 +204,7 @@ def _listed(place: Path) -> list[Path]:
     if place.suffix.lower() != ".txt" or not place.is_file():
         return [place]
     lines = (line.strip() for line in _text(place).splitlines())
-    return [place.parent / line for line in lines if line]
+    return [place.parent / line for line in lines if line and "\0" not in line]
 
 
 def write(entries: Sequence[AnnotatedItem], labels: Sequence[str], target: Path, _: bool) -> None:
