@@ -35,7 +35,7 @@ def admit(found: AnnotationSet, file: str) -> AnnotationSet:
     """
     if sum(len(source.keys) for source in found.sources) > MAX_BOXES:
         raise InputError(f"holds more than {MAX_BOXES:,} boxes.", file=file, hint="Split it.")
-    labels = {label: is_text(label, MAX_LABEL_LENGTH) for label in found.labels}
+    labels = {label: _is_label(label) for label in found.labels}
     result = AnnotationSet(labels=[label for label in found.labels if labels[label]])
     result.problems = found.problems
     for source in found.sources:
@@ -49,7 +49,7 @@ def admit(found: AnnotationSet, file: str) -> AnnotationSet:
         source.names = names
         for key in source.keys:
             if key.label not in labels:
-                labels[key.label] = is_text(key.label, MAX_LABEL_LENGTH)
+                labels[key.label] = _is_label(key.label)
         if not all(_fits(key) and labels[key.label] for key in source.keys):
             _leave_out(source, labels, result.problems)
         result.sources.append(source)
@@ -65,6 +65,10 @@ def admit(found: AnnotationSet, file: str) -> AnnotationSet:
 def is_text(value: str, most: int) -> bool:
     """Whether `value` has at most `most` bytes in UTF-8 and no control characters."""
     return len(value) <= most and not _UNPRINTABLE.search(value) and len(value.encode()) <= most
+
+
+def _is_label(value: str) -> bool:
+    return bool(value.strip()) and is_text(value, MAX_LABEL_LENGTH)
 
 
 def _refused(source: SourceAnnotations) -> Iterator[Problem]:
@@ -127,6 +131,8 @@ def _leave_out(source: SourceAnnotations, labels: dict[str, bool], problems: lis
 
 def _excess(key: KeyBox, labels: dict[str, bool]) -> str:
     """What is wrong with a box; "" where nothing is."""
+    if not key.label.strip():
+        return "a box has no label"
     if not labels[key.label]:
         return (
             f"the label {key.label[:60]!r} has control characters or more than "

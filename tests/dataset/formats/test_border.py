@@ -43,6 +43,8 @@ def test_what_fits_stays_as_it_is():
         ({"label": "a\x1b[31m"}, r"the label 'a\x1b[31m' has control characters"),
         ({"label": "a\ud800"}, "has control characters"),
         ({"label": "x" * 300}, "more than 255 bytes"),
+        ({"label": ""}, "a box has no label"),
+        ({"label": " "}, "a box has no label"),
     ],
 )
 def test_box_out_of_bounds_is_left_out(change, text):
