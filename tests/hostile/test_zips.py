@@ -40,3 +40,14 @@ def test_damage(tmp_path: Path, name: str, way: int, damage: str) -> None:
     assert any(
         "zip" in problem.problem or "XML" in problem.problem for problem in load(tmp_path).problems
     )
+
+
+@pytest.mark.parametrize("name", ["task.zip", "clip.zip"])
+def test_a_member_without_a_name(tmp_path: Path, name: str) -> None:
+    data = zipped("annotations.xml", zipfile.ZIP_DEFLATED)
+    place = data.rindex(b"annotations.xml")
+    data[place] = 0  # Python cuts a name off there
+    write_video(tmp_path / "clip.mp4")
+    (tmp_path / name).write_bytes(data)
+
+    assert any("has no name" in problem.problem for problem in load(tmp_path).problems)

@@ -232,6 +232,8 @@ def _refuse_unsafe(info: zipfile.ZipInfo, path: Path) -> None:
         problem = f"the zip holds {name!r}, a symbolic link."
     elif info.flag_bits & 1:
         problem = f"{name!r} in the zip has a password."
+    elif not name:
+        problem = "the zip is damaged: a file in it has no name."
     if problem:
         raise InputError(problem, file=path, hint="It is not opened; export the annotations again.")
 
