@@ -46,7 +46,7 @@ e2e: venv
 # kfdet as it is installed, components and pipelines among its packages, so that imports resolve.
 INSTALLED := build/installed
 
-# With the tests that nobody runs without a cluster.
+# Checks the types of the cluster tests, too, which only a cluster runs.
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

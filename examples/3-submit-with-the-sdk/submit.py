@@ -27,10 +27,10 @@ def main(dataset: str, *parameters: str) -> None:
         name, _, value = parameter.partition("=")
         arguments[name] = yaml.safe_load(value)
     client = kfp.Client()
-    there = connect_backend(os.environ.get("KF_PIPELINES_ENDPOINT", "")).version
+    version = connect_backend(os.environ.get("KF_PIPELINES_ENDPOINT", "")).version
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "pipeline.yaml")
-        compile_pipeline(file, Compilation(kfp_version=there))
+        compile_pipeline(file, Compilation(kfp_version=version))
         run = client.create_run_from_pipeline_package(
             str(file), arguments=arguments, pipeline_root=pipeline_root(BUCKET)
         )

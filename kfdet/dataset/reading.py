@@ -132,6 +132,8 @@ def _open(root: Path, name: str, media: MediaFiles) -> tuple[Item, Problem | Non
     if is_video(name):
         info = media.probe(path)
         hint = "Copy it again from where it was recorded; until then the rest of it is used."
+        if info.exact:
+            hint = "If you trimmed it, nothing is wrong; else copy it again from the camera."
         damage = Problem("warning", info.damage, str(path), hint=hint) if info.damage else None
         item = Item(
             name,

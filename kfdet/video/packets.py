@@ -235,8 +235,12 @@ def scan(path: Path) -> PacketTable:
     gaps = _gaps(known, float(start.table.time_base), start.end)
     # Of interlaced film a packet may be one of a frame's two fields.
     fewest = 0 if start.family in _ONE_PACKET_ONE_FRAME else _FIELDS * len(known)
-    lost = fewest < frames < len(known) or bool((known < (start.table.first.pts or 0)).any())
-    damaged = damaged or lost or bool(errors) or (start.family == "mpegts" and bool(gaps))
+    lost = fewest < frames < len(known)
+    if start.family == "mpegts":
+        first = start.table.first.pts
+        lost = lost or (first is not None and bool((known < first).any()))
+        damaged = damaged or bool(gaps)
+    damaged = damaged or lost or bool(errors)
     return replace(
         start.table,
         frames=frames,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,27 @@ URI = f"minio://{BUCKET}/toys"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
+class Quiet(BaseHTTPRequestHandler):
+    """Answers, and prints nothing."""
+
+    def answer(self, text: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(handler: type[Quiet]) -> Iterator[str]:
+    """The address of a server that answers with `handler`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*KEYS, "AWS_REGION", "KUBERNETES_SERVICE_HOST"):
@@ -35,7 +57,7 @@ def role(no_keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of the keys that EKS Pod Identity's agent gives out, one after the other."""
     given: list[str] = []
 
-    class Agent(BaseHTTPRequestHandler):
+    class Agent(Quiet):
         def do_GET(self) -> None:
             given.append(f"temporary-{len(given)}")
             answer = {
@@ -45,19 +67,11 @@ def role(no_keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
                 # botocore renews them a quarter of an hour before
                 "Expiration": (datetime.now(UTC) + timedelta(minutes=1)).isoformat(),
             }
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+            self.answer(json.dumps(answer))
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Agent) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/v1/credentials"
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+    with serving(Agent) as address:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/v1/credentials")
         yield given
-        server.shutdown()
 
 
 def test_no_key_is_needed(
@@ -158,7 +172,7 @@ def test_the_role_of_the_node_comes_from_a_service_that_answers_late(
 ) -> None:
     asked: list[str] = []
 
-    class Metadata(BaseHTTPRequestHandler):
+    class Metadata(Quiet):
         def do_PUT(self) -> None:
             self._answer("session")
 
@@ -177,19 +191,11 @@ def test_the_role_of_the_node_comes_from_a_service_that_answers_late(
             if len(asked) <= 2:
                 self.send_error(503)
                 return
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(text.encode())
+            self.answer(text)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    with serving(Metadata) as address:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", address)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         identity = read_connection(URI).identity
         assert identity.get_credentials().access_key == "temporary"
-        server.shutdown()

@@ -135,7 +135,7 @@ def test_a_frame_that_a_transport_stream_lost_is_said(numbered: Numbered, tmp_pa
     with av.open(str(numbered("mts, B-frames"))) as container:
         places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
     for place in range(places[30], places[31], 188):
-        data[place + 2] ^= 0x10  # now of a stream that nobody knows
+        data[place + 2] ^= 0x10  # now part of an unknown stream
     path = tmp_path / "lost.mts"
     path.write_bytes(data)
     info = probe(path)
