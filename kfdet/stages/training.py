@@ -13,8 +13,9 @@ from kfdet.files import atomic_folder
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.mirroring import mirrored, unordered
 from kfdet.storage.shards import open_records
+from kfdet.training.checkpoints import CHECKPOINT_STATE
 from kfdet.training.history import HISTORY_FILE
-from kfdet.training.resuming import CHECKPOINT_STATE, earlier_runs, run_name
+from kfdet.training.resuming import earlier_runs, run_name
 from kfdet.training.run import find_gpus, train_detector
 
 _EXAMPLES = "examples"

@@ -10,21 +10,16 @@ import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 from kfdet.events import warn
-from kfdet.files import atomic_file
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import fetch
 from kfdet.storage.listing import entries, list_folders
 from kfdet.storage.store import Store, StoreError
 from kfdet.training import starting_point
+from kfdet.training.checkpoints import CHECKPOINT_STATE, named_step, write_state
 from kfdet.training.history import HISTORY_FILE, read_history
 from kfdet.training.model_folder import package_versions
-
-CHECKPOINT_STATE = "checkpoint"
-"""The file that names the newest checkpoint; TensorFlow writes it last."""
 
 TRAINER = 3
 """Raise it with every change to what the same records, settings and seed train, so that no training
@@ -88,12 +83,6 @@ def earlier_runs(root: str, name: str) -> list[str]:
     ]
 
 
-def latest_step(checkpoints: Path) -> int:
-    """Step of the newest checkpoint in the folder, 0 without one."""
-    newest = tf.train.latest_checkpoint(str(checkpoints))
-    return int(newest.rsplit("-", 1)[1]) if newest else 0
-
-
 def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     """Let an empty checkpoint folder begin with the state of the longest shorter training.
 
@@ -114,7 +103,7 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
         for number, place in enumerate(earlier):
             folder = _local(place, Path(scratch, str(number)), (CHECKPOINT_STATE, HISTORY_FILE))
             if 0 < read_history(folder).parameters.get("steps", 0) < steps:
-                found.append((_named_step(folder), place))
+                found.append((named_step(folder), place))
         step, place = max(found, default=(0, ""))
         if 0 < step < steps:
             try:
@@ -134,12 +123,6 @@ def _local(place: str, scratch: Path, names: Collection[str] = ()) -> Path:
     return scratch
 
 
-def _named_step(folder: Path) -> int:
-    """Step of the checkpoint that the state file names, whether or not that is there; or 0."""
-    state = tf.train.get_checkpoint_state(str(folder))
-    return int(state.model_checkpoint_path.rsplit("-", 1)[1]) if state else 0
-
-
 def _copy(source: Path, target: Path, step: int) -> None:
     """Copy the checkpoint of one step; FileNotFoundError where it is not there as a whole."""
     name = f"ckpt-{step}"
@@ -152,5 +135,4 @@ def _copy(source: Path, target: Path, step: int) -> None:
     history.continued_from = step
     history.begin(target)
     # Last: without this file there is no checkpoint to continue from.
-    with atomic_file(target / CHECKPOINT_STATE) as path:
-        path.write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')
+    write_state(target, [step])

@@ -26,11 +26,12 @@ from kfdet.training import networks
 from kfdet.training.anchors import AnchorGrid
 from kfdet.training.augmentation import Augmentation
 from kfdet.training.batches import BatchMaker
+from kfdet.training.checkpoints import is_whole, latest_step, leave_out_damaged
 from kfdet.training.examples import ExampleSet, read_examples
 from kfdet.training.fitting import AnchorShapes, Fit, fit_anchors, fit_input_size
 from kfdet.training.history import read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
-from kfdet.training.resuming import latest_step, take_over
+from kfdet.training.resuming import take_over
 from kfdet.training.settings import fitted_rate, fitted_steps, validation_interval
 from kfdet.training.tasks import build_task
 from kfdet.training.trainer import BEST_PREFIX, Run
@@ -145,6 +146,7 @@ def train_detector(
 
     entry = networks.network(settings.network)
     height, width = _input_size(records, settings, entry, bool(gpus))
+    leave_out_damaged(checkpoints)
     with _open_start(settings, checkpoints) as start:
         data = _read(records, height, width, scratch, settings.cache_gb)
         fitted = _Fitted(
@@ -156,7 +158,11 @@ def train_detector(
         config = _experiment(settings, entry, fitted, data, bool(gpus))
         if not latest_step(checkpoints):
             take_over(earlier, checkpoints, config.trainer.train_steps)
+            leave_out_damaged(checkpoints)
         history = read_history(checkpoints)
+        if history.val and not is_whole(checkpoints / BEST_PREFIX):
+            warn("The best weights so far are damaged or not complete: only later ones count.")
+            history.val.clear()
         history.network = settings.network
         history.parameters = _parameters(settings, fitted, seed, gpus)
         _announce(settings, fitted, data, gpus)

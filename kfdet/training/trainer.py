@@ -19,8 +19,8 @@ from kfdet.errors import KfdetError
 from kfdet.events import Progress, emit, warn
 from kfdet.parameters import parse_deadline
 from kfdet.training.batches import BatchMaker
+from kfdet.training.checkpoints import latest_step
 from kfdet.training.history import History
-from kfdet.training.resuming import latest_step
 from kfdet.training.tasks import anchor_boxes, normalize, training_dataset, validation_dataset
 
 BEST_PREFIX = "best/weights"

@@ -20,6 +20,7 @@ from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectG
 
 from kfdet.errors import InputError
 from kfdet.events import emit, warn
+from kfdet.training.checkpoints import DAMAGE
 from kfdet.training.imagenet import backbone_values
 from kfdet.training.weight_files import WeightFiles
 
@@ -161,7 +162,7 @@ def _saved_values(model: Any, weights: WeightFiles) -> dict[Any, Array]:
             for node, found in matches.items()
             if isinstance(found, tf.Variable) and graph.nodes[node].attributes
         }
-    except (ValueError, tf.errors.OpError) as error:
+    except DAMAGE as error:
         raise InputError(
             "is damaged, or not a checkpoint of TensorFlow 2.",
             file=weights.source,

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
@@ -181,8 +181,10 @@ def _checkpoint_prefix(path: Path, source: str) -> Path:
         return _checkpoint_prefix(path / "checkpoint", source)
     # The variables of a SavedModel are not a checkpoint of the network.
     indices = [p for p in path.rglob("*.index") if p.parent.name != "variables"]
-    if len(indices) > 1 and (newest := tf.train.latest_checkpoint(str(path))):
-        return Path(newest)
+    if len(indices) > 1:
+        with suppress(ValueError):  # the state file is damaged
+            if newest := tf.train.latest_checkpoint(str(path)):
+                return Path(newest)
     if indices:
         return max(indices, key=lambda p: p.stat().st_mtime).with_suffix("")
     raise InputError("holds no checkpoint.", file=source, hint=WEIGHTS_HINT)

@@ -10,8 +10,9 @@ from support.object_store import BUCKET, ObjectStore
 from kfdet.events import listening
 from kfdet.parameters import TrainingSettings
 from kfdet.training import resuming
+from kfdet.training.checkpoints import latest_step
 from kfdet.training.history import History, read_history
-from kfdet.training.resuming import earlier_runs, latest_step, run_name, take_over
+from kfdet.training.resuming import earlier_runs, run_name, take_over
 
 SETTINGS = TrainingSettings(network="ssd_resnet50_fpn", input_size="96x128", steps=300)
 

@@ -27,6 +27,7 @@ from kfdet.events import listening
 from kfdet.parameters import TrainingSettings, parse_input_size
 from kfdet.records.reading import Records
 from kfdet.training import trainer
+from kfdet.training.checkpoints import is_whole
 from kfdet.training.history import History, read_history
 from kfdet.training.networks import NETWORKS
 from kfdet.training.run import _read, train_detector
@@ -109,6 +110,20 @@ def test_killed_training_continues_and_ends_alike(square_records: Path, tmp_path
     assert resumed.steps == whole.steps
     assert [v["step"] for v in resumed.val] == [v["step"] for v in whole.val]
     np.testing.assert_allclose(resumed.loss, whole.loss, rtol=0.05)
+
+
+def test_best_weights_that_are_gone_are_found_anew(
+    square_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the last step, where nothing else would be validated any more."""
+    first = train(square_records, tmp_path, steps=20)
+    for folder in ("model", "scratch", "checkpoints/best"):
+        shutil.rmtree(tmp_path / folder)
+    again = train(square_records, tmp_path, steps=20)
+    assert "best weights so far are damaged" in caplog.text
+    assert [each["step"] for each in again.val] == [20]
+    assert again.steps == first.steps
+    assert is_whole(tmp_path / "model" / "weights")
 
 
 @pytest.mark.slow

@@ -147,3 +147,14 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     weights = WeightFiles("them", tmp_path / "weights")
     with pytest.raises(InputError, match="is damaged, or not a checkpoint of TensorFlow 2"):
         warm_start(Network(1, ["ball"]), weights, ["ball"])
+
+
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+def test_a_checkpoint_that_is_cut_off(part: str, tmp_path: Path) -> None:
+    saved = Network(1, ["ball"])
+    tf.train.Checkpoint(**saved.checkpoint_items).write(str(tmp_path / "weights"))
+    file = tmp_path / f"weights.{part}"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    weights = WeightFiles("them", tmp_path / "weights")
+    with pytest.raises(InputError, match="is damaged, or not a checkpoint of TensorFlow 2"):
+        warm_start(Network(1, ["ball"]), weights, ["ball"])
