@@ -99,14 +99,16 @@ def read_workflow(workflow: Mapping[str, Any]) -> WorkflowProgress:
 def _task(workflow: str, key: str, nodes: Mapping[str, Node]) -> WorkflowTask:
     driver = nodes[f"{key}-driver"]
     stage = key.rpartition(".")[2].replace("-", "_")
-    if _state(driver) != "succeeded":
-        pod = _pod_name(workflow, driver)
+    state = _state(driver)
+    if state == "skipped":  # its message only says that what it needs has failed
+        return WorkflowTask(stage, key, state)
+    if state != "succeeded":
         return WorkflowTask(
             stage,
             key,
-            "failed" if _state(driver) == "failed" else "pending",
+            "failed" if state == "failed" else "pending",
             message=plain_message(driver.get("message", "")),
-            pod=pod,
+            pod=_pod_name(workflow, driver),
         )
     if _output(driver, "cached-decision") == "true":
         return WorkflowTask(stage, key, "cached")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -218,3 +219,23 @@ def test_the_build_context_holds_only_what_is_copied() -> None:
     }
     assert admitted == copied
     assert all((REPOSITORY / source).exists() for source in copied - {"docker/*.lock"})
+
+
+def test_a_thread_that_fails_ends_tensorboard() -> None:
+    """Else its server goes on without the thread that reads the logs."""
+    script = (
+        "import threading, time;"
+        "threading.Thread(target=lambda: open('/no/such/file')).start();"
+        "time.sleep(60)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        env={"PYTHONPATH": str(DOCKER)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 1
+    assert "FileNotFoundError" in done.stderr
+    assert ("ENV", "PYTHONPATH=/opt/kfdet/startup") in stages()["kfdet-tensorboard"]

@@ -31,6 +31,10 @@ STATES = [
     ([driver("root.export", "Pending")], "pending", 0.0, "", 0),
     ([driver("root.export", "Running")], "pending", 0.0, "", 0),
     ([driver("root.export", cached_decision="false")], "pending", 0.0, "", 0),
+    (
+        [node("root.export-driver", "system-container-driver", "Omitted", message="omitted: a")],
+        *("skipped", 0.0, "", 0),
+    ),
     (ran("root.export"), "succeeded", 12.0, "", 1),
     (ran("root.export", {"phase": "Running"}, phase="Running"), "running", 0.0, "", 1),
     (
