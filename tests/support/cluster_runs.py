@@ -71,7 +71,9 @@ def running_pod(backend: Backend, run_id: str, stage: str) -> str:
 
 
 def terminate(backend: Backend, run_id: str) -> None:
-    backend._request("POST", f"/apis/v2beta1/runs/{run_id}:terminate")
+    """End a run, unless it has ended."""
+    if not backend.run(run_id).get("finished_at"):
+        backend._request("POST", f"/apis/v2beta1/runs/{run_id}:terminate")
 
 
 @contextmanager
