@@ -46,7 +46,7 @@ pytestmark = [
 
 # A place of their own: a training with the same data and settings would continue an older one's.
 CHECKPOINTS = f"minio://kfdet/checkpoints/{NAME}"
-LONG = (*QUICK, "--steps", "400", "--early-stop", "0", "--checkpoint-root", CHECKPOINTS)
+LONG = (*QUICK, "--steps", "240", "--early-stop", "0", "--checkpoint-root", CHECKPOINTS)
 """Long enough to be disturbed; the last of an option given twice counts."""
 
 UNKNOWN = "the cluster does not know InferenceServices"
