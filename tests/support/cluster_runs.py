@@ -18,6 +18,7 @@ from support.command_line import kfdet_on_cluster as kfdet
 
 from kfdet.cluster.names import NAMESPACE
 from kfdet.kubeflow.backend import Backend
+from kfdet.kubeflow.following import ENDED
 from kfdet.kubeflow.workflow import WorkflowTask, read_workflow
 
 NAME = f"e2e-{uuid.uuid4().hex[:6]}"
@@ -72,7 +73,7 @@ def running_pod(backend: Backend, run_id: str, stage: str) -> str:
 
 def terminate(backend: Backend, run_id: str) -> None:
     """End a run, unless it has ended."""
-    if not backend.run(run_id).get("finished_at"):
+    if backend.run(run_id)["state"] not in ENDED:
         backend._request("POST", f"/apis/v2beta1/runs/{run_id}:terminate")
 
 

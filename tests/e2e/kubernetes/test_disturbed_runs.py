@@ -35,6 +35,7 @@ from kfdet.cluster.names import GROUP, NAMESPACE, PLURAL, STORAGE_SECRET
 from kfdet.cluster.parameters import pipeline_root
 from kfdet.errors import InputError
 from kfdet.kubeflow.backend import Backend
+from kfdet.kubeflow.following import ENDED
 from kfdet.kubeflow.logs import Logs
 from kfdet.kubeflow.orders import upload_pipeline
 from kfdet.pipelines.compilation import Compilation
@@ -126,8 +127,7 @@ def test_a_bad_parameter_from_the_ui_fails_once(backend: Backend, dataset: str) 
         {"dataset": dataset, "network": "resnet"},
         pipeline_root("kfdet"),
     )
-    run = wait_for(lambda: (found := backend.run(run_id)).get("finished_at") and found, 600)
-    assert run["state"] == "FAILED"
+    assert wait_for(lambda: (state := backend.run(run_id)["state"]) in ENDED and state) == "FAILED"
     ended = tasks(backend, run_id)
     assert {stage for stage, task in ended.items() if task.state != "skipped"} == {"fingerprint"}
     assert ended["fingerprint"].attempt == 1
