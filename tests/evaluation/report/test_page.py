@@ -32,7 +32,13 @@ STATISTICS = {
     "name": "toys & co",
     "labels": LABELS,
     "split": {
-        **{"strategy": "time-block", "val_share": 0.2, "guard_seconds": 3.0, "seed": 0},
+        **{
+            "strategy": "time-block",
+            "sides_from": "",
+            "val_share": 0.2,
+            "guard_seconds": 3.0,
+            "seed": 0,
+        },
         **{"train_frames": 40, "val_frames": 1, "train_sources": ["a.mp4"]},
         "val_sources": ["a.mp4"],
     },
@@ -121,6 +127,12 @@ def test_images_are_not_called_frames(page):
     assert "false detections per image without objects" in html
     assert "Images with objects" in html
     assert "rames with objects" not in html
+
+
+def test_frames_of_another_dataset_were_not_kept_from_training(page):
+    html = page(strategy="whole")
+    assert "measured on 1 frame, with 2 boxes drawn by a person" in html
+    assert "kept for evaluation" not in html
 
 
 def test_a_background_video_that_is_on_both_sides(page):
