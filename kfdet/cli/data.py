@@ -104,6 +104,7 @@ def convert(
     """
     from kfdet.dataset.conversion import convert as convert_annotations
     from kfdet.events import with_aliases
+    from kfdet.planning.summary import count
     from kfdet.storage.copies import local_source
 
     with progress(), local_source(source) as path:
@@ -127,7 +128,8 @@ def convert(
     for warning in warnings:
         err.print(f"[yellow]warning:[/] {escape(str(warning))}", soft_wrap=True)
     out.print(
-        f"{done.boxes} boxes on {done.frames} frames of {done.sources} sources → "
+        f"{count(done.boxes, 'box')} on {count(done.frames, 'frame')} of "
+        f"{count(done.sources, 'source')} → "
         f"{escape(str(done.target))}",
         soft_wrap=True,
     )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kfdet.local.results import Run
+from kfdet.planning.summary import count
 
 _RESULTS = {
     "report.html": "report",
@@ -59,8 +60,8 @@ def print_scoring(console: Console, summary: Mapping[str, Any]) -> None:
     """
     new = "" if summary["scored"] == summary["files"] else f", {summary['scored']} of them now"
     console.print(
-        f"{summary['detections']} detections on {summary['frames']} frames of {summary['files']} "
-        f"files{new} → {escape(summary['target'])}",
+        f"{count(summary['detections'], 'detection')} on {count(summary['frames'], 'frame')} of "
+        f"{count(summary['files'], 'file')}{new} → {escape(summary['target'])}",
         soft_wrap=True,
     )
 

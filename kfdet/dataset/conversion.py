@@ -121,7 +121,11 @@ def _target(src: Path, dst: Path, to: Format) -> Path:
 
 def _load_file(path: Path) -> tuple[list[Item], list[Problem]]:
     if not path.is_file():
-        raise InputError("does not exist.", file=path)
+        raise InputError(
+            "does not exist.",
+            file=path,
+            hint="Give a dataset's folder or zip, or an annotation file.",
+        )
     read = read_annotations(path)
     items: list[Item] = []
     taken: set[str] = set()

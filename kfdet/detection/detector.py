@@ -127,8 +127,8 @@ class Detector:
         if self._threshold is None:
             self._threshold = DRAWN_SCORE
             warn(
-                f"{self._backend.place} tells no threshold: {DRAWN_SCORE:g} is taken. Choose one "
-                "with --threshold."
+                f"{self._backend.place} comes without a threshold: {DRAWN_SCORE:g} is used. Choose "
+                "one with --threshold."
             )
         return self
 

@@ -81,7 +81,9 @@ def make_plan(
         InputError: There are neither pictures nor videos.
     """
     if not is_bucket_uri(source) and not Path(source).exists():
-        raise InputError("no such folder.", file=source)
+        raise InputError(
+            "no such folder.", file=source, hint="Give the folder of the pictures and videos."
+        )
     with open_place(source) as place:
         stamps = place.stamps()
         items = plan_items(stamps, digest, settings, groups)

@@ -64,6 +64,5 @@ def test_where_no_threshold_is_known_some_is_taken(
     with listening(lambda event: warnings.append(event["message"])):
         detector = Detector(Scores(own), asked).with_some_threshold()
     assert len(detector.detect(picture)) == found
-    assert [("somebody's model tells no threshold: 0.3 is taken" in w) for w in warnings] == [
-        True
-    ] * warned
+    wanted = "somebody's model comes without a threshold: 0.3 is used"
+    assert [(wanted in w) for w in warnings] == [True] * warned
