@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,7 @@ def load(
     from kfdet.detection.pictures import encode
     from kfdet.evaluation.load import LEVELS, advise, measure_load
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     addresses = [find_address(endpoint, namespace) for endpoint in endpoints]
     for address in addresses:
         if "://" not in address:

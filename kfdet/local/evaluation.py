@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.evaluation.model_run import Results
 from kfdet.evaluation.results_file import read_ids, read_results
 from kfdet.events import warn
+from kfdet.local.record import DatasetRecord
 from kfdet.local.results import Run, newest_artifact, run_of
 from kfdet.parameters import (
     BoxSettings,
@@ -183,6 +185,8 @@ def _on_dataset(
     pq.write_table(keys, plan / KEYS_FILE)
     subjects = []
     for name in names:
+        if not planned.split.sides_from:
+            _check_unseen(name, dataset)
         if name in detectors:
             answers: Detector | Results = detectors[name]
             _check_labels(name, detectors[name].labels, data.labels)
@@ -221,6 +225,20 @@ def _check_labels(name: str, known: Sequence[str] | None, labels: Sequence[str])
         warn(
             f"{name} does not know {', '.join(unknown)}: their objects count as missed. "
             f"--labels {','.join(common)} leaves them out."
+        )
+
+
+def _check_unseen(name: str, dataset: str) -> None:
+    """Warn of a run that is measured on all of its own dataset."""
+    folder = run_of(Path(name))
+    if folder is None:
+        return
+    own, measured = Run.load(folder).record["dataset"], DatasetRecord.of(dataset)
+    if own["path"] == measured.path or own.get("content") == measured.content:
+        warn(
+            f"{name} was trained on part of this dataset, and all of it is measured: the figures "
+            f"are better than the model. `kfdet evaluate {shlex.quote(name)}`, without a dataset, "
+            "measures it on what training never saw."
         )
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import blob_detector as blobs
+from support import run_files
 from support.blob_dataset import right_results, write_blob_dataset
 
 import kfdet
 from kfdet.cli import main
 from kfdet.errors import InputError
+from kfdet.events import listening
 from kfdet.local.evaluation import EvaluationSettings, evaluate
+from kfdet.local.record import DatasetRecord
 from kfdet.parameters import DatasetSettings, Gate
 
 pytestmark = pytest.mark.slow
@@ -54,6 +59,33 @@ def test_all_of_a_dataset(model: Path, dataset: Path, tmp_path: Path) -> None:
 def test_the_side_that_the_user_names(model: Path, dataset: Path) -> None:
     settings = EvaluationSettings(DatasetSettings(test="0[0-3]*"))
     assert evaluate(str(model), str(dataset), None, settings)["split"]["val_frames"] == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "own", "warned"),
+    [
+        (EvaluationSettings(), True, True),
+        (EvaluationSettings(DatasetSettings(test="0[0-3]*")), True, False),
+        (EvaluationSettings(), False, False),
+    ],
+)
+def test_all_of_what_a_run_was_trained_on(
+    settings: EvaluationSettings,
+    own: bool,
+    warned: bool,
+    model: Path,
+    dataset: Path,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "a run"
+    shutil.copytree(model, run / "model")
+    known = {"dataset": asdict(DatasetRecord.of(str(dataset)))} if own else {}
+    (run / "run.json").write_text(json.dumps(run_files.record(**known)))
+    (run / "metrics.json").write_text(json.dumps(run_files.metrics()))
+    said: list[str] = []
+    with listening(lambda event: said.append(event.get("message", ""))):
+        evaluate(str(run), str(dataset), None, settings)
+    assert any(f"`kfdet evaluate '{run}'`" in message for message in said) == warned
 
 
 def test_results_of_another_detector(dataset: Path, tmp_path: Path) -> None:
