@@ -95,8 +95,8 @@ def _enough(truth: Truth, gate: Gate) -> tuple[bool, str] | None:
     if truth.boxes < ENOUGH_BOXES:
         number = "1 box is" if truth.boxes == 1 else f"{truth.boxes} boxes are"
         return False, (
-            f"Too little truth for a verdict: {number} drawn by a person on the frames kept for "
-            f"evaluation, {ENOUGH_BOXES} are needed.{_what_to_draw(truth)}"
+            f"Too little truth for a verdict: {number} drawn by a person on the frames that were "
+            f"measured, {ENOUGH_BOXES} are needed.{_what_to_draw(truth)}"
         )
     if truth.AP50_interval is None or truth.width is None:
         return None

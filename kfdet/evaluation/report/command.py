@@ -22,8 +22,12 @@ class Command:
 
     @classmethod
     def parse(cls, text: str) -> Command:
-        """A command as typed into a shell; "" where it is not known."""
-        return cls(tuple(shlex.split(text)) or _UNKNOWN)
+        """A command as typed into a shell; "" where it is not known.
+
+        One that only measures takes no options of a training: `kfdet run` stands for it.
+        """
+        words = tuple(shlex.split(text))
+        return cls(_UNKNOWN if words[1:2] in ((), ("evaluate",)) else words)
 
     def __str__(self) -> str:
         return shlex.join(self.words)

@@ -7,9 +7,13 @@ from kfdet.evaluation.report.command import Command
 TYPED = "kfdet run 'my videos' -o RUN --steps 20 --network spinenet49_mobile"
 
 
-@pytest.mark.parametrize("text", ["", TYPED])
-def test_round_trip(text):
-    assert str(Command.parse(text)) == (text or "kfdet run DATASET -o RUN")
+def test_round_trip():
+    assert str(Command.parse(TYPED)) == TYPED
+
+
+@pytest.mark.parametrize("text", ["", "kfdet evaluate run garage", "kfdet evaluate run"])
+def test_what_does_not_train(text):
+    assert str(Command.parse(text)) == "kfdet run DATASET -o RUN"
 
 
 def test_options():
