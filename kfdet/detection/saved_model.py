@@ -53,7 +53,9 @@ def find_saved_model(folder: Path) -> Path:
         InputError: There is no SavedModel.
     """
     if not folder.exists():
-        raise InputError("no such folder.", file=folder, hint="Give the folder of a run.")
+        raise InputError(
+            "does not exist.", file=folder, hint="Give the folder of a run, or a model's folder."
+        )
     for start in (folder / name for name in _SUBFOLDERS):
         versions = [p.parent for p in start.glob("*/saved_model.pb") if p.parent.name.isdecimal()]
         if versions:

@@ -30,7 +30,7 @@ def write_model(folder: Path, labels: list[str]) -> Path:
     ("arguments", "words"),
     [
         (["--against", "other"], "knows none of the labels green, red, but cat"),
-        (["--against", "absent"], "no such folder"),
+        (["--against", "absent"], "does not exist"),
         (["--promote", "better"], "Name a run or a model with --against"),
         (["--promote", "best"], "best"),
     ],

@@ -147,7 +147,7 @@ def test_bad_input_ends_with_status_2(
     (empty / "images").mkdir(parents=True)
     (empty / "images" / "a.jpg").write_bytes(blobs.draw([], 0))
     for arguments, words in (
-        (["no-such-model", dataset], "no such folder"),
+        (["no-such-model", dataset], "does not exist"),
         ([model, tmp_path / "nothing"], "nothing"),
         ([model, empty], "no box"),
         ([model, dataset, "--against", other], "knows none of the labels green, red"),

@@ -42,7 +42,7 @@ def broken(folder: Path) -> Path:
     ("make", "message"),
     [
         (empty, "no SavedModel here."),
-        (missing, "no such folder. Give the folder of a run."),
+        (missing, "does not exist. Give the folder of a run, or a model's folder."),
         (without_numbers, "no SavedModel here."),
         (broken, "this SavedModel cannot be loaded"),
     ],

@@ -134,7 +134,8 @@ def choose_targets(
             f"{' and '.join(formats) or 'this kind of file'} cannot be written to one file of "
             "this name.",
             file=path,
-            hint="Name a folder.",
+            hint="Name a folder, or a file that ends in .mp4, .jpg, .png, .jsonl, .csv, .parquet, "
+            ".json or .xml.",
         )
     if chosen == ["drawn"]:
         _check_drawn(path, sources)
