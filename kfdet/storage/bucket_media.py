@@ -138,36 +138,43 @@ class BucketMedia(MediaFiles):
 
     def identical(self, paths: Sequence[Path]) -> Clusters:
         """By what the listing says; only where that does not tell, files are read."""
-        here = [i for i, path in enumerate(paths) if path.resolve() not in self._away]
-        clusters = np.arange(len(paths))
-        clusters[here] = np.array(here)[super().identical([paths[i] for i in here])]
         sizes: defaultdict[int, list[int]] = defaultdict(list)
         for i, path in enumerate(paths):
-            if away := self._away.get(path.resolve()):
-                sizes[away.entry.size].append(i)
+            sizes[path.stat().st_size].append(i)
+        clusters = np.arange(len(paths))
         for same_size in sizes.values():
+            if len(same_size) == 1:
+                continue
             first: dict[str, int] = {}
-            for i, content in zip(
-                same_size, self._contents([paths[i] for i in same_size]), strict=True
-            ):
+            contents = self._contents([paths[i] for i in same_size])
+            for i, content in zip(same_size, contents, strict=True):
                 clusters[i] = first.setdefault(content, i)
         return clusters
 
     def _contents(self, paths: Sequence[Path]) -> list[str]:
         """Texts that are equal where files of the same size are."""
-        away = [self._away[path.resolve()] for path in paths]
-        tags = {each.entry.etag: each for each in away}
-        if len(tags) == 1 or all(is_md5(tag, each.headers) for tag, each in tags.items()):
-            return [each.entry.etag for each in away]
-        checksums = {each.headers.get(CHECKSUM_HEADER.lower()) for each in tags.values()}
-        if None not in checksums and len(checksums) == len(tags):
+        found = [self._away.get(path.resolve()) for path in paths]
+        away = [each for each in found if each]
+        if len(away) == len(paths) and _tags_tell(away):
             return [each.entry.etag for each in away]
         digests: dict[str, str] = {}
-        for path, each in zip(paths, away, strict=True):
-            if each.entry.etag not in digests:
+        contents = []
+        for path, each in zip(paths, found, strict=True):
+            name = each.entry.etag if each else str(path)
+            if name not in digests:
                 with self.at_hand(path):
-                    digests[each.entry.etag] = hash_file(path)
-        return [digests[each.entry.etag] for each in away]
+                    digests[name] = hash_file(path)
+            contents.append(digests[name])
+        return contents
+
+
+def _tags_tell(away: Sequence[_Away]) -> bool:
+    """Whether files of the same size are equal where their ETags are, and only there."""
+    tags = {each.entry.etag: each for each in away}
+    if len(tags) == 1 or all(is_md5(tag, each.headers) for tag, each in tags.items()):
+        return True
+    checksums = {each.headers.get(CHECKSUM_HEADER.lower()) for each in tags.values()}
+    return None not in checksums and len(checksums) == len(tags)
 
 
 def _stand_in(path: Path, size: int) -> None:

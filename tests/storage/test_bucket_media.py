@@ -124,6 +124,21 @@ def test_the_same_video_twice_is_found_by_the_listing(
     assert traffic["toys/c.mp4"] < 0.1 * (squares / "c.mp4").stat().st_size
 
 
+def test_the_same_video_on_disk_and_in_a_bucket(
+    squares: Path, tmp_path: Path, object_store: ObjectStore
+) -> None:
+    """Else one of them could train, and the other one measure the result."""
+    object_store.put(squares, "toys")
+    here = tmp_path / "here"
+    here.mkdir()
+    data = (squares / "a.mp4").read_bytes()
+    (here / "a.mp4").write_bytes(data)
+    (here / "other.mp4").write_bytes(data[:-1] + b"1")
+    with open_dataset(URI) as (folder, media):
+        paths = [folder / "b.mp4", folder / "a.mp4", here / "other.mp4", here / "a.mp4"]
+        assert media.identical(paths).tolist() == [0, 1, 2, 1]
+
+
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("with_checksum", [True, False])
 def test_equal_sizes_with_tags_that_tell_nothing(
