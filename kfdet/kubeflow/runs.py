@@ -122,8 +122,8 @@ def _serving(workflow: Answer, parameters: Mapping[str, Any]) -> str:
 def download_results(backend: Backend, run_id: str, folder: Path) -> None:
     """Copy model, metrics and report of a run into a folder, under the names of a local run.
 
-    Each file is whole or not there; what is there with the same size is not copied again. The
-    report comes last.
+    Each file is whole or not there; what is there with the same content is not copied again, where
+    the listing tells. The report comes last.
 
     Args:
         backend: The API server.

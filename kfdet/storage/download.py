@@ -57,10 +57,10 @@ def download(uri: str, folder: Path) -> Path:
 def download_as(uri: str, target: Path) -> None:
     """Copy an object to the file `target`, or all objects below `uri` to the folder of that name.
 
-    What is there with the same size already is not copied again.
+    What is there with the same content already is not copied again, where the listing tells.
 
     Args:
-        uri: minio://bucket/key or s3://bucket/key, of which the content never changes.
+        uri: minio://bucket/key or s3://bucket/key.
         target: Local path.
 
     Raises:
@@ -77,13 +77,21 @@ def download_as(uri: str, target: Path) -> None:
             found = [replace(entry, name=target.name) for entry in own]
         if not found:
             raise no_objects(uri)
-        missing = [entry for entry in found if not _is_here(target.parent / entry.name, entry.size)]
+        missing = [entry for entry in found if not _is_here(target.parent / entry.name, entry)]
         if missing:
             fetch(store, location.bucket, missing, target.parent)
 
 
-def _is_here(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _is_here(path: Path, entry: Entry) -> bool:
+    """Whether a file has the content of an object; False where the ETag is not its MD5.
+
+    The size does not tell: models of one network are of the same size, whatever they have learned.
+    """
+    if not path.is_file() or path.stat().st_size != entry.size:
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest() == entry.etag.lower()
 
 
 def is_there(uri: str) -> bool:

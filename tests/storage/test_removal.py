@@ -47,3 +47,13 @@ def test_a_download_under_another_name_continues(bucket: ObjectStore, tmp_path: 
     assert [line for line in bucket.log if line.startswith("GET toys/")] == ["GET toys/run/a"]
     with pytest.raises(InputError, match="there are no objects"):
         download_as("s3://toys/absent", tmp_path / "absent")
+
+
+def test_a_file_of_the_same_size_is_not_taken_for_the_object(
+    bucket: ObjectStore, tmp_path: Path
+) -> None:
+    """The folder may hold another run's results, of which many are as large."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_text("other")
+    download_as("s3://toys/run", tmp_path / "model")
+    assert (tmp_path / "model" / "a").read_text() == "run/a"
