@@ -213,7 +213,11 @@ def _gave(other: _Run, run: _Run) -> bool:
 def _named(uri: str, texts: str) -> bool:
     """Whether a text names something at or below a URI, with whichever scheme."""
     place = uri.partition("://")[2]
-    return bool(place) and any(f"{place}{end}" in texts for end in ("/", '"', '\\"', ","))
+    escaped = json.dumps(place)[1:-1]
+    # twice in an annotation, which is JSON itself
+    forms = {escaped, json.dumps(escaped)[1:-1]}
+    ends = ("/", '"', '\\"', ",")
+    return bool(place) and any(f"{form}{end}" in texts for form in forms for end in ends)
 
 
 def _read(answer: Answer, workflow: Answer) -> _Run:

@@ -211,6 +211,19 @@ def test_what_an_endpoint_serves_or_goes_back_to_stays(served: Any) -> None:
     assert old(*runs, served=[served]) == ["r2"]
 
 
+@pytest.mark.parametrize(
+    "served",
+    [
+        serving("s3://b/modèles/toys/aa"),
+        serving("s3://b/modèles/toys/zz", previous="s3://b/modèles/toys/aa"),
+    ],
+)
+def test_what_is_served_stays_whatever_letters_its_place_has(served: Any) -> None:
+    root = {"model_root": "minio://b/modèles"}
+    runs = (a_run(1, deploys="aa", **root), a_run(2, deploys="bb", **root), a_run(3))
+    assert old(*runs, served=[served]) == ["r2"]
+
+
 def test_what_a_run_or_a_schedule_names_stays() -> None:
     start = "minio://b/runs/kfdet-training/r1/evaluation/1/bundle"
     assert old(a_run(1), a_run(2), a_run(3, pretrained=start)) == ["r2"]
