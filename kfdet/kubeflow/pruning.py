@@ -7,14 +7,15 @@ its files, or a run on the same dataset that still goes on and may take a stage 
 
 Kubeflow Pipelines' cache does not look whether an artifact still exists (kubeflow/pipelines#7939).
 A run is therefore deleted there first, which takes its entries out of the cache, and its objects
-afterwards. A note in the bucket lets a later call continue what was interrupted in between.
+afterwards. A note in the bucket, written before, lets a later call continue what was interrupted in
+between.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -262,19 +263,23 @@ def prune(backend: Backend, run: OldRun) -> None:
         KfdetError: The API server or the store refuses; another call continues.
     """
     if run.listed:
-        backend.delete_run(run.id)
+        # First: an answer to what follows may be lost, and then nothing else names the places.
         write_note(run.note, {"name": run.name, "created": run.created, "places": run.places})
+        backend.delete_run(run.id)
     for place in run.places:
         remove(place)
     remove(run.note)
 
 
-def _interrupted(runs: Iterable[_Run], used: _Used) -> Iterator[OldRun]:
+def _interrupted(runs: Sequence[_Run], used: _Used) -> Iterator[OldRun]:
     """Runs that were being removed when an earlier call was interrupted."""
+    listed = {run.id for run in runs}
     for root in sorted({run.root for run in runs if run.folder}):
         for name in list_names(f"{root}/{_NOTES}"):
+            run_id = name.removesuffix(".json")
+            if run_id in listed:
+                continue
             note = f"{root}/{_NOTES}/{name}"
             found = read_json(note)
             places = tuple(place for place in found["places"] if not used.needs(place))
-            run_id = name.removesuffix(".json")
             yield OldRun(run_id, found["name"], found["created"], places, note, listed=False)

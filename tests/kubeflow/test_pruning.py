@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.workflow_samples import cached, driver, patch, ran, workflow
 
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 from kfdet.kubeflow import pruning
 from kfdet.kubeflow.pruning import find_old_runs, prune
 
@@ -21,6 +21,10 @@ def read(uri: str) -> dict[str, Any]:
         raise InputError("there is nothing.")
     found: dict[str, Any] = FILES[uri]
     return found
+
+
+def write_note(uri: str, content: Any) -> None:
+    FILES[uri] = json.loads(json.dumps(content))
 
 
 @pytest.fixture(autouse=True)
@@ -265,11 +269,7 @@ def test_an_interrupted_removal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
         FILES.pop(uri, None)
 
     monkeypatch.setattr(pruning, "remove", remove)
-    monkeypatch.setattr(
-        pruning,
-        "write_note",
-        lambda uri, content: FILES.update({uri: json.loads(json.dumps(content))}),
-    )
+    monkeypatch.setattr(pruning, "write_note", write_note)
     backend: Any = Backend(a_run(1, deploys="aa"), a_run(2))
     cluster: Any = Cluster()
     (first,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
@@ -284,6 +284,28 @@ def test_an_interrupted_removal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     prune(backend, again)
     assert find_old_runs(backend, lambda _: cluster, "kubeflow", 1) == []
     assert not set(MODEL) & set(removed)
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_removal_without_an_answer_goes_on(
+    deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "write_note", write_note)
+    backend: Any = Backend(a_run(1, deploys="aa"), a_run(2))
+    cluster: Any = Cluster()
+
+    def delete_run(run_id: str) -> None:
+        if deleted:
+            del backend.found[run_id]
+        raise KfdetError("no answer")
+
+    monkeypatch.setattr(backend, "delete_run", delete_run)
+    (first,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
+    with pytest.raises(KfdetError, match="no answer"):
+        prune(backend, first)
+    (again,) = find_old_runs(backend, lambda _: cluster, "kubeflow", 1)
+    assert (again.id, again.places, again.listed) == ("r1", first.places, not deleted)
+    assert find_old_runs(backend, lambda _: cluster, "kubeflow", 2) == [again] * deleted
 
 
 def test_endpoints_of_every_namespace_count() -> None:
