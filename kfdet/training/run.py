@@ -160,7 +160,12 @@ def train_detector(
             take_over(earlier, checkpoints, config.trainer.train_steps)
             leave_out_damaged(checkpoints)
         history = read_history(checkpoints)
-        if history.val and not is_whole(checkpoints / BEST_PREFIX):
+        best = history.best()
+        if best and best["step"] > latest_step(checkpoints):
+            # They took the place of the best ones of the steps up to this checkpoint.
+            warn("The best weights so far are of a later step: only those from here on count.")
+            history.val.clear()
+        elif best and not is_whole(checkpoints / BEST_PREFIX):
             warn("The best weights so far are damaged or not complete: only later ones count.")
             history.val.clear()
         history.network = settings.network

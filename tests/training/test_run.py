@@ -126,6 +126,24 @@ def test_best_weights_that_are_gone_are_found_anew(
     assert is_whole(tmp_path / "model" / "weights")
 
 
+def test_best_weights_of_a_step_that_is_lost_do_not_count(
+    square_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else they would be those of the best step before, as the model describes them."""
+    train(square_records, tmp_path, steps=20)
+    checkpoints = tmp_path / "checkpoints"
+    history = read_history(checkpoints)
+    history.val[-1]["AP50"], history.seconds = 1.0, 100.0
+    history.write(checkpoints)
+    (checkpoints / "ckpt-20.index").write_bytes(b"")
+    for folder in ("model", "scratch"):
+        shutil.rmtree(tmp_path / folder)
+    again = train(square_records, tmp_path, steps=20, deadline="1s")
+    assert "best weights so far are of a later step" in caplog.text
+    assert [each["step"] for each in again.val] == [16]
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["step"] == 16
+
+
 @pytest.mark.slow
 def test_more_steps_continue_the_shorter_training(
     square_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
