@@ -66,7 +66,8 @@ def upload(folder: Path, uri: str, *, delete: bool = False) -> Uploaded:
         make_bucket(store, location.bucket)
         there = {entry.name: entry.size for entry in entries(store, location)}
         skipped = _Uploader(store, folder, location, there, total).run(names)
-        extra = tuple(name for name in there if name not in set(names) and is_dataset_file(name))
+        own = set(names)
+        extra = tuple(name for name in there if name not in own and is_dataset_file(name))
         for name in extra if delete else ():
             store.call_with_retries(store.client.remove_object, location.bucket, location.key(name))
     return Uploaded(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,24 @@ def test_only_what_changed_is_sent_again(dataset: Path, object_store: ObjectStor
     assert upload(dataset, URI).skipped == 4
     assert object_store.objects()["data/toys/annotations/film.xml"] == b"<annotationz/>"
     assert fingerprint(URI) != before
+
+
+def test_names_are_not_read_again_for_each_object(
+    dataset: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a hundred thousand images that would take minutes."""
+    turns: list[int] = []
+
+    class Names(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            turns[-1] += 1
+            return super().__iter__()
+
+    monkeypatch.setattr("kfdet.storage.upload._dataset", lambda _: Names(WANTED))
+    for _ in range(2):
+        turns.append(0)
+        upload(dataset, URI)
+    assert turns[0] == turns[1]
 
 
 def test_what_is_not_in_the_folder_is_named_or_deleted(
