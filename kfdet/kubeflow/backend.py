@@ -403,6 +403,8 @@ def _explain(error: Any, method: str, host: str) -> KfdetError:
         answer = json.loads(error.body)
     except (TypeError, ValueError):
         answer = {}
+    if not isinstance(answer, dict):  # a proxy's
+        answer = {}
     detail = answer.get("error_message") or answer.get("message") or answer.get("error")
     message = str(detail or error.reason or "no reason given").rstrip(".")
     if error.status in (*_REDIRECTS, 401, 403):

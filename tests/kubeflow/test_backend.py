@@ -198,6 +198,7 @@ TROUBLES = [
     ((500, {"error_message": "database"}), BackendUnreachableError, "refused (500): database."),
     ((429, {"message": "too many requests"}), BackendUnreachableError, "refused (429): too many"),
     ((409, {"message": "twice"}), KfdetError, "refused (409): twice."),
+    ((400, None), KfdetError, "refused (400): Bad Request."),
 ]
 
 
