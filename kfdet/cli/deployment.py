@@ -349,13 +349,13 @@ def _compare(
     """
     from kfdet.deployment.gate import may_replace, note_refusal
     from kfdet.errors import InputError, KfdetError
-    from kfdet.local.results import newest_artifact
+    from kfdet.local.results import own_records
 
     if run is None:
         raise InputError(
             f"--promote {promote} needs the folder of a run: its evaluation frames.", file=model
         )
-    records = newest_artifact(run, "records", "examples.parquet")
+    records = own_records(run)
     with progress():
         decision = may_replace(cluster, name, run / "model", records, promote)
     err.print(escape(decision.reason), soft_wrap=True)
@@ -379,7 +379,7 @@ def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Labelle
     """Pictures to try the model with."""
     from kfdet.deployment.smoke_test import picture_of, validation_pictures
     from kfdet.errors import InputError
-    from kfdet.local.results import newest_artifact
+    from kfdet.local.results import own_records
     from kfdet.storage.shards import open_records
 
     if image:
@@ -390,7 +390,7 @@ def _pictures(model: Path, run: Path | None, image: Path | None) -> list[Labelle
             file=model,
             hint="Give one with --image, or the folder of a run.",
         )
-    with open_records(newest_artifact(run, "records", "examples.parquet")) as records:
+    with open_records(own_records(run)) as records:
         return validation_pictures(records)
 
 

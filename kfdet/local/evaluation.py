@@ -22,7 +22,7 @@ from kfdet.evaluation.model_run import Results
 from kfdet.evaluation.results_file import read_ids, read_results
 from kfdet.events import warn
 from kfdet.local.record import DatasetRecord
-from kfdet.local.results import Run, newest_artifact, run_of
+from kfdet.local.results import Run, own_history, own_records, run_of
 from kfdet.parameters import (
     BoxSettings,
     DatasetSettings,
@@ -43,6 +43,7 @@ from kfdet.stages.planning import load_checked
 from kfdet.stages.tfrecord_build import build_tfrecords
 from kfdet.storage.copies import local_dataset, local_model
 from kfdet.storage.shards import open_records
+from kfdet.training.history import HISTORY_FILE
 
 RESULTS_SUFFIX = ".json"
 """Of a file that holds detections instead of a model."""
@@ -147,12 +148,14 @@ def _on_own_records(
             hint="kfdet evaluate MODEL DATASET",
         )
     parameters = Run.load(folder).record["parameters"]
-    records = newest_artifact(folder, "records", "examples.parquet")
-    training = newest_artifact(folder, "model", "history.json")
+    training = scratch / "training"
+    training.mkdir()
+    if history := own_history(folder):
+        (training / HISTORY_FILE).write_bytes(history)
     own = Gate(**{name: parameters.get(name, value) for name, value in vars(Gate()).items()})
     gate = replace(own, against=settings.gate.against, promote=settings.gate.promote)
     evaluate_stage(
-        records,
+        own_records(folder),
         folder / "model",
         training,
         scratch / "metrics.json",

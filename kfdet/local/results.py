@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kfdet.dataset.formats.archive import read_members
+from kfdet.detection.saved_model import read_model_json
 from kfdet.errors import InputError
 from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.files import read_document
 from kfdet.local.folder import ARTIFACTS, METRICS, RECORD, REWRITE, SWEEP
 from kfdet.local.record import read_record
+from kfdet.records.tables import EXAMPLES_FILE
+from kfdet.storage.shards import open_records
+from kfdet.training.history import HISTORY_FILE
+
+_MOST_BYTES = 64 << 20
+"""Of history.json, which has a few numbers for every ten steps."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -122,17 +131,41 @@ def run_of(path: Path) -> Path | None:
     return next((folder for folder in folders if (folder / RECORD).is_file()), None)
 
 
-def newest_artifact(run: Path, artifact: str, file: str) -> Path:
-    """The folder of a run's newest artifact of a name.
+def own_records(run: Path) -> Path:
+    """The folder of the records that the model of a run was trained on.
+
+    A later run in the folder that did not come to its end has left others.
 
     Raises:
-        InputError: The run's artifacts were deleted.
+        InputError: They were deleted.
     """
-    found = [path.parent for path in (run / ARTIFACTS).rglob(f"{artifact}/{file}")]
-    if not found:
-        raise InputError(
-            f"the run's {artifact} is no longer in {ARTIFACTS}/.",
-            file=run,
-            hint="Name the dataset: kfdet evaluate RUN DATASET.",
-        )
-    return max(found, key=lambda folder: folder.stat().st_mtime)
+    wanted = read_model_json(run / "model").get("records")
+    found = [path.parent for path in (run / ARTIFACTS).rglob(f"records/{EXAMPLES_FILE}")]
+    for folder in sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True):
+        if not wanted or _digest(folder) == wanted:
+            return folder
+    raise InputError(
+        f"the run's records are no longer in {ARTIFACTS}/.",
+        file=run,
+        hint="Name the dataset: kfdet evaluate RUN DATASET.",
+    )
+
+
+def _digest(records: Path) -> str:
+    """Of records that can be read, else ""."""
+    with suppress(InputError), open_records(records) as opened:
+        return opened.digest()
+    return ""
+
+
+def own_history(run: Path) -> bytes | None:
+    """The history.json of the training of a run's model; None where its model.zip was deleted.
+
+    Raises:
+        InputError: The zip is damaged.
+    """
+    bundle = run / "model.zip"
+    if not bundle.is_file():
+        return None
+    name = f"checkpoint/{HISTORY_FILE}"
+    return read_members(bundle, [name], _MOST_BYTES).get(name)
