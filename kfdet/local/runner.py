@@ -172,7 +172,7 @@ def _request(
     """What kfdet.local.process reads: where to work, and the pipeline's arguments."""
     arguments = parameters.arguments()
     if is_local_start(parameters.pretrained):
-        arguments["pretrained"] = str(Path(parameters.pretrained).absolute())
+        arguments["pretrained"] = str(Path(parameters.pretrained).expanduser().absolute())
     if arguments["against"] and "://" not in arguments["against"]:
         arguments["against"] = str(Path(arguments["against"]).absolute())
     return {

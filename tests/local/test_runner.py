@@ -85,6 +85,16 @@ def test_a_sweep_leaves_the_run_of_its_best_setting(
     assert done.verdict
 
 
+def test_weights_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves the tilde of --pretrained=~/weights as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(runner, "Watcher", Watcher)
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "weights.index").touch()
+    run(tmp_path / "toys", tmp_path / "run", Parameters(pretrained="~/weights"))
+    assert Watcher.requests[-1]["arguments"]["pretrained"] == str(tmp_path / "weights")
+
+
 def test_a_bad_grid_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "toys").mkdir()
     with pytest.raises(InputError, match="names no parameter"):
