@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from kfdet.errors import InputError
@@ -103,6 +104,22 @@ def find_files(root: Path) -> list[str]:
         )
         found += [(inner / name).relative_to(root).as_posix() for name in visible]
     return sorted(found)
+
+
+def check_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse names of files of a dataset that no table can hold.
+
+    Raises:
+        InputError: One is not UTF-8.
+    """
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            if is_dataset_file(name) or unread_hint(name):
+                raise InputError(
+                    "its name is not text.", file=root / name, hint="Rename it."
+                ) from error
 
 
 def _never_ends(path: str) -> bool:

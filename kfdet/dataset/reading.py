@@ -23,6 +23,7 @@ from kfdet.dataset.formats.registry import detect_format, read_annotations
 from kfdet.dataset.layout import (
     ANNOTATION_SUFFIXES,
     LAYOUT,
+    check_names,
     find_files,
     is_image,
     is_media_file,
@@ -67,9 +68,10 @@ def load_items(
         keep_going: That a video or image cannot be read is a warning only.
 
     Raises:
-        InputError: The folder is missing or holds no video and no image.
+        InputError: The folder is missing or holds no video and no image, or a name is not UTF-8.
     """
     files = find_files(root)
+    check_names(root, files)
     media_names = [name for name in files if is_media_file(name)]
     problems = list(_unread(root, files))
     if not media_names:

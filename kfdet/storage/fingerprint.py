@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from kfdet.dataset.layout import find_files, is_dataset_file
+from kfdet.dataset.layout import check_names, find_files, is_dataset_file
 from kfdet.dataset.several import part_names, split_datasets
 from kfdet.dataset.zipped import files_in_zip, is_zip
 from kfdet.storage.address import BucketPath, is_bucket_uri
@@ -83,7 +83,9 @@ def _bucket_states(uri: str) -> list[_State]:
 
 def _folder_states(root: Path) -> list[_State]:
     found = []
-    for name in find_files(root):
+    names = find_files(root)
+    check_names(root, names)
+    for name in names:
         try:
             state = (root / name).stat()
         except FileNotFoundError:  # a dangling link

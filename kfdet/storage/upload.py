@@ -8,7 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfdet.dataset.layout import LAYOUT, find_files, is_dataset_file, is_media_file
+from kfdet.dataset.layout import (
+    LAYOUT,
+    check_names,
+    find_files,
+    is_dataset_file,
+    is_media_file,
+)
 from kfdet.errors import InputError
 from kfdet.events import Progress
 from kfdet.storage.address import BucketPath
@@ -94,6 +100,7 @@ def make_bucket(store: Store, bucket: str) -> None:
 
 def _dataset(folder: Path) -> list[str]:
     names = [name for name in find_files(folder) if is_dataset_file(name)]
+    check_names(folder, names)
     if not any(is_media_file(name) for name in names):
         raise InputError("contains neither videos nor images.", file=folder, hint=LAYOUT)
     return names

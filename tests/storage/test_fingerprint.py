@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.object_store import BUCKET, ObjectStore
 
+from kfdet.dataset.reading import load_items
 from kfdet.errors import InputError
 from kfdet.storage.fingerprint import fingerprint, outline
 from kfdet.storage.upload import upload
@@ -91,6 +92,19 @@ def test_a_copy_has_the_same_outline(toys: Path, object_store: ObjectStore) -> N
     assert fingerprint(str(copy)) != fingerprint(str(toys))
     (copy / "new.xml").write_bytes(b"")
     assert outline(str(copy)) != outline(str(toys))
+
+
+def test_a_name_that_no_table_can_hold(toys: Path) -> None:
+    (toys / "caf\udce9.txt.part").touch()
+    fingerprint(str(toys))
+    (toys / "caf\udce9.mp4").touch()
+    for use in (
+        fingerprint,
+        lambda place: load_items(Path(place)),
+        lambda place: upload(toys, URI),
+    ):
+        with pytest.raises(InputError, match=r"its name is not text\. Rename it"):
+            use(str(toys))
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
