@@ -40,10 +40,13 @@ def planning(
         The groups, each with its index, for the stages that run once per group; and the bytes of
         disk that each of these takes at most.
     """
-    from kfdet.planning.plan import read_plan
+    from kfdet.planning.plan import read_key_frames, read_plan
     from kfdet.planning.room import disk_of_a_group
     from kfdet.stages.planning import plan_dataset
 
     groups = plan_dataset(dataset, Path(plan.path), sampling, split, choice, negatives, seed=seed)
     plan.metadata.update(dataset=dataset, fingerprint=fingerprint, groups=len(groups))
-    return groups, str(disk_of_a_group(read_plan(Path(plan.path)), sampling))
+    made = read_plan(Path(plan.path))
+    videos = [source for source in made.sources if source.kind == "video"]
+    keys = read_key_frames(Path(plan.path), videos)
+    return groups, str(disk_of_a_group(made, sampling, keys))

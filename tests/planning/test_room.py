@@ -22,7 +22,15 @@ def test_the_group_that_takes_most_decides() -> None:
     first = 900_000_000 + (60 * 640 * 360 + 400 * 300) // 2
     second = 1_000_000_000 + 6 * 640 * 360 // 2
     assert second > first
-    assert disk_of_a_group(plan, EVERY) == (1 << 30) + second
+    assert disk_of_a_group(plan, EVERY, {}) == (1 << 30) + second
     together = replace(plan, groups=(tuple(source.name for source in sources),))
     shards = (66 * 640 * 360 + 400 * 300) // 2
-    assert disk_of_a_group(together, EVERY) == (1 << 30) + 1_000_000_000 + shards
+    assert disk_of_a_group(together, EVERY, {}) == (1 << 30) + 1_000_000_000 + shards
+
+
+def test_key_frames_and_crops_are_stored_whatever_the_rate() -> None:
+    """A pod that takes more than it asked for is evicted, and its retries as well."""
+    film = replace(video("film.mp4", train=((0, 599),)), negative_crops=5)
+    plan = Plan("toys", ("ball",), (film,), SPLIT, (("film.mp4",),))
+    taken = disk_of_a_group(plan, EVERY, {"film.mp4": range(600)})
+    assert taken == (1 << 30) + 605 * 640 * 360 // 2
