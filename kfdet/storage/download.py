@@ -117,7 +117,9 @@ def _siblings(store: Store, location: BucketPath) -> list[Entry]:
         if not each.is_dir
     ]
     exact = [entry for entry in found if entry.name == name]
-    return exact or [entry for entry in found if entry.name.startswith(f"{name}.")]
+    if exact or f"{name}.index" not in {entry.name for entry in found}:
+        return exact
+    return [entry for entry in found if entry.name.startswith(f"{name}.")]
 
 
 def fetch(store: Store, bucket: str, found: Collection[Entry], folder: Path) -> None:

@@ -24,6 +24,7 @@ def filled(object_store: ObjectStore) -> ObjectStore:
         "run/ckpt-5.data-00000-of-00001",
         "run/ckpt-50.index",
         "run2/checkpoint",
+        "zipped/model.zip",
     ):
         client.put_object(BUCKET, key, io.BytesIO(key.encode()), len(key))
     return object_store
@@ -54,7 +55,7 @@ def test_download(
         assert (tmp_path / name).read_text().endswith(Path(name).name)
 
 
-@pytest.mark.parametrize("key", ["ru", "run/ckpt", "run/absent"])
+@pytest.mark.parametrize("key", ["ru", "run/ckpt", "run/absent", "zipped/model"])
 def test_nothing_there(key: str, filled: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no objects"):
         download(f"minio://{BUCKET}/{key}", tmp_path)
