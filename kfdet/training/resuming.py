@@ -7,15 +7,17 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from kfdet.errors import PlaceError
 from kfdet.events import warn
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.download import fetch
 from kfdet.storage.listing import entries, list_folders
-from kfdet.storage.store import Store, StoreError
+from kfdet.storage.store import Store
 from kfdet.training import starting_point
 from kfdet.training.checkpoints import CHECKPOINT_STATE, named_step, write_state
 from kfdet.training.history import HISTORY_FILE, read_history
@@ -90,8 +92,8 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     learning rate falls over more steps: where it takes over, the rate rises again to the longer
     schedule's value (a warm restart) and falls from there.
 
-    A shorter training that still goes on may remove what is being copied: then this one begins at
-    the start, with a warning.
+    A shorter training that still goes on may replace or remove what is being copied: then this one
+    does not continue it, with a warning.
 
     Args:
         earlier: As `earlier_runs` gives it.
@@ -101,15 +103,23 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     with tempfile.TemporaryDirectory(prefix="kfdet-earlier-") as scratch:
         found = []
         for number, place in enumerate(earlier):
-            folder = _local(place, Path(scratch, str(number)), (CHECKPOINT_STATE, HISTORY_FILE))
-            if 0 < read_history(folder).parameters.get("steps", 0) < steps:
-                found.append((named_step(folder), place))
+            with _left_where_it_changes(place):
+                folder = _local(place, Path(scratch, str(number)), (CHECKPOINT_STATE, HISTORY_FILE))
+                if 0 < read_history(folder).parameters.get("steps", 0) < steps:
+                    found.append((named_step(folder), place))
         step, place = max(found, default=(0, ""))
         if 0 < step < steps:
-            try:
+            with _left_where_it_changes(place):
                 _copy(_local(place, Path(scratch, "chosen")), checkpoints, step)
-            except (FileNotFoundError, StoreError):
-                warn(f"{place} changes just now: this training does not continue it.")
+
+
+@contextmanager
+def _left_where_it_changes(place: str) -> Iterator[None]:
+    """Warn where the block does not find the files that it knows of, or finds other ones."""
+    try:
+        yield
+    except (FileNotFoundError, PlaceError):
+        warn(f"{place} changes just now: this training does not continue it.")
 
 
 def _local(place: str, scratch: Path, names: Collection[str] = ()) -> Path:

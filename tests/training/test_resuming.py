@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,3 +150,31 @@ def test_shorter_runs_in_a_bucket(tmp_path, object_store: ObjectStore):
     assert latest_step(tmp_path / "new") == 300
     loaded = [line for line in object_store.log if line.startswith("GET") and "shortest/" in line]
     assert sorted(line.rpartition("/")[2] for line in loaded) == ["checkpoint", "history.json"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("copying", [False, True])
+def test_a_shorter_run_in_a_bucket_that_moves_on_meanwhile(
+    copying, gone, tmp_path, object_store: ObjectStore, monkeypatch
+):
+    """Between the listing and the download, of what tells how far it is or of its checkpoint."""
+    write_run(tmp_path / "run", 300, 300)
+    object_store.put(tmp_path / "run", "checkpoints/run")
+    fetch, calls = resuming.fetch, []
+
+    def fetch_late(*args):
+        calls.append(args)
+        if len(calls) == 1 + copying:
+            key = f"checkpoints/run/{'ckpt-300.index' if copying else 'history.json'}"
+            if gone:
+                object_store.client.remove_object(BUCKET, key)
+            else:
+                object_store.client.put_object(BUCKET, key, io.BytesIO(b"{}"), 2)
+        fetch(*args)
+
+    monkeypatch.setattr(resuming, "fetch", fetch_late)
+    warnings = []
+    with listening(lambda event: warnings.append(event.get("message"))):
+        take_over([f"minio://{BUCKET}/checkpoints/run"], tmp_path / "new", 600)
+    assert "changes just now: this training does not continue it." in str(warnings)
+    assert latest_step(tmp_path / "new") == 0
