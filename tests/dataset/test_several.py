@@ -25,6 +25,12 @@ def test_a_folder_with_a_comma(tmp_path):
     assert split_datasets(str(folder)) == [str(folder)]
 
 
+@pytest.mark.parametrize("start", ["recordings-of-day-", "minio://kfdet/recordings/of-day-"])
+def test_more_than_fit_into_the_name_of_a_file(start):
+    datasets = [f"{start}{number}" for number in range(200)]
+    assert split_datasets(join_datasets(datasets)) == datasets
+
+
 def test_the_same_twice():
     with pytest.raises(InputError, match="toys: is given twice"):
         split_datasets("toys, cups, toys")
