@@ -6,12 +6,13 @@ import re
 import ssl
 from dataclasses import dataclass
 
-_SERVER_TROUBLE = (500, 502, 503, 504)
+_TRY_AGAIN = (429, 500, 502, 503, 504)
 _TRANSIENT = frozenset(
     (
         "BadDigest",  # damaged on the way: the store has checked what it got
         "IncompleteBody",
         "InternalError",
+        "OperationAborted",  # somebody else makes the same bucket just now
         "RequestTimeout",
         "ServiceUnavailable",
         "SlowDown",
@@ -42,7 +43,7 @@ def explain(error: Exception) -> Failure | None:
     """The failure behind an exception; None where it is not the failure of a request."""
     import minio.error
     import urllib3
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
     if isinstance(error, ClientError):
         answer = error.response
@@ -61,7 +62,8 @@ def explain(error: Exception) -> Failure | None:
     if isinstance(error, BotoCoreError):
         cause = error.kwargs.get("error")  # urllib3's exception, where the network is the trouble
         if not isinstance(cause, Exception):
-            return Failure(str(error).rstrip("."))
+            cut_off = isinstance(error, IncompleteReadError)
+            return Failure(str(error).rstrip("."), transient=cut_off)
         return explain(cause) or Failure(str(cause).rstrip("."), transient=True)
     if isinstance(error, urllib3.exceptions.HTTPError):
         untrusted = _certificate_error(error)
@@ -74,7 +76,7 @@ def explain(error: Exception) -> Failure | None:
 
 
 def _refused(code: str | None, message: str, status: int) -> Failure:
-    transient = code in _TRANSIENT or status in _SERVER_TROUBLE
+    transient = code in _TRANSIENT or status in _TRY_AGAIN
     return Failure(message.rstrip("."), code or "", transient=transient)
 
 
