@@ -172,12 +172,13 @@ def find_unchanged(backend: Backend, order: Order) -> str:
 
 
 def _still_served(workflow: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
-    """Whether a run deployed nothing, or the endpoint is as it was when the run had ended."""
+    """Whether a run would deploy nothing again, or the endpoint is as it was when it had ended."""
     from kfdet.cluster.connection import connect
     from kfdet.deployment.inference_service import read
 
     if not any(task.stage == "deployment" for task in read_workflow(workflow).tasks):
-        return True
+        # What the endpoint serves may be another version now, to which this one is compared.
+        return not arguments["endpoint"] or arguments.get("promote", "always") == "always"
     outcome = deployment_outcome(workflow)
     try:
         namespace = arguments["serving_namespace"] or workflow["metadata"]["namespace"]

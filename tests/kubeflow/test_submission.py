@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +411,14 @@ def test_a_run_that_did_the_same(
     manifest["metadata"]["namespace"] = "default"
     backend: Any = KfpBackend((run, manifest))
     assert find_unchanged(backend, ORDER) == ("r1" if found else "")
+
+
+@pytest.mark.parametrize(("promote", "found"), [("always", "r1"), ("better", "")])
+def test_a_model_that_was_refused_may_be_good_enough_by_now(
+    promote: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was compared with what the endpoint served then."""
+    order = replace(ORDER, arguments={**ORDER.arguments, "promote": promote})
+    monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
+    backend: Any = KfpBackend((a_run("r1", **order.arguments), NO_DEPLOYMENT))
+    assert find_unchanged(backend, order) == found
