@@ -239,6 +239,7 @@ def a_run(run_id: str, version: str = "v1", **parameters: Any) -> dict[str, Any]
     return {
         "run_id": run_id,
         "state": "SUCCEEDED",
+        "created_at": f"2026-11-0{run_id[1:]}T09:00:00Z",
         "experiment_id": "e",
         "pipeline_version_reference": {"pipeline_id": "p", "pipeline_version_id": version},
         "runtime_config": {"parameters": parameters},
@@ -275,6 +276,7 @@ RESULTS = [
     ),
     (CACHED, [(a_run("r1", seed=1), EVALUATED)], ""),
     (CACHED, [(a_run("r1", seed=0), OTHER_DATA)], ""),
+    (CACHED, [(a_run("r9", seed=0), JUDGED_AGAIN), (a_run("r1", seed=0), CACHED)], ""),
     (CACHED, [(a_run("r1", seed=0), JUDGED_AGAIN)], "minio://b/computed"),
     (CACHED, [(a_run("r1", seed=0), UNTRACED)], ""),
     (CACHED, [(a_run("r1", "v0", seed=0), EVALUATED)], ""),
@@ -299,7 +301,7 @@ def test_metrics_come_from_the_run_that_computed_them(
     monkeypatch.setattr(submission, "read_metrics", read_metrics)
     monkeypatch.setattr("kfdet.kubeflow.earlier.read_json", traces)
     backend: Any = KfpBackend(*earlier)
-    ended = FinishedRun(a_run("r9", seed=0), manifest, read_workflow(manifest))
+    ended = FinishedRun(a_run("r8", seed=0), manifest, read_workflow(manifest))
     found = result(backend, ended)
     assert read == ([uri] if uri else [])
     assert (found.metrics is None) == (not uri)
