@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfdet.errors import PlaceError
+from kfdet.errors import InputError, PlaceError
 from kfdet.events import warn
 from kfdet.parameters import TrainingSettings
 from kfdet.storage.address import BucketPath, is_bucket_uri
@@ -92,8 +92,8 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     learning rate falls over more steps: where it takes over, the rate rises again to the longer
     schedule's value (a warm restart) and falls from there.
 
-    A shorter training that still goes on may replace or remove what is being copied: then this one
-    does not continue it, with a warning.
+    A shorter training that still goes on may replace or remove what is being copied, and what is
+    there may be damaged: then this one does not continue it, with a warning.
 
     Args:
         earlier: As `earlier_runs` gives it.
@@ -103,23 +103,25 @@ def take_over(earlier: Sequence[str], checkpoints: Path, steps: int) -> None:
     with tempfile.TemporaryDirectory(prefix="kfdet-earlier-") as scratch:
         found = []
         for number, place in enumerate(earlier):
-            with _left_where_it_changes(place):
+            with _left_out_if_unusable(place):
                 folder = _local(place, Path(scratch, str(number)), (CHECKPOINT_STATE, HISTORY_FILE))
                 if 0 < read_history(folder).parameters.get("steps", 0) < steps:
                     found.append((named_step(folder), place))
         step, place = max(found, default=(0, ""))
         if 0 < step < steps:
-            with _left_where_it_changes(place):
+            with _left_out_if_unusable(place):
                 _copy(_local(place, Path(scratch, "chosen")), checkpoints, step)
 
 
 @contextmanager
-def _left_where_it_changes(place: str) -> Iterator[None]:
-    """Warn where the block does not find the files that it knows of, or finds other ones."""
+def _left_out_if_unusable(place: str) -> Iterator[None]:
+    """Warn where the block does not find the files that it knows of, or finds damaged ones."""
     try:
         yield
     except (FileNotFoundError, PlaceError):
         warn(f"{place} changes just now: this training does not continue it.")
+    except InputError as error:
+        warn(f"{place} {error.problem} This training does not continue it.")
 
 
 def _local(place: str, scratch: Path, names: Collection[str] = ()) -> Path:

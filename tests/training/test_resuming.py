@@ -123,6 +123,19 @@ def test_a_shorter_run_that_moves_on_meanwhile(gone, tmp_path):
     assert len(warnings) == 1
 
 
+def test_a_damaged_history_of_another_training(tmp_path):
+    write_run(tmp_path / "300", 300, 300)
+    write_run(tmp_path / "200", 200, 200)
+    (tmp_path / "300" / "history.json").write_text("{")
+    warnings = []
+    with listening(lambda event: warnings.append(event["message"])):
+        take_over([str(tmp_path / each) for each in ("300", "200")], tmp_path / "new", 600)
+    assert latest_step(tmp_path / "new") == 200
+    (warning,) = warnings
+    assert warning.startswith(f"{tmp_path / '300'} is not what kfdet wrote: ")
+    assert warning.endswith(". This training does not continue it.")
+
+
 def test_only_the_newest_checkpoint_is_copied(tmp_path):
     write_run(tmp_path / "300", 200, 400)
     write_run(tmp_path / "300", 300, 400)
