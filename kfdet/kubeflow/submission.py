@@ -178,7 +178,7 @@ def _still_served(workflow: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
 
     if not any(task.stage == "deployment" for task in read_workflow(workflow).tasks):
         # What the endpoint serves may be another version now, to which this one is compared.
-        return not arguments["endpoint"] or arguments.get("promote", "always") == "always"
+        return not arguments.get("endpoint") or arguments.get("promote", "always") == "always"
     outcome = deployment_outcome(workflow)
     try:
         namespace = arguments["serving_namespace"] or workflow["metadata"]["namespace"]
