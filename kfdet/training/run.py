@@ -29,7 +29,7 @@ from kfdet.training.batches import BatchMaker
 from kfdet.training.checkpoints import is_whole, latest_step, leave_out_damaged
 from kfdet.training.examples import ExampleSet, read_examples
 from kfdet.training.fitting import AnchorShapes, Fit, fit_anchors, fit_input_size
-from kfdet.training.history import read_history
+from kfdet.training.history import HISTORY_FILE, read_history
 from kfdet.training.model_folder import Description, package_versions, write_model
 from kfdet.training.resuming import take_over
 from kfdet.training.settings import fitted_rate, fitted_steps, validation_interval
@@ -197,7 +197,14 @@ def _open_start(settings: TrainingSettings, checkpoints: Path) -> Iterator[_Star
     """The start; where training continues, nothing is fetched or fitted anew."""
     if latest_step(checkpoints):
         before = read_history(checkpoints)
-        scales, ratios, size = (before.parameters[name] for name in AnchorShapes._fields)
+        try:
+            scales, ratios, size = (before.parameters[name] for name in AnchorShapes._fields)
+        except KeyError as error:
+            raise InputError(
+                "does not tell the anchors of this training.",
+                file=checkpoints / HISTORY_FILE,
+                hint="Remove its folder, and training begins anew.",
+            ) from error
         anchors = AnchorShapes(scales, tuple(ratios), size)
         yield _Start(bool(before.start.get("parts")), anchors, None)
         return

@@ -144,6 +144,14 @@ def test_best_weights_of_a_step_that_is_lost_do_not_count(
     assert json.loads((tmp_path / "model" / "model.json").read_text())["step"] == 16
 
 
+def test_a_history_that_does_not_tell_what_was_fitted(square_records: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
+    tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2).save(checkpoint_number=5)
+    with pytest.raises(InputError, match=r"history\.json: does not tell the anchors"):
+        train(square_records, tmp_path, steps=20)
+
+
 @pytest.mark.slow
 def test_more_steps_continue_the_shorter_training(
     square_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
