@@ -25,7 +25,7 @@ from kfdet.deployment.starting import with_located_start
 from kfdet.detection.saved_model import read_model_json
 from kfdet.errors import KfdetError
 from kfdet.evaluation.metrics_file import read_metrics
-from kfdet.files import atomic_file, explain_os_error
+from kfdet.files import atomic_file, explain_os_error, unexplained_os_error
 from kfdet.local.comparison import check_comparison
 from kfdet.local.folder import (
     ARTIFACTS,
@@ -94,8 +94,9 @@ def run(
     trainings(parameters, sweep)  # refuses a bad grid
     folder = Path(folder)
     source = str(dataset)
-    for place in split_datasets(source):
-        check_places(None if is_bucket_uri(place) else Path(place), folder)
+    read = [Path(place) for place in split_datasets(source) if not is_bucket_uri(place)]
+    for place in (*read, None):
+        check_places(place, folder)
     folder = folder.resolve()
     try:
         check_comparison(source, parameters)
@@ -109,7 +110,10 @@ def run(
                 check_same_dataset(described, before, folder)
             return _run(described, folder, parameters, sweep, on_event, before, lock, started)
     except OSError as error:
-        raise explain_os_error(error, Path(error.filename or folder)) from error
+        path = Path(error.filename or folder)
+        if any(path.resolve().is_relative_to(place.resolve()) for place in read):
+            raise unexplained_os_error(error) or error from error
+        raise explain_os_error(error, path) from error
 
 
 def _run(

@@ -100,3 +100,23 @@ def test_a_bad_grid_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no parameter"):
         run(tmp_path / "toys", tmp_path / "run", Parameters(), sweep=SweepSettings())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("videos/a.mp4", "videos/a.mp4: Permission denied. Change its permissions"),
+        ("run/run.log", "run/run.log: cannot write: Permission denied. Change its permissions"),
+    ],
+)
+def test_what_cannot_be_read_or_written(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: str) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / name))
+
+    monkeypatch.setattr(DatasetRecord, "of", fail)
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(InputError) as error:
+        run(tmp_path / "videos", tmp_path / "run", Parameters())
+    assert message in str(error.value)
