@@ -46,7 +46,7 @@ e2e: venv
 # kfdet as it is installed, components and pipelines among its packages, so that imports resolve.
 INSTALLED := build/installed
 
-# Checks the types of the cluster tests, too, which only a cluster runs.
+# Checks the types of the cluster tests and of the benchmarks, too, which `make test` does not run.
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,6 +56,7 @@ lint: venv
 	cd $(INSTALLED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache/installed --package kfdet
 	MYPYPATH=tests $(BIN)/mypy --allow-untyped-calls --allow-untyped-decorators tests/e2e/kubernetes
+	$(BIN)/mypy --allow-untyped-calls --explicit-package-bases --package benchmarks
 
 # Look at the difference before you commit it.
 golden: venv

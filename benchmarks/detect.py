@@ -216,10 +216,11 @@ def _supervision_loop(detector: Detector, video: Path, scratch: Path) -> None:
     """The loop of supervision's documentation, around the same model."""
     boxes, labels = supervision.BoxAnnotator(), supervision.LabelAnnotator()
     info = supervision.VideoInfo.from_video_path(str(video))
+    known = list(detector.labels or ())
     with supervision.VideoSink(str(scratch / "supervision.mp4"), info) as sink:
         for frame in supervision.get_video_frames_generator(str(video), end=FRAMES):
             found = detector.detect(np.ascontiguousarray(frame[..., ::-1]))
-            numbers = np.array([detector.labels.index(label) for label in found.labels], int)
+            numbers = np.array([known.index(label) for label in found.labels], np.int64)
             detections = supervision.Detections(
                 xyxy=found.boxes, confidence=found.scores, class_id=numbers
             )

@@ -25,10 +25,11 @@ import numpy as np
 
 from benchmarks.endpoint import served
 from benchmarks.table import Row, print_table
+from benchmarks.trained import newest_training
 from kfdet.detection.tflite import find_tflite
 from kfdet.evaluation.model_run import ModelRun, load_detector, run_model
 from kfdet.evaluation.tflite import compare_tflite
-from kfdet.local.results import newest_artifact
+from kfdet.local.results import own_records
 from kfdet.parameters import ExportSettings
 from kfdet.stages.export import export
 from kfdet.storage.shards import open_records
@@ -41,7 +42,7 @@ _LEAST = 1e-7  # of a difference, so that it can be divided by
 
 def measure(run: Path) -> list[Row]:
     """Measure how far the forms of a run's model differ from its SavedModel."""
-    folder = newest_artifact(run, "records", "examples.parquet")
+    folder = own_records(run)
     with tempfile.TemporaryDirectory() as scratch, open_records(folder) as records:
         side, labels = records.measured_side, records.labels
         with load_detector(run / "model", labels) as detector:
@@ -53,7 +54,7 @@ def measure(run: Path) -> list[Row]:
                 with connect() as client:
                     found = run_model(records, client, side, timed=False)
                 rows += _differences(name, original, found, threshold, SERVED_LIMIT)
-        weights = newest_artifact(run, "model", "history.json")
+        weights = newest_training(run)
         files = Path(scratch) / "tflite"
         export(weights, folder, Path(scratch) / "model", files, ExportSettings("float16,int8"))
         forms = find_tflite(files)

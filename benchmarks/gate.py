@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks.label_economy import boxes_by_frame, with_boxes
 from benchmarks.table import Row, print_table
-from benchmarks.trained import load_trained
+from benchmarks.trained import load_trained, newest_training
 from kfdet.detection import Detections
 from kfdet.evaluation.coco import evaluate_coco
 from kfdet.evaluation.comparison import Comparison, compare, decide
 from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import Measurement, measure
 from kfdet.evaluation.model_run import ModelRun, run_model
-from kfdet.local.results import newest_artifact
+from kfdet.local.results import own_records
 from kfdet.parameters import Promotion
 from kfdet.records.reading import Records
 from kfdet.storage.shards import open_records
@@ -80,7 +80,7 @@ def main() -> None:
 
 def measure_gate(run: Path, dense: Path) -> list[Row]:
     """Return how many really better models were promoted, and how many really worse ones."""
-    records = open_records(newest_artifact(run, "records", "examples.parquet"))
+    records = open_records(own_records(run))
     statistics = records.description
     labels, rates = statistics["labels"], frame_rates(statistics)
     true_boxes = boxes_by_frame(dense)
@@ -96,7 +96,7 @@ def measure_gate(run: Path, dense: Path) -> list[Row]:
         drawn = measure(answers.truths, answers.detections, labels, rates)
         return _Judged(name, drawn, true.ap50 or 0.0)
 
-    answered = _answers(newest_artifact(run, "model", "history.json"), records)
+    answered = _answers(newest_training(run), records)
     model = judged(*next(answered))
     counts = {(rule, way): 0 for rule in RULES for way in ("worse", "better")}
     worse = 0

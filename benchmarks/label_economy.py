@@ -29,7 +29,7 @@ from kfdet.dataset.formats.model import AnnotatedItem, Item, KeyBox, key_table
 from kfdet.evaluation.coco import evaluate_coco
 from kfdet.evaluation.ground_truth import GroundTruth
 from kfdet.evaluation.model_run import load_detector, run_model
-from kfdet.local.results import newest_artifact
+from kfdet.local.results import own_records
 from kfdet.motion.interpolation import interpolate_videos
 from kfdet.parameters import Interpolation
 from kfdet.storage.shards import open_records
@@ -68,10 +68,11 @@ def key_boxes(truth: Truth, every: int, frames: int) -> list[KeyBox]:
     first = dict(reversed(truth))
     for (track, frame), box in truth.items():
         last = (track, frame + 1) not in truth
+        left, top, right, bottom = box.tolist()
         if last or (frame - first[track]) % every == 0:
-            keys.append(KeyBox(track, LABEL, frame, *box.tolist()))
+            keys.append(KeyBox(track, LABEL, frame, left, top, right, bottom))
         if last and frame + 1 < frames:
-            keys.append(KeyBox(track, LABEL, frame + 1, *box.tolist(), outside=True))
+            keys.append(KeyBox(track, LABEL, frame + 1, left, top, right, bottom, outside=True))
     return keys
 
 
@@ -134,7 +135,7 @@ def write_dataset(folder: Path, target: Path, every: int) -> None:
 def measure_run(folder: Path, run: Path) -> list[Row]:
     """Return AP50 and AP of a run's model on its validation frames, with their true boxes."""
     by_frame = boxes_by_frame(folder)
-    with open_records(newest_artifact(run, "records", "examples.parquet")) as records:
+    with open_records(own_records(run)) as records:
         labels = records.labels
         answers = run_model(records, load_detector(run / "model", labels))
     truths, detections = [], []

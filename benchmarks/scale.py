@@ -125,9 +125,16 @@ def _dataset(place: Place) -> Dataset:
         path.write_text(name)  # other bytes than those of every other video
         items.append(
             Item(
-                **{"name": name, "path": path, "kind": "video", "annotation": f"{name}.xml"},
-                **{"width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": FPS},
-                **{"start": 0, "stop": FRAMES - STEP, "step": STEP},
+                name,
+                path,
+                "video",
+                WIDTH,
+                HEIGHT,
+                FRAMES,
+                FPS,
+                annotation=f"{name}.xml",
+                stop=FRAMES - STEP,
+                step=STEP,
                 keys=list(_keys(random, labels)),
             )
         )
@@ -140,9 +147,9 @@ def _keys(random: np.random.Generator, labels: Sequence[str]) -> Iterator[KeyBox
         corner, speed = random.uniform(0, 900, 2), random.uniform(-0.2, 0.2, 2)
         # the last two minutes show nothing, for the background
         for frame in range(0, FRAMES - 120 * STEP, KEY_DISTANCE):
-            low = np.clip(corner + speed * frame, 0, 800).tolist()
-            yield KeyBox(track, label, frame, *low, low[0] + 200, low[1] + 150)
-        yield KeyBox(track, label, FRAMES - 120 * STEP, *low, *low, outside=True)
+            left, top = np.clip(corner + speed * frame, 0, 800).tolist()
+            yield KeyBox(track, label, frame, left, top, left + 200, top + 150)
+        yield KeyBox(track, label, FRAMES - 120 * STEP, left, top, left, top, outside=True)
 
 
 def interpolation(place: Place) -> int:

@@ -30,7 +30,7 @@ from kfdet.evaluation.ground_truth import frame_rates
 from kfdet.evaluation.measurement import measure
 from kfdet.evaluation.model_run import run_model
 from kfdet.local.folder import ARTIFACTS
-from kfdet.local.results import newest_artifact
+from kfdet.local.results import own_records
 from kfdet.records.reading import Records
 from kfdet.storage.shards import open_records
 from kfdet.training.history import HISTORY_FILE, read_history
@@ -101,7 +101,7 @@ def compare(dataset: Path, folder: Path, test: str, steps: int) -> Row:
     options: dict[str, Any] = {"steps": steps} if steps else {}
     kfdet.sweep(dataset, folder, GRID, test=test, pretrained="none", early_stop=0, **options)
     chosen = json.loads((folder / "sweep.json").read_text())["chosen"]
-    records = open_records(newest_artifact(folder, "records", "examples.parquet"))
+    records = open_records(own_records(folder))
     trained = {
         tuple(parameters[name] for name in GRID): path.parent
         for path in (folder / ARTIFACTS).rglob(f"model/{HISTORY_FILE}")

@@ -20,6 +20,7 @@ class _Backend:
     place: str = "memory"
     input_size: None = None
     thresholds: None = None
+    in_flight: int = 1
 
     def predict(self, pictures: Sequence[bytes]) -> Answer:
         """The outputs for encoded pictures."""
@@ -33,6 +34,15 @@ class _Backend:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def newest_training(run: Path) -> Path:
+    """The folder of the weights that were trained last for a run."""
+    from kfdet.local.folder import ARTIFACTS
+    from kfdet.training.history import HISTORY_FILE
+
+    found = (path.parent for path in (run / ARTIFACTS).rglob(f"model/{HISTORY_FILE}"))
+    return max(found, key=lambda folder: folder.stat().st_mtime)
 
 
 def load_trained(folder: Path, labels: Sequence[str]) -> tuple[Detector, list[Any]]:

@@ -157,9 +157,9 @@ def _steps(maker: BatchMaker, stock: Any, config: Any) -> Row:
 
 def _streamed(streamed: BatchMaker, kept: BatchMaker, config: Any) -> Row:
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    trainers = (_own_trainer(strategy, maker, config) for maker in (streamed, kept))
+    ours, theirs = (_own_trainer(strategy, maker, config) for maker in (streamed, kept))
     name = "training step, pictures decoded anew / kept decoded"
-    return _compared(strategy, name, *trainers, STREAMING_FLOOR)
+    return _compared(strategy, name, ours, theirs, STREAMING_FLOOR)
 
 
 def _compared(

@@ -103,7 +103,7 @@ def truths_of(table: pa.Table, frames: Sequence[int]) -> list[GroundTruth]:
             frame=place[1],
             kind="frame",
             stored=SIZE,
-            window=(0.0, 0.0, *map(float, SIZE)),
+            window=(0.0, 0.0, float(SIZE[0]), float(SIZE[1])),
             boxes=boxes.corners[r],
             classes=boxes.class_ids[r],
             crowd=boxes.crowd[r],
