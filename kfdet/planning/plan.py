@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -208,7 +207,14 @@ def read_key_frames(folder: Path, sources: Iterable[Source]) -> dict[str, npt.ND
     own = pc.field("video").isin(names)
     drawn = (pc.field("label") != NO_LABEL) | ~pc.field("crowd")
     keys = read_table(folder / KEYS_FILE, KEY_SCHEMA, ["video", "frame"], own & drawn)
-    frames: defaultdict[str, list[int]] = defaultdict(list)
-    for video, frame in zip(keys["video"].to_pylist(), keys["frame"].to_pylist(), strict=True):
-        frames[video].append(frame)
-    return {video: np.unique(np.array(found, np.int64)) for video, found in frames.items()}
+    video = keys["video"].combine_chunks().dictionary_encode()
+    frame = keys["frame"].to_numpy().astype(np.int64)
+    length = int(frame.max(initial=0)) + 1
+    place = np.sort(video.indices.to_numpy().astype(np.int64) * length + frame)
+    place = place[np.diff(place, prepend=-1) > 0]  # np.unique takes ten times as long
+    found = video.dictionary.to_pylist()
+    bounds = np.searchsorted(place, np.arange(len(found) + 1) * length)
+    return {
+        name: place[begin:end] % length
+        for name, begin, end in zip(found, bounds, bounds[1:], strict=False)
+    }
