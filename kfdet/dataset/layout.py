@@ -19,6 +19,7 @@ HEIF_SUFFIXES = frozenset((".heic", ".heif"))
 ANNOTATION_SUFFIXES = frozenset(
     (".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml", ".zip")
 )
+NO_TEXT, RENAME = "its name is not text.", "Rename it."
 LAYOUT = (
     "A dataset is a folder with videos/ and/or images/, and annotations/; or with all files in one "
     "place."
@@ -106,20 +107,26 @@ def find_files(root: Path) -> list[str]:
     return sorted(found)
 
 
-def check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse names of files of a dataset that no table can hold.
-
-    Raises:
-        InputError: One is not UTF-8.
-    """
+def without_text(names: Iterable[str]) -> list[str]:
+    """The files of a dataset among `names` whose name is not UTF-8, which no table can hold."""
+    found = []
     for name in names:
         try:
             name.encode()
-        except UnicodeEncodeError as error:
+        except UnicodeEncodeError:
             if is_dataset_file(name) or unread_hint(name):
-                raise InputError(
-                    "its name is not text.", file=root / name, hint="Rename it."
-                ) from error
+                found.append(name)
+    return found
+
+
+def check_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse a dataset with a file whose name is not UTF-8.
+
+    Raises:
+        InputError: There is one.
+    """
+    for name in without_text(names):
+        raise InputError(NO_TEXT, file=root / name, hint=RENAME)
 
 
 def _never_ends(path: str) -> bool:

@@ -23,13 +23,15 @@ from kfdet.dataset.formats.registry import detect_format, read_annotations
 from kfdet.dataset.layout import (
     ANNOTATION_SUFFIXES,
     LAYOUT,
-    check_names,
+    NO_TEXT,
+    RENAME,
     find_files,
     is_image,
     is_media_file,
     is_video,
     suffix,
     unread_hint,
+    without_text,
 )
 from kfdet.dataset.media_files import ON_DISK, MediaFiles
 from kfdet.dataset.pairing import pair
@@ -68,12 +70,16 @@ def load_items(
         keep_going: That a video or image cannot be read is a warning only.
 
     Raises:
-        InputError: The folder is missing or holds no video and no image, or a name is not UTF-8.
+        InputError: The folder is missing or holds no video and no image.
     """
     files = find_files(root)
-    check_names(root, files)
+    unnamed = frozenset(without_text(files))
+    files = [name for name in files if name not in unnamed]
+    problems = [
+        Problem("error", NO_TEXT, str(root / name), hint=RENAME) for name in sorted(unnamed)
+    ]
     media_names = [name for name in files if is_media_file(name)]
-    problems = list(_unread(root, files))
+    problems += _unread(root, files)
     if not media_names:
         found = f" Not read: {problems[0]}" if problems else ""
         raise InputError("holds no videos and no images.", file=root, hint=LAYOUT + found)
