@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -55,32 +55,43 @@ UNKNOWN = "the cluster does not know InferenceServices"
 
 def delete(core: Any, pod: str) -> None:
     """Take the pod away as somebody does who empties its node."""
-    if not core.read_namespaced_pod(pod, NAMESPACE).metadata.finalizers:
-        pytest.skip("this Argo forgets deleted pods: ARGO_POD_STATUS_CAPTURE_FINALIZER is not set")
     core.delete_namespaced_pod(pod, NAMESPACE)
 
 
-@pytest.mark.parametrize("end", [kill, delete])
-def test_a_killed_training_pod_continues(
-    end: Callable[[Any, str], None], backend: Backend, dataset: str, core: Any
-) -> None:
-    root = "minio://kfdet/checkpoints"
-    before = {entry.name for entry in objects(root)}
+def test_a_killed_training_pod_continues(backend: Backend, dataset: str, core: Any) -> None:
+    """Killed for its memory first, and taken away with its node afterwards."""
+    known = {entry.etag for entry in objects(CHECKPOINTS)}
     run_id = start(backend, *LONG, *fresh())
-    pod = wait_for(lambda: running_pod(backend, run_id, "training"))
-    wait_for(
-        lambda: any(
-            entry.name.endswith("/checkpoint") and entry.name not in before
-            for entry in objects(root)
-        )
-    )
-    end(core, pod)
-    wait_for(lambda: tasks(backend, run_id)["training"].attempt == 2, 300)
-    second = wait_for(lambda: running_pod(backend, run_id, "training"), 300)
+    pod = ""
+    for attempt, end in enumerate((kill, delete), start=1):
+        pod = wait_for(partial(another_pod, backend, run_id, pod))
+        if end is delete and not core.read_namespaced_pod(pod, NAMESPACE).metadata.finalizers:
+            break  # this Argo forgets deleted pods: ARGO_POD_STATUS_CAPTURE_FINALIZER is not set
+        known |= wait_for(partial(written_since, known))
+        end(core, pod)
+        wait_for(partial(tried_again, backend, run_id, attempt), 400)
     done = kfdet("submit", "--follow", run_id, "--json")
     assert done.returncode == 0, done.stderr
-    log = core.read_namespaced_pod_log(second, NAMESPACE, container="main")
+    last = tasks(backend, run_id)["training"].pod
+    log = core.read_namespaced_pod_log(last, NAMESPACE, container="main")
     assert re.search(r"restored from checkpoint: \S*ckpt-[1-9]", log), "it began anew"
+
+
+def another_pod(backend: Backend, run_id: str, before: str) -> str:
+    """The pod of the training, once it runs and is another one than before."""
+    pod = running_pod(backend, run_id, "training")
+    return "" if pod == before else pod
+
+
+def tried_again(backend: Backend, run_id: str, attempt: int) -> bool:
+    """Whether the training has had more than so many attempts."""
+    return tasks(backend, run_id)["training"].attempt > attempt
+
+
+def written_since(known: Collection[str]) -> set[str]:
+    """The ETags of files that name a training's newest checkpoint, without those known."""
+    states = (entry for entry in objects(CHECKPOINTS) if entry.name.endswith("/checkpoint"))
+    return {entry.etag for entry in states} - {*known}
 
 
 def test_a_store_that_is_away_for_a_minute_loses_nothing(
