@@ -21,7 +21,7 @@ from kfdet.evaluation.metrics_file import read_metrics
 from kfdet.evaluation.model_run import Results
 from kfdet.evaluation.results_file import read_ids, read_results
 from kfdet.events import warn
-from kfdet.local.record import DatasetRecord
+from kfdet.local.record import DatasetRecord, read_record
 from kfdet.local.results import Run, own_history, own_records, run_of
 from kfdet.parameters import (
     BoxSettings,
@@ -236,8 +236,9 @@ def _check_unseen(name: str, dataset: str) -> None:
     folder = run_of(Path(name))
     if folder is None:
         return
-    own, measured = Run.load(folder).record["dataset"], DatasetRecord.of(dataset)
-    if own["path"] == measured.path or own.get("content") == measured.content:
+    record, measured = read_record(folder), DatasetRecord.of(dataset)
+    own = record["dataset"] if record else {}
+    if own.get("path") == measured.path or own.get("content") == measured.content:
         warn(
             f"{name} was trained on part of this dataset, and all of it is measured: the figures "
             f"are better than the model. `kfdet evaluate {shlex.quote(name)}`, without a dataset, "

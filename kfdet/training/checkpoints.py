@@ -43,6 +43,9 @@ def leave_out_damaged(folder: Path) -> None:
     """Remove the checkpoints that cannot be read, so that an older one counts; warn of newer ones.
 
     Where no other is left, the training begins anew.
+
+    Raises:
+        OSError: One cannot be opened; none is removed.
     """
     if not (folder / CHECKPOINT_STATE).exists():
         return
@@ -64,7 +67,13 @@ def leave_out_damaged(folder: Path) -> None:
 
 
 def is_whole(prefix: Path) -> bool:
-    """Whether every value of a checkpoint can be read; TensorFlow checks their CRC-32C."""
+    """Whether every value of a checkpoint can be read; TensorFlow checks their CRC-32C.
+
+    Raises:
+        OSError: A file cannot be opened, which says nothing about what it holds.
+    """
+    for part in prefix.parent.glob(f"{prefix.name}.*"):
+        part.open("rb").close()
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         for name in reader.get_variable_to_shape_map():

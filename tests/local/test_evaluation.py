@@ -81,7 +81,6 @@ def test_all_of_what_a_run_was_trained_on(
     shutil.copytree(model, run / "model")
     known = {"dataset": asdict(DatasetRecord.of(str(dataset)))} if own else {}
     (run / "run.json").write_text(json.dumps(run_files.record(**known)))
-    (run / "metrics.json").write_text(json.dumps(run_files.metrics()))
     said: list[str] = []
     with listening(lambda event: said.append(event.get("message", ""))):
         evaluate(str(run), str(dataset), None, settings)

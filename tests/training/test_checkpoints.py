@@ -130,6 +130,21 @@ def test_a_state_file_that_names_something_else(state: bytes, folder: Path) -> N
     assert latest_step(folder) == 16
 
 
+def test_what_cannot_be_opened_is_not_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(folder.iterdir())
+
+    def refuse(path: Path, _: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(PermissionError):
+            leave_out_damaged(folder)
+    assert sorted(folder.iterdir()) == before
+
+
 def test_without_a_state_file_nothing_is_there_yet(folder: Path) -> None:
     (folder / CHECKPOINT_STATE).unlink()
     assert not warnings_of(folder)
