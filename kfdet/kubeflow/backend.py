@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,22 @@ class Backend:
         An archived one is restored: its name is taken, and the UI hides what is in it.
         """
         path = "/apis/v2beta1/experiments"
-        for found in self._pages(path, "experiments", self._owner()):
-            if found["display_name"] == name:
-                experiment_id = str(found["experiment_id"])
-                if found.get("storage_state") == "ARCHIVED":
-                    self._request("POST", f"{path}/{experiment_id}:unarchive")
-                return experiment_id
-        body = {"display_name": name, **self._owner()}
-        created: Answer = self._request("POST", path, body=body)
-        return str(created["experiment_id"])
+
+        def find() -> str:
+            for found in self._pages(path, "experiments", self._owner()):
+                if found["display_name"] == name:
+                    experiment_id = str(found["experiment_id"])
+                    if found.get("storage_state") == "ARCHIVED":
+                        self._request("POST", f"{path}/{experiment_id}:unarchive")
+                    return experiment_id
+            return ""
+
+        def create() -> str:
+            body = {"display_name": name, **self._owner()}
+            created: Answer = self._request("POST", path, body=body)
+            return str(created["experiment_id"])
+
+        return find_or_create(find, create)
 
     def start(
         self,
@@ -285,6 +292,22 @@ class Backend:
                 f"{COOKIES_VARIABLE} in the environment.",
             )
         return answer
+
+
+def find_or_create(find: Callable[[], str], create: Callable[[], str]) -> str:
+    """The ID that `find` finds, else that of what is created; another client may do that first.
+
+    Raises:
+        KfdetError: It cannot be created, and `find` returns "" afterwards, too.
+    """
+    if found := find():
+        return found
+    try:
+        return create()
+    except KfdetError:
+        if found := find():
+            return found
+        raise
 
 
 def _run_body(

@@ -16,7 +16,7 @@ from kfdet.cluster.releases import PIPELINES as SUPPORTED
 from kfdet.cluster.releases import parse_release
 from kfdet.errors import InputError
 from kfdet.events import warn
-from kfdet.kubeflow.backend import Backend
+from kfdet.kubeflow.backend import Backend, find_or_create
 from kfdet.kubeflow.launcher import CONFIG_MAP, lacks_bucket
 from kfdet.pipelines.compilation import Compilation, PipelineName
 
@@ -138,11 +138,14 @@ def upload_pipeline(
         file = Path(folder, "pipeline.yaml")
         compile_pipeline(file, compilation, pipeline=pipeline)
         name = version_name(file.read_text())
-        pipeline_id, version_id = backend.find_version(module.NAME, name)
-        if not pipeline_id:
-            pipeline_id = backend.create_pipeline(module.NAME, module.DESCRIPTION)
-        if not version_id:
-            version_id = backend.upload_version(pipeline_id, name, file)
+        pipeline_id = find_or_create(
+            lambda: backend.find_version(module.NAME, name)[0],
+            lambda: backend.create_pipeline(module.NAME, module.DESCRIPTION),
+        )
+        version_id = find_or_create(
+            lambda: backend.find_version(module.NAME, name)[1],
+            lambda: backend.upload_version(pipeline_id, name, file),
+        )
     return pipeline_id, version_id, name
 
 

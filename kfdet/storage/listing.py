@@ -81,7 +81,7 @@ def gone(uri: str, name: str, more: str = "") -> PlaceError:
     return PlaceError(
         f"{name} is no longer in the bucket{more and f' ({more})'}.",
         file=uri,
-        hint="Upload the dataset again, and start a new run.",
+        hint="Upload it again, and start a new run.",
     )
 
 

@@ -294,6 +294,25 @@ def test_an_archived_experiment_is_restored(server: Server, backend: Backend) ->
     assert server.requests[-1][0] == "POST /apis/v2beta1/experiments/e1:unarchive"
 
 
+def test_an_experiment_that_another_client_makes_first(server: Server, backend: Backend) -> None:
+    place, experiments = "/apis/v2beta1/experiments", []
+
+    def refuse(_: object) -> tuple[int, object]:
+        experiments.append({"display_name": "kfdet", "experiment_id": "e1"})
+        return 409, {"message": "already exists"}
+
+    server.answers[f"GET {place}"] = {"experiments": experiments}
+    server.answers[f"POST {place}"] = refuse
+    assert backend.experiment("kfdet") == "e1"
+
+
+def test_what_can_be_neither_found_nor_created(server: Server, backend: Backend) -> None:
+    server.answers["GET /apis/v2beta1/experiments"] = {}
+    server.answers["POST /apis/v2beta1/experiments"] = (400, {"message": "too long a name"})
+    with pytest.raises(KfdetError, match="too long a name"):
+        backend.experiment("kfdet")
+
+
 def test_a_profile_owns_what_is_made(server: Server) -> None:
     server.answers[HEALTH] = {"multi_user": True}
     server.answers["GET /apis/v2beta1/experiments"] = {}

@@ -15,7 +15,7 @@ from kfdet.cluster import connection
 from kfdet.cluster.parameters import ClusterParameters
 from kfdet.deployment.endpoint import Release, Serving
 from kfdet.deployment.inference_service import build
-from kfdet.errors import InputError
+from kfdet.errors import InputError, KfdetError
 from kfdet.events import listening
 from kfdet.kubeflow import submission
 from kfdet.kubeflow.following import FinishedRun
@@ -45,6 +45,20 @@ def test_an_unchanged_pipeline_is_uploaded_once() -> None:
     assert other[2] != first[2]
     assert backend.pipelines == ["kfdet-training"]
     assert "hub/kfdet@sha256:1" in backend.versions[other[2]]
+
+
+def test_a_pipeline_that_another_client_uploads_first() -> None:
+    class Late(KfpBackend):
+        def create_pipeline(self, name: str, description: str) -> str:
+            super().create_pipeline(name, description)
+            raise KfdetError("409")
+
+        def upload_version(self, pipeline_id: str, name: str, file: Path) -> str:
+            super().upload_version(pipeline_id, name, file)
+            raise KfdetError("409")
+
+    backend: Any = Late()
+    assert upload_pipeline(backend, Compilation())[:2] == ("p1", "v")
 
 
 @pytest.mark.parametrize(
