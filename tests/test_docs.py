@@ -92,7 +92,7 @@ def commands() -> dict[str, set[str]]:
     return {
         name: {
             option
-            for parameter in command.params
+            for parameter in command.build().params
             for option in (*parameter.opts, *parameter.secondary_opts)
             if option.startswith("-")
         }

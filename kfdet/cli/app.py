@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kfdet import __version__
+from kfdet.cli.options import with_parameters
 from kfdet.console.printable import SafeConsole
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,8 +74,56 @@ class Command(TyperCommand):
         return _without_types_of_flags(super().get_params(ctx))
 
 
+class _Listed(TyperCommand):
+    """A command as the list of all shows it.
+
+    Its options are made when it is called: those of all commands would take longer than all else
+    that `kfdet --help` does.
+    """
+
+    def __init__(self, function: Callable[..., None], kind: type[Command], **shown: Any) -> None:
+        super().__init__(**shown)
+        self._function, self._kind = function, kind
+
+    def build(self) -> Any:
+        """The command with its arguments and options."""
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        single.command(self.name, cls=self._kind, help=self.help)(with_parameters(self._function))
+        return typer.main.get_command(single)
+
+
+_listed: dict[str, _Listed] = {}
+
+
+def command(
+    name: str = "", *, kind: type[Command] = Command, hidden: bool = False
+) -> Callable[[F], F]:
+    """Make the decorated function a command.
+
+    Its help is its docstring, each paragraph as one line for the terminal; an argument that is a
+    dataclass of parameters becomes one option for each field.
+
+    Args:
+        name: Its name, unless it is that of the function.
+        kind: Its class.
+        hidden: Whether the list of commands leaves it out.
+    """
+
+    def register(function: F) -> F:
+        paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+        text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+        own = name or function.__name__
+        _listed[own] = _Listed(function, kind, name=own, help=text, hidden=hidden)
+        return function
+
+    return register
+
+
 class _Commands(TyperGroup):
     """The commands of kfdet; an unknown one is answered with what there is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "commands": dict(_listed)})
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options before the name of a command."""
@@ -93,27 +142,11 @@ class _Commands(TyperGroup):
             similar = next(iter(get_close_matches(name, [*names, *_ELSEWHERE], 1, _SIMILAR)), "")
             hint = _ELSEWHERE.get(similar) or (f"Did you mean '{similar}'?" if similar else "")
             ctx.fail(f"No such command '{name}'. {hint or 'Commands: ' + ', '.join(names) + '.'}")
-        return super().resolve_command(ctx, args)
+        _, found, rest = super().resolve_command(ctx, args)
+        return name, found.build() if isinstance(found, _Listed) else found, rest
 
 
-class _Application(typer.Typer):
-    """Takes a command's help from its docstring, each paragraph as one line for the terminal."""
-
-    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
-        """Register the decorated function as a command."""
-
-        def register(function: F) -> F:
-            paragraphs = (inspect.getdoc(function) or "").split("\n\n")
-            text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-            add = super(_Application, self).command(
-                name, **{"cls": Command, "help": text, **options}
-            )
-            return add(function)
-
-        return register
-
-
-app = _Application(
+app = typer.Typer(
     name="kfdet",
     cls=_Commands,
     help="Key frames in, a served detector out: film objects, draw boxes on a few key frames, "

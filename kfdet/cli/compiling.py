@@ -9,15 +9,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import app, err
-from kfdet.cli.options import with_parameters
+from kfdet.cli.app import command, err
 from kfdet.cluster.parameters import BUCKET
 from kfdet.errors import InputError
 from kfdet.pipelines.compilation import Compilation, PipelineName
 
 
-@app.command("compile")
-@with_parameters
+@command("compile")
 def compile_(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The YAML file to write.")

@@ -11,16 +11,14 @@ from typing import Annotated, get_args
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import Datasets, Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.app import Datasets, Json, command, err, out, progress
 from kfdet.console.printable import printable
 from kfdet.dataset.formats import FormatName
 from kfdet.errors import Problem
 from kfdet.parameters import DatasetSettings, Interpolation, Parameters, SplitSettings
 
 
-@app.command()
-@with_parameters
+@command()
 def check(
     dataset: Datasets,
     choice: DatasetSettings,
@@ -68,7 +66,7 @@ def _print_problems(problems: Sequence[Problem]) -> None:
         out.print(f"[{colour}]{problem.severity}:[/] {escape(str(problem))}", soft_wrap=True)
 
 
-@app.command()
+@command()
 def convert(
     source: Annotated[
         str,

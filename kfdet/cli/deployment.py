@@ -13,8 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.app import Json, command, err, out, progress
 from kfdet.cluster.parameters import SERVING_DEFAULTS, ServingSettings
 from kfdet.console.printable import SafeConsole
 from kfdet.parameters import Promotion
@@ -46,8 +45,7 @@ _Force = Annotated[
 ]
 
 
-@app.command()
-@with_parameters
+@command()
 def deploy(
     model: Annotated[
         Path,
@@ -145,7 +143,7 @@ def deploy(
     _show(served, as_json)
 
 
-@app.command()
+@command()
 def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
     """List the endpoints: version, AP50, gain, refusal, whether ready, canary share, URL and age.
 
@@ -190,7 +188,7 @@ def endpoints(namespace: _Namespace = "", as_json: Json = False) -> None:
     SafeConsole(width=_WIDE).print(table)  # half an address is of no use
 
 
-@app.command()
+@command()
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
     image: Annotated[
@@ -224,7 +222,7 @@ def rollback(
     _show(served, as_json)
 
 
-@app.command()
+@command()
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
     percent: Annotated[
@@ -292,8 +290,7 @@ def promote(
     _show(served, as_json)
 
 
-@app.command()
-@with_parameters
+@command()
 def scale(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The endpoint.")],
     *,

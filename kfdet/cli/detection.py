@@ -12,8 +12,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import EndpointNamespace, with_parameters
+from kfdet.cli.app import Json, command, err, out, progress
+from kfdet.cli.options import EndpointNamespace
 from kfdet.events import warn
 from kfdet.parameters import ENDPOINT_START, DetectionFormat, StreamSettings
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from kfdet.detection.stream import Meter, Sink
 
 
-@app.command()
-@with_parameters
+@command()
 def detect(
     sources: Annotated[
         list[str],

@@ -12,13 +12,12 @@ from typing import Annotated
 
 import typer
 
-from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import EndpointNamespace, with_parameters
+from kfdet.cli.app import Json, command, err, out, progress
+from kfdet.cli.options import EndpointNamespace
 from kfdet.parameters import DatasetSettings, Gate, SamplingSettings
 
 
-@app.command()
-@with_parameters
+@command()
 def evaluate(
     model: Annotated[
         str,

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kfdet import __version__
-from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.app import Json, command, err, out, progress
 from kfdet.cli.options import EndpointNamespace
 from kfdet.errors import InputError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SIZE = (640, 480)
 
 
-@app.command()
+@command()
 def load(
     endpoints: Annotated[
         list[str],

@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from kfdet.cli.app import Datasets, Json, Replace, RunFolder, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.app import Datasets, Json, Replace, RunFolder, command, err, out, progress
 from kfdet.parameters import DEFAULTS, NO_START, Parameters, SweepSettings
 
 
-@app.command()
+@command()
 def demo(
     output: Annotated[
         Path,
@@ -44,8 +43,7 @@ def demo(
     _run([str(dataset)], output / "run", parameters, as_json)
 
 
-@app.command()
-@with_parameters
+@command()
 def run(
     dataset: Datasets,
     output: RunFolder,
@@ -72,8 +70,7 @@ def run(
     _run(dataset, output, parameters, as_json, replace)
 
 
-@app.command()
-@with_parameters
+@command()
 def sweep(
     dataset: Datasets,
     output: RunFolder,

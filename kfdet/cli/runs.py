@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.app import Json, command, err, out, progress
 from kfdet.cli.options import Host, Profile
 from kfdet.console.printable import SafeConsole
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WIDE = 400
 
 
-@app.command()
+@command()
 def runs(
     folder: Annotated[
         Path | None,
@@ -93,7 +93,7 @@ def _summarize(run: Run) -> RunSummary:
     )
 
 
-@app.command()
+@command()
 def download(
     run: Annotated[str, typer.Argument(metavar="RUN", help="ID of a run, as `kfdet runs` lists.")],
     output: Annotated[
@@ -121,7 +121,7 @@ def download(
     out.print(escape(str(folder)), soft_wrap=True)
 
 
-@app.command()
+@command()
 def prune(
     *,
     keep: Annotated[

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kfdet.cli.app import Json, app, err
-from kfdet.cli.options import DatasetUris, Experiment, Host, Profile, with_parameters
+from kfdet.cli.app import Json, command, err
+from kfdet.cli.options import DatasetUris, Experiment, Host, Profile
 from kfdet.cluster.parameters import ClusterParameters
 from kfdet.console.printable import SafeConsole
 from kfdet.errors import InputError
@@ -21,8 +21,7 @@ from kfdet.pipelines.compilation import Compilation
 _WIDE = 400
 
 
-@app.command()
-@with_parameters
+@command()
 def schedule(
     dataset: DatasetUris,
     *,
@@ -80,7 +79,7 @@ def schedule(
     err.print(f"schedule {escape(name)}: {escape(cron)}", soft_wrap=True)
 
 
-@app.command()
+@command()
 def schedules(
     *,
     pause: Annotated[

@@ -10,13 +10,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import Json, app, err, out, progress
-from kfdet.cli.options import with_parameters
+from kfdet.cli.app import Json, command, err, out, progress
 from kfdet.parameters import ScoringSettings
 
 
-@app.command()
-@with_parameters
+@command()
 def score(
     source: Annotated[
         str,

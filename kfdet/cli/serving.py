@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kfdet.cli.app import app
+from kfdet.cli.app import command
 from kfdet.console.printable import printable
 from kfdet.serving.limits import Limits
 from kfdet.signals import exit_on_sigterm
@@ -17,7 +17,7 @@ from kfdet.signals import exit_on_sigterm
 _LIMITS = Limits()
 
 
-@app.command()
+@command()
 def serve(
     model_dir: Annotated[
         Path,

@@ -11,10 +11,10 @@ import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
-from kfdet.cli.app import Json, app, err, out, progress
+from kfdet.cli.app import Json, command, err, out, progress
 
 
-@app.command()
+@command()
 def upload(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder or zip.")],
     uri: Annotated[

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from kfdet.cli.app import Command, Json, app, err, out, progress
-from kfdet.cli.options import DatasetUris, Experiment, Host, Profile, with_parameters
+from kfdet.cli.app import Command, Json, command, err, out, progress
+from kfdet.cli.options import DatasetUris, Experiment, Host, Profile
 from kfdet.cluster.parameters import Accelerators, ClusterParameters, ScoringPods
 from kfdet.errors import InputError
 from kfdet.parameters import Parameters, ScoringSettings, SweepSettings
@@ -41,13 +41,12 @@ class _ByPipeline(Command):
     ) -> Any:
         """Read the arguments of the pipeline that --pipeline names."""
         if "--pipeline=scoring" in args or ("--pipeline", "scoring") in pairwise(args):
-            command = parent.command.commands[_SCORING]
-            return command.make_context(_SCORING, args, parent, **extra)
+            scoring = parent.command.commands[_SCORING].build()
+            return scoring.make_context(_SCORING, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
-@app.command(cls=_ByPipeline)
-@with_parameters
+@command(kind=_ByPipeline)
 def submit(
     dataset: DatasetUris,
     *,
@@ -119,8 +118,7 @@ def submit(
     _report(backend, run_id, as_json, no_follow=no_follow, started=not unchanged)
 
 
-@app.command(_SCORING, hidden=True)
-@with_parameters
+@command(_SCORING, hidden=True)
 def submit_scoring(
     source: Annotated[
         str, typer.Argument(metavar="SRC", help="Folder with pictures and videos, in a bucket.")

@@ -47,6 +47,11 @@ COMMANDS = (
 )
 
 
+def test_the_list_of_commands_makes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["kfdet.cli.app"], "with_parameters", None)
+    assert main(["--help"]) == 0
+
+
 def test_the_commands_are_listed_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.partition("Commands")[2].splitlines()
