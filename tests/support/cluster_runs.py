@@ -38,6 +38,11 @@ def fresh() -> tuple[str, str]:
     return "--seed", str(uuid.uuid4().int % 10**6)
 
 
+def trained_anew() -> tuple[str, str]:
+    """An option that makes a run train, from records that it may take from the cache."""
+    return "--learning-rate", f"0.002{uuid.uuid4().int % 10**6:06d}"
+
+
 def submit(*options: str) -> dict[str, Any]:
     """Run the pipeline to its end, as for the sample; what --json says of it."""
     done = kfdet("submit", DATASET, "--json", *SMALL, *options)

@@ -25,6 +25,7 @@ from support.cluster_runs import (
     running_pod,
     start,
     tasks,
+    trained_anew,
     wait_for,
 )
 from support.command_line import kfdet_on_cluster as kfdet
@@ -61,7 +62,7 @@ def delete(core: Any, pod: str) -> None:
 def test_a_killed_training_pod_continues(backend: Backend, dataset: str, core: Any) -> None:
     """Killed for its memory first, and taken away with its node afterwards."""
     known = {entry.etag for entry in objects(CHECKPOINTS)}
-    run_id = start(backend, *LONG, *fresh())
+    run_id = start(backend, *LONG, *trained_anew())
     pod = ""
     for attempt, end in enumerate((kill, delete), start=1):
         pod = wait_for(partial(another_pod, backend, run_id, pod))
@@ -107,7 +108,7 @@ def test_a_store_that_is_away_for_a_minute_loses_nothing(
             break
     else:
         pytest.skip("the object store is not in the cluster")
-    run_id = start(backend, *LONG, *fresh())
+    run_id = start(backend, *LONG, *trained_anew())
     wait_for(lambda: running_pod(backend, run_id, "training"))
     time.sleep(20)
     scale("minio", NAMESPACE, {"spec": {"replicas": 0}})
@@ -147,9 +148,9 @@ def test_a_bad_parameter_from_the_ui_fails_once(backend: Backend, dataset: str) 
 
 def test_two_equal_trainings_at_once(backend: Backend, dataset: str) -> None:
     """One waits for the other, and then has nothing left to train."""
-    seed = fresh()
+    same = trained_anew()
     root = ("--checkpoint-root", f"{CHECKPOINTS}-twice")
-    runs = [start(backend, *LONG, *seed, *root) for _ in range(2)]
+    runs = [start(backend, *LONG, *same, *root) for _ in range(2)]
     logs = Logs(backend)
     pods = [wait_for(partial(running_pod, backend, r, "training")) for r in runs]
 

@@ -264,38 +264,39 @@ def test_pruned_runs_leave_bucket_and_cache(backend: Backend, tmp_path: Path) ->
     place = f"{DATASET}-prune"
     make_sample(tmp_path / "dataset")
     assert kfdet("upload", str(tmp_path / "dataset"), place).returncode == 0
-    submission = ("submit", place, "--json", *QUICK, "--min-ap50", "0", "--seed", "1")
-    done = kfdet(*submission)
-    assert done.returncode == 0, done.stderr
-    old = json.loads(done.stdout)
-    done = kfdet(*submission[:-1], "2")
-    assert done.returncode == 0, done.stderr
+
+    def begin(seed: str) -> str:
+        options = (*QUICK, "--min-ap50", "0", "--seed", seed, "--no-follow")
+        done = kfdet("submit", place, "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["run"])
+
+    old, new = begin("1"), begin("2")
+    for run_id in (old, new):
+        done = kfdet("submit", "--follow", run_id, "--json")
+        assert done.returncode == 0, done.stderr
     listed = kfdet("prune", "--keep", "1", "--json")
     assert listed.returncode == 0, listed.stderr
-    (mine,) = [each for each in json.loads(listed.stdout)["runs"] if each["run"] == old["run"]]
+    (mine,) = [each for each in json.loads(listed.stdout)["runs"] if each["run"] == old]
     assert mine["bytes"] > 0
     assert all(objects(each) for each in mine["places"] if "/runs/" in each)
     old_run = next(
-        each
-        for each in find_old_runs(backend, connect_cluster, NAMESPACE, 1)
-        if each.id == old["run"]
+        each for each in find_old_runs(backend, connect_cluster, NAMESPACE, 1) if each.id == old
     )
     prune(backend, old_run)  # not those of other tests
     assert not any(objects(each) for each in mine["places"])
     with pytest.raises(InputError):
-        backend.run(old["run"])
-    done = kfdet(*submission, "--no-follow")
-    assert done.returncode == 0, done.stderr
-    run_id = json.loads(done.stdout)["run"]
+        backend.run(old)
+    run_id = begin("1")
     try:
         wait_for(
             lambda: (
-                (found := tasks(backend, run_id).get("training"))
+                (found := tasks(backend, run_id).get("interpolation"))
                 and found.state in ("running", "cached", "succeeded", "failed")
             )
         )
         found = tasks(backend, run_id)
         assert found["planning"].state == "succeeded", "from the cache, but gone"
-        assert found["training"].state in ("running", "succeeded"), "from the cache, but gone"
+        assert found["interpolation"].state in ("running", "succeeded"), "from the cache, but gone"
     finally:
         terminate(backend, run_id)
