@@ -80,7 +80,8 @@ def test_a_killed_pod_continues_in_another(
     history = json.loads((tmp_path / "model" / "history.json").read_text())
     assert history["steps"][-1] == 20
     assert history["start"] == {"pretrained": "none"}
-    assert not list(scratch.iterdir())
+    # TensorFlow generates modules in there, which Python compiles
+    assert {path.name for path in scratch.iterdir()} <= {"__pycache__"}
     there = object_store.objects()
     assert b"ckpt-20" in there[f"checkpoints/{state}"]
     assert not [name for name in there if "examples" in name or "temp" in name]
