@@ -372,7 +372,7 @@ class TrainingSettings(Settings):
         max=0.3,
     )
     early_stop: int = parameter(
-        4, "Training", "Stop after this many validations without a better AP50; 0: never.", min=0
+        4, "Training", "Stop after this many validations without a better AP; 0: never.", min=0
     )
     deadline: str = parameter(
         "",

@@ -18,6 +18,9 @@ START_FILE = "start.json"
 """The history as it was before the first step. A checkpoint may be copied to a bucket before the
 history that belongs to it; this file is there before any checkpoint."""
 
+_EQUAL = 0.01
+"""A difference in AP that a few dozen validation pictures make by chance."""
+
 
 def _measured(value: dict[str, float]) -> dict[str, float]:
     if not {"step", "AP", "AP50"} <= value.keys():
@@ -72,15 +75,21 @@ class History:
         return any(v["step"] == step for v in self.val)
 
     def best(self) -> dict[str, float] | None:
-        """The last validation with the highest AP50, None before the first validation.
+        """The last validation whose AP comes within 0.01 of the highest; None before the first one.
 
-        The last, because weights that are equal so far (all at 0, say) have learned for longer.
+        AP and not AP50, which says nothing of how well the boxes sit and varies more with few
+        pictures. The last, because the schedule ends with small steps: weights that measure alike
+        have learned for longer.
         """
-        return max(self.val, key=lambda v: (v["AP50"], v["step"]), default=None)
+        return next((v for v in reversed(self.val) if self.is_best(v["AP"])), None)
+
+    def is_best(self, ap: float) -> bool:
+        """Whether a validation with this AP, if it were the last, would be the best one."""
+        return all(ap >= v["AP"] - _EQUAL for v in self.val)
 
     def validations_without_gain(self) -> int:
-        """Validations since AP50 last rose, or since this training took over from a shorter one."""
-        rose = max(self.val, key=lambda v: (v["AP50"], -v["step"]), default=None)
+        """Validations since AP last rose, or since this training took over from a shorter one."""
+        rose = max(self.val, key=lambda v: (v["AP"], -v["step"]), default=None)
         if rose is None:
             return 0
         since = max(rose["step"], self.continued_from)

@@ -247,7 +247,7 @@ def _trainer(schedule: Schedule) -> cfg.TrainerConfig:
         steps_per_loop=min(schedule.interval, 10),
         summary_interval=min(schedule.interval, 10),
         max_to_keep=2,
-        best_checkpoint_eval_metric="AP50",
+        best_checkpoint_eval_metric="AP",
         optimizer_config=optimization.OptimizationConfig(
             {
                 "optimizer": {"type": "adam", "adam": {"global_clipnorm": 10.0}},

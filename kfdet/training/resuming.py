@@ -23,7 +23,7 @@ from kfdet.training.checkpoints import CHECKPOINT_STATE, named_step, write_state
 from kfdet.training.history import HISTORY_FILE, read_history
 from kfdet.training.model_folder import package_versions
 
-TRAINER = 3
+TRAINER = 4
 """Raise it with every change to what the same records, settings and seed train, so that no training
 continues, or ends with, a checkpoint of an older trainer. Releases differ by themselves."""
 

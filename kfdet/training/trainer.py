@@ -40,7 +40,7 @@ class Run:
         labels: Label names, class id 1 first.
         checkpoints: Folder of this run's checkpoints.
         tensorboard: Folder of this run's TensorBoard logs.
-        early_stop: Validations without a better AP50 before training stops; 0 never stops.
+        early_stop: Validations without a better AP before training stops; 0 never stops.
         deadline: Longest time that training takes, with what earlier attempts took (see
             `kfdet.parameters.parse_deadline`).
         initialize: Called with the new model when there is no checkpoint to continue from; gives
@@ -103,10 +103,9 @@ def train(run: Run, history: History, strategy: tf.distribute.Strategy) -> None:
                 )
                 history.write(run.checkpoints)
             if run.early_stop and history.validations_without_gain() >= run.early_stop:
-                best = history.best()
-                assert best is not None
+                highest = max(validation["AP"] for validation in history.val)
                 history.stopped_early = (
-                    f"AP50 did not rise above {best['AP50']:.3f} in {run.early_stop} validations"
+                    f"AP did not rise above {highest:.3f} in {run.early_stop} validations"
                 )
             if step and step < total and time.monotonic() >= end and not history.stopped_early:
                 history.out_of_time = True
@@ -230,15 +229,14 @@ class _BestCheckpoint:
 
     def maybe_export_checkpoint(self, checkpoint: Any, logs: dict[str, Any], step: int) -> bool:
         """Keep the weights if this validation is the best; show sample detections."""
-        best = self.history.best()
-        score = float(logs["AP50"])
-        better = best is None or score >= best["AP50"]
+        ap = float(logs["AP"])
+        better = self.history.is_best(ap)
         if better:
             items = getattr(self.model, "checkpoint_items", {})
             tf.train.Checkpoint(model=self.model, **items).write(
                 str(self.run.checkpoints / BEST_PREFIX)
             )
-        self.best_ckpt_logs = {"AP50": score if better or best is None else best["AP50"]}
+        self.best_ckpt_logs = {"AP": max([ap, *(each["AP"] for each in self.history.val)])}
         self._show_samples(int(step))
         return better
 

@@ -133,7 +133,7 @@ def test_best_weights_of_a_step_that_is_lost_do_not_count(
     train(square_records, tmp_path, steps=20)
     checkpoints = tmp_path / "checkpoints"
     history = read_history(checkpoints)
-    history.val[-1]["AP50"], history.seconds = 1.0, 100.0
+    history.val[-1]["AP"], history.seconds = 1.0, 100.0
     history.write(checkpoints)
     (checkpoints / "ckpt-20.index").write_bytes(b"")
     for folder in ("model", "scratch"):
