@@ -21,18 +21,19 @@ def selection(
     comparison: dsl.Output[dsl.HTML],
     settings: SweepSettings,
 ) -> dict:  # type: ignore[type-arg]
-    """Choose the model with the highest AP50 on the validation side.
+    """Choose the model with the highest AP50 on the validation side, if that is not by chance.
 
     Args:
         models: The trained models.
         records: The TFRecords.
-        model: The best one.
-        sweep: sweep.json: AP50, AP, speed, size and training time of each setting.
+        model: The chosen one.
+        sweep: sweep.json: AP50, AP, speed, size and training time of each setting, and how sure the
+            choice is.
         comparison: The same as one self-contained HTML page.
         settings: Which trainings a sweep compares.
 
     Returns:
-        The settings of the best one.
+        The settings of the chosen one.
     """
     from kfdet.stages.selection import select
 

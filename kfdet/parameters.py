@@ -439,8 +439,8 @@ class SweepSettings(Settings):
     grid: str = parameter(
         "",
         "Sweep",
-        "Values of a training parameter to try: NAME=VALUE,VALUE, or with --random also a range, "
-        "NAME=LOW..HIGH; several parameters are separated by spaces.",
+        "Values of a training parameter to try, today's first: NAME=VALUE,VALUE, or with --random "
+        "also a range, NAME=LOW..HIGH; several parameters are separated by spaces.",
         metavar="NAME=VALUES",
     )
     random: int = parameter(

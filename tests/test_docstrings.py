@@ -84,7 +84,8 @@ def test_the_guide_runs_as_written(
         done = run(dataset, "older-run", **changes)
         costs = {"ms_per_image": 1.0, "megabytes": 1.0, "minutes": 1.0}
         trial = {"settings": grid, "AP50": 0.5, "AP": 0.3, **costs}
-        (done.folder / "sweep.json").write_text(json.dumps({"trials": [trial], "chosen": grid}))
+        document = {"trials": [trial], "chosen": grid, "reason": "It is the best."}
+        (done.folder / "sweep.json").write_text(json.dumps(document))
         return done
 
     monkeypatch.chdir(working_folder)

@@ -82,7 +82,8 @@ def sweep(
     """Train several settings on this machine, and keep the best one.
 
     Frames and records are made once, the settings are trained one after another, and the one with
-    the highest AP50 on the validation side is exported and evaluated. The run's folder is that of
+    the highest AP50 on the validation side is exported and evaluated. Name the values that you use
+    today first: they are kept where the lead of others may be chance. The run's folder is that of
     `kfdet run`, with sweep.html and sweep.json: AP50, speed, size and training time of each
     setting. The same command again continues with the settings that are not trained yet.
 
@@ -90,7 +91,7 @@ def sweep(
 
     [bold]Examples[/]
 
-    kfdet sweep videos/ -o sweep --grid learning_rate=0.004,0.008 --grid input_size=256x320,384x512
+    kfdet sweep videos/ -o sweep --grid learning_rate=0.008,0.004 --grid input_size=256x320,384x512
 
     kfdet sweep videos/ -o sweep --grid learning_rate=0.001..0.02 --grid steps=300,600 --random 6
     """

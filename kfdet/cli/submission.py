@@ -86,7 +86,7 @@ def submit(
 
     kfdet submit minio://kfdet/datasets/toys --accelerator-count 1 --host http://localhost:8888
 
-    kfdet submit minio://kfdet/datasets/toys --grid learning_rate=0.004,0.008 --endpoint toys
+    kfdet submit minio://kfdet/datasets/toys --grid learning_rate=0.008,0.004 --endpoint toys
 
     kfdet submit --pipeline scoring minio://kfdet/footage minio://kfdet/scores --model
     minio://kfdet/models/toys.zip

@@ -82,19 +82,22 @@ def duration(seconds: float) -> str:
 
 
 def print_sweep(console: Console, sweep: dict[str, Any]) -> None:
-    """Print what sweep.json holds: the settings, the best first."""
+    """Print what sweep.json holds: the settings, and why one is chosen."""
     names = list(sweep["chosen"])
-    title = "the settings, the best first, by AP50 on the validation frames"
+    title = "the settings, the chosen one first; AP50 on the validation side"
     table = Table(title=title, title_justify="left")
-    for heading in (*names, "AP50", "AP", "ms", "MB", "minutes"):
+    for heading in ("", *names, "AP50", "AP", "ms", "MB", "minutes"):
         table.add_column(heading, justify="right")
-    for trial in sweep["trials"]:
+    for number, trial in enumerate(sweep["trials"], start=1):
         table.add_row(
+            str(number),
             *(escape(_short(trial["settings"][name])) for name in names),
             *(f"{trial[name]:.3f}" for name in ("AP50", "AP")),
             *(f"{trial[name]:.1f}" for name in ("ms_per_image", "megabytes", "minutes")),
         )
     console.print(table)
+    if sweep.get("reason"):
+        console.print(sweep["reason"], highlight=False)
 
 
 def _short(value: Any) -> str:

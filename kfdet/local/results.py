@@ -75,7 +75,7 @@ class Run:
 
     @property
     def sweep(self) -> dict[str, Any] | None:
-        """What sweep.json holds: `trials`, the best first, and the `chosen` settings."""
+        """What sweep.json holds: the `trials`, what is `chosen`, and the `reason`."""
         path = self.folder / SWEEP
         return read_document(path, _Sweep, hint=REWRITE) if path.is_file() else None
 
@@ -100,12 +100,15 @@ class _Trial:
     ms_per_image: float
     megabytes: float
     minutes: float
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
     trials: list[_Trial]
     chosen: dict[str, Any]
+    reason: str = ""
 
     def __post_init__(self) -> None:
         if any(trial.settings.keys() != self.chosen.keys() for trial in self.trials):

@@ -41,11 +41,8 @@ from kfdet.parameters import Gate
 from kfdet.records.reading import Records
 from kfdet.records.tables import EXAMPLES_FILE
 from kfdet.storage.copies import local_model
-from kfdet.storage.shards import open_records
+from kfdet.storage.shards import KEPT_BYTES, open_records
 from kfdet.training.history import HISTORY_FILE, read_history
-
-_KEPT_BYTES = 256 << 20
-"""Of pictures out of a bucket: the model, its TFLite forms and the report ask for the same ones."""
 
 
 def evaluate(
@@ -91,7 +88,7 @@ def evaluate(
             or the one to compare with does not fit them.
     """
     gate.check()
-    with open_records(records, kept_bytes=_KEPT_BYTES) as opened, ExitStack() as models:
+    with open_records(records, kept_bytes=KEPT_BYTES) as opened, ExitStack() as models:
         labels = opened.labels
         detector = models.enter_context(load_detector(saved_model, labels))
         other = None

@@ -15,6 +15,9 @@ from kfdet.records.reading import ReadRange, Records, open_file
 from kfdet.storage.address import BucketPath, is_bucket_uri
 from kfdet.storage.store import Store, StoreError
 
+KEPT_BYTES = 256 << 20
+"""Of pictures out of a bucket, where several models, or a model and a report, ask for the same."""
+
 _GONE = frozenset(("NoSuchKey", "InvalidRange"))
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -67,6 +67,23 @@ def swept_names(sweep: SweepSettings) -> list[str]:
         InputError: The grid is not one.
     """
     return [axis.name for axis in parse_grid(sweep.grid)]
+
+
+def is_first(sweep: SweepSettings, used: Mapping[str, Any]) -> bool:
+    """Whether a training is that of the first value of each parameter of a grid.
+
+    Args:
+        sweep: What the sweep compares; drawn settings have no order, and none is the first.
+        used: What the training used: a fitted value in place of one that was left open.
+    """
+    if sweep.random:
+        return False
+    defaults = asdict(TrainingSettings())
+    return all(
+        used[axis.name] == axis.values[0]
+        or (axis.values[0] == defaults[axis.name] and used[axis.name] not in axis.values)
+        for axis in parse_grid(sweep.grid)
+    )
 
 
 def trainings(parameters: Parameters, sweep: SweepSettings | None) -> list[TrainingSettings]:

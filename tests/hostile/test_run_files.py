@@ -68,7 +68,8 @@ DESCRIPTION = Description("net", False, 96, 128, ("mug",), 9, 0, "sha", {}, {"pa
 EXPERIMENT = {"task": {"model": {"anchor": {"num_scales": 3, "aspect_ratios": [0.5, 1.0]}}}}
 EXPERIMENT["task"]["model"]["anchor"]["anchor_size"] = 2.0
 TRIAL = {"settings": {"steps": 20}, "AP50": 0.5, "AP": 0.3, "ms_per_image": 9.0}
-SWEEP = {"trials": [{**TRIAL, "megabytes": 3.0, "minutes": 1.0}], "chosen": {"steps": 20}}
+TRIAL |= {"megabytes": 3.0, "minutes": 1.0, "difference": -0.1, "interval": [-0.2, 0.01]}
+SWEEP = {"trials": [TRIAL], "chosen": {"steps": 20}, "reason": "It is the best."}
 ARTIFACT = {"uri": "${RUN}/artifacts/a/records", "metadata": {}}
 SCORING = ScoringPlan(
     *("in", "out", "model", ("mug",), ScoringSettings()),

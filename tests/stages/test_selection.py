@@ -7,22 +7,30 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from kfdet.export.module import load_module
 from kfdet.parameters import SweepSettings
 from kfdet.stages.selection import select
+from kfdet.training.history import read_history
 
 pytestmark = pytest.mark.slow
 
 
-def trained_with(model: Path, folder: Path, learning_rate: float, ap50: float) -> Path:
-    """A copy of a trained model whose history tells something else."""
+def trained_with(model: Path, folder: Path, learning_rate: float, noise: float) -> Path:
+    """A copy of a trained model with damaged weights, whose history names another rate."""
     shutil.copytree(model, folder)
     history = json.loads((folder / "history.json").read_text())
     history["parameters"]["learning_rate"] = learning_rate
-    for validation in history["val"]:
-        validation["AP50"] = ap50
     (folder / "history.json").write_text(json.dumps(history))
+    network = load_module(folder).model
+    random = np.random.default_rng(0)
+    for variable in network.trainable_variables:
+        value = variable.numpy()
+        variable.assign(value + noise * value.std() * random.standard_normal(value.shape))
+    tf.train.Checkpoint(model=network, **network.checkpoint_items).write(str(folder / "weights"))
     return folder
 
 
@@ -33,9 +41,9 @@ def chosen(
     """The folder in which the selection wrote, and what it returned."""
     root = tmp_path_factory.mktemp("selection")
     models = [
-        trained_with(trained_model, root / "first", 0.004, 0.25),
-        trained_with(trained_model, root / "second", 0.008, 0.75),
-        trained_with(trained_model, root / "third", 0.016, 0.5),
+        trained_with(trained_model, root / "first", 0.004, 1.0),
+        trained_with(trained_model, root / "second", 0.008, 0.0),
+        trained_with(trained_model, root / "third", 0.016, 0.1),
     ]
     settings = select(
         models,
@@ -61,7 +69,13 @@ def test_the_table_holds_every_setting(chosen: tuple[Path, dict[str, Any]]) -> N
     assert [trial["settings"]["learning_rate"] for trial in sweep["trials"]] == [
         *(0.008, 0.016, 0.004),
     ]
-    assert [trial["AP50"] for trial in sweep["trials"]] == [0.75, 0.5, 0.25]
+    best, *others = sweep["trials"]
+    assert best["AP50"] == pytest.approx(read_history(chosen[0] / "model").best()["AP50"], abs=0.02)
+    assert (best["difference"], best["interval"]) == (None, None)
+    for trial in others:
+        assert trial["difference"] == pytest.approx(trial["AP50"] - best["AP50"])
+        assert (trial["AP50"], trial["AP"]) < (best["AP50"], best["AP"])
+    assert sweep["reason"].endswith("There is too little truth to say how sure that is.")
     for trial in sweep["trials"]:
         assert trial["ms_per_image"] > 0.1, "milliseconds, not seconds"
         assert 0.5 < trial["megabytes"] < 100
@@ -73,3 +87,4 @@ def test_the_page_shows_it(chosen: tuple[Path, dict[str, Any]]) -> None:
     html = (chosen[0] / "sweep.html").read_text()
     assert "kfdet sweep squares" in html
     assert html.count("<circle") == 9
+    assert json.loads((chosen[0] / "sweep.json").read_text())["reason"] in html

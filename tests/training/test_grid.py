@@ -6,7 +6,7 @@ import pytest
 
 from kfdet.errors import InputError
 from kfdet.parameters import SweepSettings, TrainingSettings
-from kfdet.training.grid import MOST_SETTINGS, expand, swept_names
+from kfdet.training.grid import MOST_SETTINGS, expand, is_first, swept_names
 
 BASE = TrainingSettings(batch_size=4)
 
@@ -32,6 +32,25 @@ def test_the_default_of_a_parameter_is_a_value_like_others() -> None:
 
 def test_a_quoted_space() -> None:
     assert [each.steps for each in settings("'steps=10, 20'")] == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("grid", "rate", "steps", "first"),
+    [
+        ("learning_rate=0.008,0.004 steps=300,600", 0.008, 300, True),
+        ("learning_rate=0.008,0.004 steps=300,600", 0.008, 600, False),
+        ("learning_rate=0.008,0.004 steps=300,600", 0.004, 300, False),
+        ("learning_rate=0,0.004", 0.008, 300, True),
+        ("learning_rate=0,0.004", 0.004, 300, False),
+        ("learning_rate=0.004,0", 0.008, 300, False),
+    ],
+)
+def test_the_first_of_a_grid_as_it_was_trained(
+    grid: str, rate: float, steps: int, first: bool
+) -> None:
+    used = {"learning_rate": rate, "steps": steps}
+    assert is_first(SweepSettings(grid), used) is first
+    assert not is_first(SweepSettings(grid, random=2), used)
 
 
 def test_names() -> None:

@@ -18,11 +18,12 @@ _COSTS = (
 _MARGIN = 1.08  # room for the number beside the point on the right
 
 
-def render_sweep(trials: Sequence[Trial], machine: str, origin: Origin) -> str:
+def render_sweep(trials: Sequence[Trial], reason: str, machine: str, origin: Origin) -> str:
     """The page as HTML.
 
     Args:
-        trials: At least one, the best first.
+        trials: At least one, the chosen one first.
+        reason: Why the first one is chosen, and how sure that is.
         machine: What measured the milliseconds.
         origin: Dataset, command, date and version to show.
     """
@@ -36,6 +37,7 @@ def render_sweep(trials: Sequence[Trial], machine: str, origin: Origin) -> str:
             parameters=list(trials[0].settings),
             colors=colors,
             charts=[_plot(trials, colors, *cost) for cost in _COSTS],
+            reason=reason,
             machine=machine,
             origin=origin,
         )
@@ -44,7 +46,7 @@ def render_sweep(trials: Sequence[Trial], machine: str, origin: Origin) -> str:
 
 def _plot(trials: Sequence[Trial], colors: Sequence[str], cost: str, title: str) -> Chart:
     """AP50 over a cost: one numbered point per trial."""
-    points = [(getattr(trial, cost), trial.ap50) for trial in trials]
+    points = [(getattr(trial, cost), trial.AP50) for trial in trials]
     low = max(0.0, math.floor(10 * min(y for _, y in points) - 0.5) / 10)
     return line_chart(
         [

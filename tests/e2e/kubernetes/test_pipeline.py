@@ -215,7 +215,8 @@ def test_a_sweep_makes_the_records_once_and_trains_every_setting(dataset: str) -
     assert {stages[name] for name in ("planning", "tfrecord_build", "selection", "export")} == {1}
     trials = found["sweep"]["trials"]
     assert sorted(trial["settings"]["steps"] for trial in trials) == [6, 12]
-    assert trials[0]["AP50"] >= trials[1]["AP50"]
+    assert found["sweep"]["chosen"] == trials[0]["settings"]
+    assert "has the highest AP50" in found["sweep"]["reason"]
     assert {"AP", "AP50", "verdict"} <= set(found["metrics"])
 
 
