@@ -112,7 +112,7 @@ def explain(trials: Sequence[Trial], pictures: int) -> str:
         pictures: How many validation pictures measured them.
     """
     unit = "picture" if pictures == 1 else "pictures"
-    highest = rank(trials)[0]
+    highest = max(range(len(trials)), key=lambda i: trials[i].AP50)  # of equal ones the first
     text = f"Setting {highest + 1} has the highest AP50 on {pictures:,} validation {unit}."
     if any(trial.interval is None for trial in trials[1:]):
         return f"{text} There is too little truth to say how sure that is."

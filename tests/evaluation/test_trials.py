@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,6 +66,14 @@ def test_each_trial_is_compared_with_the_best() -> None:
     assert close.as_good
     assert far.interval[0] < far.difference < far.interval[1] < 0
     assert not far.as_good
+
+
+def test_of_equal_settings_none_leads() -> None:
+    """Not even where the other one would rank first, as here by its AP."""
+    (first, same), other = measured(0.9), measured(0.9)[0]
+    other = replace(other, AP=0.5)
+    text = explain(compared([(first, same), (other, same)], ["mug"]), 40)
+    assert text.startswith("Setting 1 has the highest AP50")
 
 
 @pytest.mark.parametrize(
